@@ -1,0 +1,486 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Device memory: a pool of ZONE_DEVICE pages of fixed size.
+ *
+ * Private memory has page structs but no memory that the CPU could address; each
+ * of its pages that is in use has a page of system memory behind it, which
+ * plays the device's own. A leaf of the device page table points to that page,
+ * never to the private one. Coherent memory is a reserved physical range, and
+ * its pages are their own. It is only handed out in small pages: the core could
+ * make a large coherent folio, but not migrate it back.
+ *
+ * The pool is divided into blocks of PMD size. A block is empty (it can be
+ * handed out as one large folio where the kernel has those), partial, or full.
+ * Small pages come from partial blocks first, an empty block is broken up when
+ * there is none, and is whole again when its last page is freed.
+ *
+ * Life of a device page: free; allocated by a migration (locked, one reference,
+ * which the migration core turns into the mapping's); mapped by device-private
+ * entries; freed by the callback that the core calls when the last reference
+ * goes, which may be in atomic context. Nothing here points to a mirror, so a
+ * mirror may go before its pages; @owner is a number that is compared only.
+ *
+ * xmirror_devmem.lock is innermost and taken with interrupts off.
+ */
+
+#include <linux/bitmap.h>
+#include <linux/delay.h>
+#include <linux/ioport.h>
+#include <linux/memremap.h>
+#include <linux/migrate.h>
+#include <linux/mm.h>
+#include <linux/module.h>
+#include <linux/slab.h>
+#include "compat.h"
+#include <linux/sched/signal.h>
+#include "devmem.h"
+#include "internal.h"
+
+static unsigned long xm_index_of(struct xmirror_devmem *dm, struct page *page)
+{
+	return page_to_pfn(page) - dm->first_pfn;
+}
+
+static struct xm_block *xm_block_of(struct xmirror_devmem *dm,
+				    unsigned long index)
+{
+	return &dm->block[index / XM_BLOCK_PAGES];
+}
+
+/* Put a block on the list that it belongs to. Needs the lock. */
+static void xm_block_sort(struct xmirror_devmem *dm, struct xm_block *block)
+{
+	list_move(&block->node, block->free == XM_BLOCK_PAGES ? &dm->empty :
+		  block->free ? &dm->partial : &dm->full);
+}
+
+/* Take 1 << @order pages: index, or -1 if there is no room. */
+static long xm_take(struct xmirror_devmem *dm, unsigned int order)
+{
+	struct xm_block *block;
+	unsigned long flags, bit;
+	long index = -1;
+
+	spin_lock_irqsave(&dm->lock, flags);
+	if (dm->unplugged || (dm->coherent && order))
+		goto out;
+	block = order ? NULL :
+		list_first_entry_or_null(&dm->partial, struct xm_block, node);
+	if (!block)
+		block = list_first_entry_or_null(&dm->empty, struct xm_block,
+						 node);
+	if (!block)
+		goto out;
+	bit = find_first_zero_bit(block->used, XM_BLOCK_PAGES);
+	bitmap_set(block->used, bit, 1 << order);
+	block->free -= 1 << order;
+	dm->free -= 1 << order;
+	xm_block_sort(dm, block);
+	list_move_tail(&block->lru, &dm->lru);
+	index = (block - dm->block) * XM_BLOCK_PAGES + bit;
+out:
+	spin_unlock_irqrestore(&dm->lock, flags);
+	return index;
+}
+
+static void xm_put(struct xmirror_devmem *dm, unsigned long index,
+		   unsigned int nr)
+{
+	struct xm_block *block = xm_block_of(dm, index);
+	unsigned long flags;
+
+	spin_lock_irqsave(&dm->lock, flags);
+	bitmap_clear(block->used, index % XM_BLOCK_PAGES, nr);
+	block->free += nr;
+	dm->free += nr;
+	xm_block_sort(dm, block);
+	spin_unlock_irqrestore(&dm->lock, flags);
+}
+
+/* Have memory behind private pages; several come in one piece. */
+static bool xm_back(struct xmirror_devmem *dm, unsigned long index,
+		    unsigned int order)
+{
+	/* Migration is best effort: no reason to kill anybody for it. */
+	gfp_t gfp = GFP_HIGHUSER | __GFP_ACCOUNT | __GFP_NOWARN |
+		    (order ? __GFP_NORETRY : __GFP_RETRY_MAYFAIL);
+	struct page *page;
+	unsigned int i;
+
+	page = alloc_pages_node(dm->node, gfp, order);
+	if (!page)
+		return false;
+	if (order)
+		split_page(page, order);
+	for (i = 0; i < 1U << order; i++)
+		dm->page[index + i].backing = page + i;
+	return true;
+}
+
+static void xm_unback(struct xmirror_devmem *dm, unsigned long index,
+		      unsigned int nr)
+{
+	unsigned int i;
+
+	for (i = 0; i < nr; i++) {
+		if (dm->page[index + i].backing)
+			__free_page(dm->page[index + i].backing);
+		dm->page[index + i].backing = NULL;
+		dm->page[index + i].owner = 0;
+	}
+}
+
+/*
+ * Allocate a device folio for the mirror number @owner: the first page, with
+ * the folio locked and referenced, or NULL.
+ */
+struct page *xm_dev_alloc(struct xmirror_devmem *dm, unsigned int order,
+			  u64 owner)
+{
+	struct page *page;
+	unsigned int i;
+	long index;
+
+	index = xm_take(dm, order);
+	if (index < 0)
+		return NULL;
+	if (!dm->coherent && !xm_back(dm, index, order)) {
+		xm_put(dm, index, 1 << order);
+		return NULL;
+	}
+	for (i = 0; i < 1U << order; i++)
+		dm->page[index + i].owner = owner;
+	page = pfn_to_page(dm->first_pfn + index);
+	xm_zone_device_init(page, &dm->pgmap, order);
+	return page;
+}
+
+/* The page that holds the data of a device page. */
+struct page *xm_dev_data(struct xmirror_devmem *dm, struct page *page)
+{
+	return dm->coherent ? page : dm->page[xm_index_of(dm, page)].backing;
+}
+
+/* The pool of a device page, NULL for a page of anybody else. */
+struct xmirror_devmem *xm_dev_pool(struct page *page)
+{
+	if (!is_device_private_page(page) && !is_device_coherent_page(page))
+		return NULL;
+	if (page_pgmap(page)->ops != &xm_devmem_ops)
+		return NULL;
+	return container_of(page_pgmap(page), struct xmirror_devmem, pgmap);
+}
+
+/* The device works on this page: its block is the last to be evicted. */
+void xm_dev_touch(struct xmirror_devmem *dm, struct page *page)
+{
+	struct xm_block *block = xm_block_of(dm, xm_index_of(dm, page));
+	unsigned long flags;
+
+	if (READ_ONCE(dm->lru.prev) == &block->lru)
+		return;
+	spin_lock_irqsave(&dm->lock, flags);
+	list_move_tail(&block->lru, &dm->lru);
+	spin_unlock_irqrestore(&dm->lock, flags);
+}
+
+/* Called by the core when the last reference has gone; may be atomic. */
+static void xm_dev_free(struct page *page, unsigned int nr)
+{
+	struct xmirror_devmem *dm = container_of(page_pgmap(page),
+						 struct xmirror_devmem, pgmap);
+	unsigned long index = xm_index_of(dm, page);
+
+	xm_unback(dm, index, nr);
+	xm_put(dm, index, nr);
+}
+
+XM_DEFINE_DEV_FREE(xm_folio_free, xm_dev_free)
+
+const struct dev_pagemap_ops xm_devmem_ops = {
+	.XM_DEV_FREE = xm_folio_free,
+	.migrate_to_ram = xm_migrate_to_ram,
+};
+
+static void xm_add_blocks(struct xmirror_devmem *dm)
+{
+	unsigned long i;
+
+	for (i = 0; i < dm->nr_pages / XM_BLOCK_PAGES; i++) {
+		dm->block[i].free = XM_BLOCK_PAGES;
+		list_add_tail(&dm->block[i].node, &dm->empty);
+		list_add_tail(&dm->block[i].lru, &dm->lru);
+	}
+	dm->free = dm->nr_pages;
+}
+
+/**
+ * xmirror_devmem_create() - make a pool of device memory
+ * @size: bytes, a multiple of 2 MiB
+ * @addr: physical address of a reserved range, for coherent memory; 0 for
+ *	private memory
+ * @node: NUMA node of the memory, or NUMA_NO_NODE
+ *
+ * Context: may sleep.
+ * Return: the pool; ERR_PTR(-EOPNOTSUPP) for private memory without
+ * CONFIG_DEVICE_PRIVATE, -EINVAL for a bad size, -EBUSY if no address range is
+ * free, -ENOMEM, or an error of memremap_pages().
+ */
+struct xmirror_devmem *xmirror_devmem_create(u64 size, u64 addr, int node)
+{
+	struct xmirror_devmem *dm;
+	struct resource *res;
+	void *ptr;
+	int ret;
+
+	if (!addr && !IS_ENABLED(CONFIG_DEVICE_PRIVATE))
+		return ERR_PTR(-EOPNOTSUPP);
+	if (!size || !IS_ALIGNED(size | addr, XM_BLOCK_PAGES * PAGE_SIZE))
+		return ERR_PTR(-EINVAL);
+
+	dm = kzalloc_obj(*dm, GFP_KERNEL);
+	if (!dm)
+		return ERR_PTR(-ENOMEM);
+	dm->nr_pages = size >> PAGE_SHIFT;
+	dm->coherent = addr;
+	dm->node = node;
+	spin_lock_init(&dm->lock);
+	mutex_init(&dm->evict_mutex);
+	INIT_LIST_HEAD(&dm->empty);
+	INIT_LIST_HEAD(&dm->partial);
+	INIT_LIST_HEAD(&dm->full);
+	INIT_LIST_HEAD(&dm->lru);
+
+	ret = -ENOMEM;
+	dm->page = kvcalloc(dm->nr_pages, sizeof(*dm->page), GFP_KERNEL);
+	dm->block = kvcalloc(dm->nr_pages / XM_BLOCK_PAGES, sizeof(*dm->block),
+			     GFP_KERNEL);
+	if (!dm->page || !dm->block)
+		goto err_free;
+
+	if (addr)
+		res = request_mem_region(addr, size, "xmirror");
+	else
+		res = request_free_mem_region(&iomem_resource, size, "xmirror");
+	ret = -EBUSY;
+	if (IS_ERR_OR_NULL(res))
+		goto err_free;
+	dm->pgmap.range.start = res->start;
+	dm->pgmap.range.end = res->end;
+	dm->pgmap.nr_range = 1;
+	dm->pgmap.type = addr ? MEMORY_DEVICE_COHERENT : MEMORY_DEVICE_PRIVATE;
+	dm->pgmap.ops = &xm_devmem_ops;
+	dm->pgmap.owner = dm;
+	dm->first_pfn = PHYS_PFN(res->start);
+	ptr = memremap_pages(&dm->pgmap, node == NUMA_NO_NODE ? 0 : node);
+	ret = PTR_ERR_OR_ZERO(ptr);
+	if (ret)
+		goto err_region;
+	xm_add_blocks(dm);
+	return dm;
+
+err_region:
+	release_mem_region(dm->pgmap.range.start, range_len(&dm->pgmap.range));
+err_free:
+	kvfree(dm->block);
+	kvfree(dm->page);
+	kfree(dm);
+	return ERR_PTR(ret);
+}
+EXPORT_SYMBOL_GPL(xmirror_devmem_create);
+
+static bool xm_belongs(const struct xm_dev_page *page, u64 owner)
+{
+	u64 has = READ_ONCE(page->owner);
+
+	return owner ? has == owner : has;
+}
+
+/*
+ * Find the next pages of @owner (0: of anybody) from *@index on that go in one
+ * call: how many, 0 at the end.
+ */
+static unsigned int xm_next_run(struct xmirror_devmem *dm, unsigned long *index,
+				u64 owner)
+{
+	unsigned long i = *index, end;
+
+	/* Racy on purpose: the migration core looks at each page again. */
+	while (i < dm->nr_pages && !xm_belongs(&dm->page[i], owner))
+		i++;
+	*index = i;
+	end = min(dm->nr_pages, ALIGN(i + 1, XM_BLOCK_PAGES));
+	while (i < end && xm_belongs(&dm->page[i], owner))
+		i++;
+	return i - *index;
+}
+
+/* Evict what belongs to mirror number @owner, or to anybody if it is 0. */
+void xm_evict_owner(struct xmirror_devmem *dm, u64 owner)
+{
+	unsigned long index = 0;
+	unsigned int n;
+
+	mutex_lock(&dm->evict_mutex);
+	while ((n = xm_next_run(dm, &index, owner))) {
+		xm_evict_pages(dm, index, n);
+		index += n;
+		cond_resched();
+	}
+	mutex_unlock(&dm->evict_mutex);
+}
+
+/**
+ * xmirror_evict() - give up the device memory of a mirror
+ * @m: the mirror
+ *
+ * Brings back to system memory what was allocated for this mirror, wherever it
+ * is mapped. A page that something holds on to stays.
+ *
+ * Context: may sleep.
+ */
+void xmirror_evict(struct xmirror *m)
+{
+	if (m->dm)
+		xm_evict_owner(m->dm, m->id);
+}
+EXPORT_SYMBOL_GPL(xmirror_evict);
+
+/* Is the allocation of a large folio to fail? Asked once, answered once. */
+bool xm_dev_fails_large(struct xmirror_devmem *dm)
+{
+	return READ_ONCE(dm->fail_large) && xchg(&dm->fail_large, false);
+}
+
+/**
+ * xmirror_devmem_fail_large() - fault injection: have an allocation fail
+ * @dm: the pool
+ * @fail: arm, or disarm
+ *
+ * Once, the next time that a large folio is to migrate to or from the pool, the
+ * large destination is not had, so that small pages have to do. An eviction is
+ * spared: it could not split the folio.
+ *
+ * Context: any.
+ */
+void xmirror_devmem_fail_large(struct xmirror_devmem *dm, bool fail)
+{
+	WRITE_ONCE(dm->fail_large, fail);
+}
+EXPORT_SYMBOL_GPL(xmirror_devmem_fail_large);
+
+/*
+ * Make room for @nr pages: evict least recently used blocks. How much is free
+ * then is not promised, others allocate, too.
+ */
+void xm_dev_make_room(struct xmirror_devmem *dm, unsigned long nr)
+{
+	unsigned long tries = dm->nr_pages / XM_BLOCK_PAGES;
+	struct xm_block *block;
+	unsigned long flags;
+
+	if (READ_ONCE(dm->free) >= nr)
+		return;
+	mutex_lock(&dm->evict_mutex);
+	while (tries-- && READ_ONCE(dm->free) < nr && !dm->unplugged) {
+		spin_lock_irqsave(&dm->lock, flags);
+		block = list_first_entry(&dm->lru, struct xm_block, lru);
+		list_move_tail(&block->lru, &dm->lru);
+		spin_unlock_irqrestore(&dm->lock, flags);
+		if (READ_ONCE(block->free) == XM_BLOCK_PAGES)
+			continue;
+		dm->evicted += xm_evict_pages(dm, (block - dm->block) *
+					      XM_BLOCK_PAGES, XM_BLOCK_PAGES);
+	}
+	mutex_unlock(&dm->evict_mutex);
+}
+
+/**
+ * xmirror_devmem_unplug() - take a pool out of use
+ * @dm: the pool
+ * @timeout_ms: how long to wait for pages that something holds on to
+ *
+ * Nothing is allocated any more, and what is in the pool goes back to system
+ * memory, whoever it belongs to. Pages that are pinned or that a migration is
+ * working on are tried again until the time is over.
+ *
+ * Context: may sleep.
+ * Return: 0, or -EBUSY with pages left; xmirror_devmem_stats() tells how many.
+ */
+int xmirror_devmem_unplug(struct xmirror_devmem *dm, unsigned int timeout_ms)
+{
+	unsigned long deadline = jiffies + msecs_to_jiffies(timeout_ms);
+	unsigned long flags;
+
+	spin_lock_irqsave(&dm->lock, flags);
+	dm->unplugged = true;
+	spin_unlock_irqrestore(&dm->lock, flags);
+	for (;;) {
+		xm_evict_owner(dm, 0);
+		if (READ_ONCE(dm->free) == dm->nr_pages)
+			return 0;
+		if (time_after(jiffies, deadline) ||
+		    fatal_signal_pending(current))
+			return -EBUSY;
+		/* Whoever holds the rest does not tell us when it lets go. */
+		usleep_range(1000, 2000);
+	}
+}
+EXPORT_SYMBOL_GPL(xmirror_devmem_unplug);
+
+/**
+ * xmirror_devmem_replug() - use a pool again
+ * @dm: the pool
+ *
+ * Context: any.
+ */
+void xmirror_devmem_replug(struct xmirror_devmem *dm)
+{
+	unsigned long flags;
+
+	spin_lock_irqsave(&dm->lock, flags);
+	dm->unplugged = false;
+	spin_unlock_irqrestore(&dm->lock, flags);
+}
+EXPORT_SYMBOL_GPL(xmirror_devmem_replug);
+
+/**
+ * xmirror_devmem_stats() - how full a pool is
+ * @dm: the pool
+ * @total: out: pages
+ * @free: out: pages that are free
+ * @evicted: out: pages that were evicted to make room
+ *
+ * Context: any.
+ */
+void xmirror_devmem_stats(struct xmirror_devmem *dm, u64 *total, u64 *free,
+			  u64 *evicted)
+{
+	*total = dm->nr_pages;
+	*free = READ_ONCE(dm->free);
+	*evicted = READ_ONCE(dm->evicted);
+}
+EXPORT_SYMBOL_GPL(xmirror_devmem_stats);
+
+/**
+ * xmirror_devmem_destroy() - free a pool
+ * @dm: the pool, attached to no mirror
+ *
+ * Everything goes back to system memory first. Should something hold on to a
+ * page for more than ten seconds, that is reported, and this waits on: the page
+ * structs cannot go before.
+ *
+ * Context: may sleep.
+ */
+void xmirror_devmem_destroy(struct xmirror_devmem *dm)
+{
+	if (xmirror_devmem_unplug(dm, 10000))
+		pr_err("xmirror: %lu pages of device memory are still held, waiting for them\n",
+		       dm->nr_pages - dm->free);
+	memunmap_pages(&dm->pgmap);
+	release_mem_region(dm->pgmap.range.start, range_len(&dm->pgmap.range));
+	kvfree(dm->block);
+	kvfree(dm->page);
+	kfree(dm);
+}
+EXPORT_SYMBOL_GPL(xmirror_devmem_destroy);

@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* Device memory: the pool, and what migration needs of it. See devmem.c. */
+#ifndef _XM_DEVMEM_H
+#define _XM_DEVMEM_H
+
+#include <linux/bits.h>
+#include <linux/huge_mm.h>
+#include <linux/list.h>
+#include <linux/memremap.h>
+#include <linux/mutex.h>
+#include <linux/spinlock.h>
+#include <xmirror/xmirror.h>
+
+#define XM_BLOCK_ORDER	(PMD_SHIFT - PAGE_SHIFT)
+#define XM_BLOCK_PAGES	BIT(XM_BLOCK_ORDER)
+
+/**
+ * struct xm_block - a block of PMD size
+ * @node: on the list of empty, partial or full blocks
+ * @lru: on the pool's list, the least recently used first
+ * @free: pages that are free
+ * @used: a bit for each page that is not
+ */
+struct xm_block {
+	struct list_head node;
+	struct list_head lru;
+	unsigned int free;
+	DECLARE_BITMAP(used, XM_BLOCK_PAGES);
+};
+
+/**
+ * struct xm_dev_page - a device page
+ * @backing: the system memory behind a private page in use
+ * @owner: number of the mirror that it was allocated for, 0 if free
+ */
+struct xm_dev_page {
+	struct page *backing;
+	u64 owner;
+};
+
+/**
+ * struct xmirror_devmem - a pool
+ * @pgmap: what the core knows of it
+ * @first_pfn: page frame number of the first page
+ * @nr_pages: pages
+ * @node: NUMA node of the backing
+ * @coherent: the CPU can address it
+ * @unplugged: nothing is allocated
+ * @fail_large: the next migration of a large folio has to do with small pages
+ * @page: all pages
+ * @block: all blocks
+ * @evict_mutex: one eviction at a time
+ * @lock: protects the lists, counters and bitmaps
+ * @empty: blocks with no page in use
+ * @partial: blocks with some
+ * @full: blocks with no free page
+ * @lru: all blocks, the least recently used first
+ * @free: pages that are free
+ * @evicted: pages evicted to make room
+ */
+struct xmirror_devmem {
+	struct dev_pagemap pgmap;
+	unsigned long first_pfn;
+	unsigned long nr_pages;
+	int node;
+	bool coherent;
+	bool unplugged;
+	bool fail_large;
+	struct xm_dev_page *page;
+	struct xm_block *block;
+	struct mutex evict_mutex; /* taken outside mmap_lock and folio locks */
+	spinlock_t lock; /* protects the members below */
+	struct list_head empty;
+	struct list_head partial;
+	struct list_head full;
+	struct list_head lru;
+	unsigned long free;
+	unsigned long evicted;
+};
+
+extern const struct dev_pagemap_ops xm_devmem_ops;
+
+/* devmem.c */
+struct page *xm_dev_alloc(struct xmirror_devmem *dm, unsigned int order,
+			  u64 owner);
+struct page *xm_dev_data(struct xmirror_devmem *dm, struct page *page);
+struct xmirror_devmem *xm_dev_pool(struct page *page);
+void xm_dev_touch(struct xmirror_devmem *dm, struct page *page);
+void xm_dev_make_room(struct xmirror_devmem *dm, unsigned long nr);
+void xm_evict_owner(struct xmirror_devmem *dm, u64 owner);
+bool xm_dev_fails_large(struct xmirror_devmem *dm);
+
+/* migrate.c */
+unsigned long xm_evict_pages(struct xmirror_devmem *dm, unsigned long index,
+			     unsigned int nr);
+vm_fault_t xm_migrate_to_ram(struct vm_fault *vmf);
+
+#endif /* _XM_DEVMEM_H */

@@ -1,0 +1,242 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * xmirror internals: a mirror, its chunks and their device page table.
+ *
+ * A chunk is a naturally aligned piece of the address space with one interval
+ * notifier, one lock and one piece of the device page table, made at the first
+ * device access and kept until the mirror goes. So an mprotect storm in another
+ * chunk neither takes this one's lock nor makes its faults retry.
+ *
+ * Lock order, outermost first:
+ *
+ *	xmirror.chunk_mutex
+ *	mmap_lock of the mirrored mm
+ *	folio lock (exclusive.c holds it from creation to commit)
+ *	mmu_notifier_invalidate_range_start (of any caller)
+ *	xm_chunk.lock
+ *	the locks that folio_mark_dirty() takes
+ *
+ * xm_chunk.lock is a spinning lock. Device accesses hold it for reading over a
+ * bounded number of locations; commits and invalidations hold it for writing.
+ * An invalidation thus never sleeps, and when it returns no access to what it
+ * cleared is in flight.
+ */
+#ifndef _XM_INTERNAL_H
+#define _XM_INTERNAL_H
+
+#include <linux/atomic.h>
+#include <linux/bits.h>
+#include <linux/jump_label.h>
+#include <linux/mmu_notifier.h>
+#include <linux/mutex.h>
+#include <linux/sizes.h>
+#include <linux/spinlock.h>
+#include <linux/xarray.h>
+#include <xmirror/xmirror.h>
+
+/*
+ * A leaf: page frame number above PAGE_SHIFT, XMIRROR_PTE_* bits below.
+ *
+ * XM_PTE_BITS are what the device knows of a page. XMIRROR_PTE_64K is set on
+ * sixteen aligned leaves that map contiguous memory with the same rights, which
+ * hardware could hold as one; each keeps its own DIRTY bit. A leaf of 2 MiB is
+ * one word in place of a table, with XMIRROR_PTE_2M set.
+ */
+#define XM_PTE_BITS	(XMIRROR_PTE_VALID | XMIRROR_PTE_WRITE | \
+			 XMIRROR_PTE_EXCLUSIVE | XMIRROR_PTE_ACCESSED | \
+			 XMIRROR_PTE_DIRTY | XMIRROR_PTE_LOCAL)
+
+#define XM_TABLE_ENTRIES	(PAGE_SIZE / sizeof(unsigned long))
+#define XM_TABLE_SIZE		(XM_TABLE_ENTRIES * PAGE_SIZE)
+#define XM_GROUP_SIZE		SZ_64K
+#define XM_GROUP_ENTRIES	(XM_GROUP_SIZE / PAGE_SIZE)
+
+/**
+ * struct xm_slot - XM_TABLE_SIZE bytes of address space
+ * @pte: table of leaves; NULL until needed
+ * @large: a leaf for all of it, then no other is valid; else 0
+ * @used: how many leaves of @pte are valid
+ */
+struct xm_slot {
+	unsigned long *pte;
+	unsigned long large;
+	unsigned int used;
+};
+
+/* Invalidations that a chunk remembers, see xm_read_retry(). */
+#define XM_INV_LOG	16
+
+/**
+ * struct xm_seq - the begin of a read side critical section
+ * @seq: from mmu_interval_read_begin()
+ * @inv_count: invalidations of the chunk until then
+ */
+struct xm_seq {
+	unsigned long seq;
+	unsigned int inv_count;
+};
+
+/**
+ * struct xm_chunk - what one interval notifier covers
+ * @notifier: its subscription
+ * @m: the mirror
+ * @start: first address
+ * @end: address behind the last
+ * @lock: protects @slot and everything below it
+ * @inv_count: foreign invalidations so far
+ * @inv: ranges of the last of them
+ * @slot: the device page table
+ */
+struct xm_chunk {
+	struct mmu_interval_notifier notifier;
+	struct xmirror *m;
+	unsigned long start;
+	unsigned long end;
+	rwlock_t lock;
+	unsigned int inv_count;
+	struct {
+		unsigned long start;
+		unsigned long end;
+	} inv[XM_INV_LOG];
+	struct xm_slot slot[];
+};
+
+#define XM_STAT(offset)	((offset) / sizeof(u64))
+
+/**
+ * struct xm_mm - what the mirrors of an mm share
+ * @node: on the list of all of them
+ * @mm: the mm; each mirror holds mm_count
+ * @mirrors: how many there are
+ * @calls: calls that hold mm_users now
+ */
+struct xm_mm {
+	struct list_head node;
+	struct mm_struct *mm;
+	unsigned int mirrors;
+	atomic_t calls;
+};
+
+/**
+ * struct xmirror - a device's view of one mm
+ * @mm: the mirrored mm; holds mm_count, not mm_users
+ * @shared: what it shares with other mirrors of @mm
+ * @ops: the driver's operations, may be NULL
+ * @priv: the driver's
+ * @dm: its device memory, or NULL
+ * @id: a number that no other mirror has or had
+ * @chunks: struct xm_chunk by address >> xm_chunk_shift
+ * @chunk_mutex: serialises adding to @chunks
+ * @stopped: every call fails with -ECANCELED
+ * @granule: bytes of the largest leaf and of what a device fault looks at
+ * @timeout: milliseconds that a range may be retried
+ * @stat: the counters, at their places in struct xmirror_stats
+ *
+ * The mirror itself is the owner that own invalidations are known by: two
+ * mirrors of one device are strangers to each other.
+ */
+struct xmirror {
+	struct mm_struct *mm;
+	struct xm_mm *shared;
+	const struct xmirror_ops *ops;
+	void *priv;
+	struct xmirror_devmem *dm;
+	u64 id;
+	struct xarray chunks;
+	struct mutex chunk_mutex; /* see @chunk_mutex above */
+	bool stopped;
+	unsigned long granule;
+	unsigned int timeout;
+	atomic64_t stat[XM_STAT(sizeof(struct xmirror_stats))];
+};
+
+/* Add to a counter, by its name in struct xmirror_stats. */
+#define xm_count(m, field, n) \
+	atomic64_add(n, &(m)->stat[XM_STAT(offsetof(struct xmirror_stats, field))])
+
+/* mirror.c */
+extern unsigned int xm_chunk_shift;
+
+int xm_enter(struct xmirror *m);
+void xm_leave(struct xmirror *m);
+int xm_check_range(struct xmirror *m, unsigned long start, unsigned long end);
+int xm_may_go_on(struct xmirror *m);
+int xm_may_retry(struct xmirror *m, unsigned long deadline);
+struct xm_seq xm_read_begin(struct xm_chunk *chunk);
+bool xm_read_retry(struct xm_chunk *chunk, struct xm_seq seq,
+		   unsigned long start, unsigned long end);
+struct xm_chunk *xm_chunk_get(struct xmirror *m, unsigned long addr);
+
+static inline struct xm_chunk *xm_chunk_find(struct xmirror *m,
+					     unsigned long addr)
+{
+	return xa_load(&m->chunks, addr >> xm_chunk_shift);
+}
+
+static inline unsigned long xm_deadline(struct xmirror *m)
+{
+	return jiffies + msecs_to_jiffies(READ_ONCE(m->timeout));
+}
+
+/* ptable.c */
+int xm_table_alloc(struct xm_chunk *chunk, unsigned long addr);
+unsigned long xm_leaf(struct xm_chunk *chunk, unsigned long addr,
+		      unsigned long **word);
+bool xm_allows(struct xm_chunk *chunk, unsigned long addr,
+	       unsigned long need);
+bool xm_pte_set(struct xm_chunk *chunk, unsigned long addr, unsigned long pte);
+void xm_large_set(struct xm_chunk *chunk, unsigned long addr,
+		  unsigned long pte);
+void xm_group_set(struct xm_chunk *chunk, unsigned long start,
+		  unsigned long end);
+unsigned long xm_clear_range(struct xm_chunk *chunk, unsigned long start,
+			     unsigned long end, bool free_tables);
+
+static inline unsigned long xm_pte_pfn(unsigned long pte)
+{
+	return pte >> PAGE_SHIFT;
+}
+
+/* fault.c: the caller is between xm_enter() and xm_leave() */
+enum xm_fault_mode {
+	XM_FAULT_READ,
+	XM_FAULT_WRITE,
+	XM_FAULT_LOCAL,
+};
+
+int xm_fault_pages(struct xmirror *m, unsigned long start, unsigned long end,
+		   enum xm_fault_mode mode, unsigned long granule,
+		   unsigned long *pfns, u64 *rounds);
+
+/* exclusive.c: ditto */
+int xm_exclusive_pages(struct xmirror *m, unsigned long *pos,
+		       unsigned long end, u64 *rounds,
+		       struct xmirror_access *a);
+int xm_restore(struct xmirror *m, unsigned long addr, bool write);
+int xm_release_pages(struct xmirror *m, unsigned long *pos, unsigned long end,
+		     u64 *released);
+
+/* access.c */
+u64 xm_access_page(struct xmirror *m, struct xm_chunk *chunk,
+		   struct xmirror_access *a);
+
+DECLARE_STATIC_KEY_FALSE(xm_points_key);
+
+static inline int xm_point(struct xmirror *m, enum xmirror_point point,
+			   unsigned long start, unsigned long end)
+{
+	if (!static_branch_unlikely(&xm_points_key) || !m->ops)
+		return 0;
+	return m->ops->point(m, point, start, end, -1, true);
+}
+
+static inline void xm_point_inv(struct xmirror *m, enum xmirror_point point,
+				unsigned long start, unsigned long end,
+				const struct mmu_notifier_range *range)
+{
+	if (static_branch_unlikely(&xm_points_key) && m->ops)
+		m->ops->point(m, point, start, end, range->event,
+			      mmu_notifier_range_blockable(range));
+}
+
+#endif /* _XM_INTERNAL_H */

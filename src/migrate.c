@@ -1,0 +1,370 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Migration: to device memory, back, from one device to another, and eviction.
+ *
+ * All of them are the same three steps of the core with a copy between: setup
+ * locks and unmaps the source pages, the driver allocates and copies, pages
+ * moves the state, finalize maps the new page or, where one was refused, the
+ * old one. What differs is how the source is found (by address, or by device
+ * page for an eviction) and where the destination comes from.
+ *
+ * The device page table is not touched here. The core announces each of these
+ * steps to the notifiers, also those that this driver starts, and they clear
+ * the leaves; the device's next access faults and finds its own page again.
+ *
+ * A page that comes back from the device is dirty: the device may have written
+ * to it, and neither private entries nor the private page tell.
+ */
+
+#include <linux/highmem.h>
+#include <linux/hugetlb.h>
+#include <linux/migrate.h>
+#include <linux/mm.h>
+#include <linux/module.h>
+#include <linux/slab.h>
+#include "compat.h"
+#include "devmem.h"
+#include "internal.h"
+#include "trace.h"
+
+/* Pages that a CPU fault on device memory brings back, a power of two. */
+static unsigned int xm_prefetch = 16;
+module_param_named(prefetch, xm_prefetch, uint, 0644);
+MODULE_PARM_DESC(prefetch, "pages that a CPU fault on device memory brings back at once");
+
+/*
+ * Where pages go: to a pool, for a mirror, else to system memory, which is
+ * allocated for a VMA if there is one. A CPU fault and an eviction know no
+ * mirror.
+ */
+struct xm_target {
+	struct xmirror_devmem *dm;
+	struct xmirror *m;
+	struct vm_area_struct *vma;
+};
+
+static bool xm_fails_large(const struct xm_target *t, struct page *from)
+{
+	struct xmirror_devmem *dm = t->dm;
+
+	if (!dm && from)
+		dm = xm_dev_pool(from);
+	return dm && xm_dev_fails_large(dm);
+}
+
+static struct page *xm_target_alloc(const struct xm_target *t,
+				    unsigned int order, unsigned long addr)
+{
+	gfp_t gfp = GFP_HIGHUSER_MOVABLE;
+	struct folio *folio;
+
+	if (t->dm)
+		return xm_dev_alloc(t->dm, order, t->m->id);
+	if (order)
+		gfp |= __GFP_NORETRY | __GFP_NOWARN;
+	folio = t->vma ? xm_vma_alloc_folio(gfp, order, t->vma, addr) :
+			 folio_alloc(gfp, order);
+	if (!folio)
+		return NULL;
+	folio_lock(folio);
+	return &folio->page;
+}
+
+/* The page that holds the data of a source or destination. */
+static struct page *xm_data_of(struct page *page)
+{
+	struct xmirror_devmem *dm = xm_dev_pool(page);
+
+	return dm ? xm_dev_data(dm, page) : page;
+}
+
+static void xm_copy(struct page *dst, struct page *src, unsigned int nr)
+{
+	unsigned long d = page_to_pfn(dst), s = src ? page_to_pfn(src) : 0;
+	unsigned int i;
+
+	for (i = 0; i < nr; i++) {
+		if (src)
+			copy_highpage(xm_data_of(pfn_to_page(d + i)),
+				      xm_data_of(pfn_to_page(s + i)));
+		else
+			clear_highpage(xm_data_of(pfn_to_page(d + i)));
+	}
+}
+
+/*
+ * Allocate and copy for every page that can move. A large source whose large
+ * destination cannot be had goes to small pages; the core then splits it, which
+ * it can only do by address. What gets no destination stays where it is.
+ */
+static void xm_alloc_and_copy(const struct xm_target *t, unsigned long *src,
+			      unsigned long *dst, unsigned long nr,
+			      unsigned long addr, bool can_split)
+{
+	unsigned long i, j, n;
+	struct page *from, *to;
+
+	for (i = 0; i < nr; i += n) {
+		n = src[i] & MIGRATE_PFN_COMPOUND ? XM_BLOCK_PAGES : 1;
+		if (!(src[i] & MIGRATE_PFN_MIGRATE))
+			continue;
+		/* An empty entry and the zero page have no source. */
+		from = migrate_pfn_to_page(src[i]);
+		if (from && !xm_can_migrate(page_folio(from)))
+			continue;
+		if (n > 1) {
+			to = NULL;
+			if (!can_split || !xm_fails_large(t, from))
+				to = xm_target_alloc(t, XM_BLOCK_ORDER,
+						     addr + i * PAGE_SIZE);
+			if (to) {
+				dst[i] = migrate_pfn(page_to_pfn(to)) |
+					 MIGRATE_PFN_COMPOUND;
+				xm_copy(to, from, n);
+				continue;
+			}
+			if (!can_split)
+				continue;
+		}
+		for (j = 0; j < n && i + j < nr; j++) {
+			to = xm_target_alloc(t, 0, addr + (i + j) * PAGE_SIZE);
+			if (!to)
+				break;
+			dst[i + j] = migrate_pfn(page_to_pfn(to));
+			xm_copy(to, from ? pfn_to_page(page_to_pfn(from) + j) :
+					   NULL, 1);
+		}
+	}
+}
+
+/* After the core's second step: count what moved, and dirty what came back. */
+static unsigned long xm_settle(const unsigned long *src,
+			       const unsigned long *dst, unsigned long nr)
+{
+	unsigned long i, moved = 0;
+	struct page *to;
+
+	for (i = 0; i < nr; i++) {
+		to = migrate_pfn_to_page(dst[i]);
+		if (!to || !(src[i] & MIGRATE_PFN_MIGRATE))
+			continue;
+		moved += dst[i] & MIGRATE_PFN_COMPOUND ? XM_BLOCK_PAGES : 1;
+		if (!is_zone_device_page(to))
+			folio_mark_dirty(page_folio(to));
+	}
+	return moved;
+}
+
+/* Needs mmap_lock. Returns pages moved or a negative errno. */
+static long xm_migrate_vma(struct migrate_vma *args, const struct xm_target *t)
+{
+	unsigned long moved;
+	int ret;
+
+	ret = migrate_vma_setup(args);
+	if (ret)
+		return ret;
+	xm_alloc_and_copy(t, args->src, args->dst, args->npages, args->start,
+			  true);
+	if (t->m)
+		xm_point(t->m, XMIRROR_PT_MIGRATE_COPIED, args->start,
+			 args->end);
+	migrate_vma_pages(args);
+	moved = xm_settle(args->src, args->dst, args->npages);
+	migrate_vma_finalize(args);
+	return moved;
+}
+
+static unsigned long *xm_alloc_pfns(struct migrate_vma *args, unsigned long nr)
+{
+	args->src = kvcalloc(nr, 2 * sizeof(*args->src), GFP_KERNEL);
+	args->dst = args->src ? args->src + nr : NULL;
+	return args->src;
+}
+
+/*
+ * The CPU touched private memory: bring the page back, and what is in device
+ * memory around it. Called with the page locked and mmap_lock held.
+ */
+vm_fault_t xm_migrate_to_ram(struct vm_fault *vmf)
+{
+	struct xmirror_devmem *dm = xm_dev_pool(vmf->page);
+	struct vm_area_struct *vma = vmf->vma;
+	struct xm_target t = { .vma = vma };
+	struct migrate_vma args = {
+		.vma = vma,
+		.pgmap_owner = dm,
+		.flags = MIGRATE_VMA_SELECT_DEVICE_PRIVATE,
+		.fault_page = vmf->page,
+	};
+	unsigned long size, index;
+	vm_fault_t ret = 0;
+	long moved;
+
+	if (!vmf->pte && MIGRATE_PFN_COMPOUND) {
+		/* A large folio that is mapped as one: whole. */
+		size = XM_BLOCK_PAGES * PAGE_SIZE;
+		args.flags |= MIGRATE_VMA_SELECT_COMPOUND;
+	} else {
+		size = clamp_t(unsigned long, READ_ONCE(xm_prefetch), 1,
+			       XM_BLOCK_PAGES);
+		size = rounddown_pow_of_two(size) * PAGE_SIZE;
+	}
+	args.start = max(ALIGN_DOWN(vmf->address, size), vma->vm_start);
+	args.end = min(ALIGN(vmf->address + 1, size), vma->vm_end);
+	if (!xm_alloc_pfns(&args, (args.end - args.start) >> PAGE_SHIFT))
+		return VM_FAULT_OOM;
+
+	moved = xm_migrate_vma(&args, &t);
+	/*
+	 * The page may stay because somebody else holds it, then the CPU faults
+	 * again; but not because there was no memory for it.
+	 */
+	index = (vmf->address - args.start) >> PAGE_SHIFT;
+	if (args.flags & MIGRATE_VMA_SELECT_COMPOUND)
+		index = 0;
+	if (moved < 0)
+		ret = VM_FAULT_SIGBUS;
+	else if (!args.dst[index] && args.src[index] & MIGRATE_PFN_VALID)
+		ret = VM_FAULT_OOM;
+	trace_xm_to_ram(args.start, args.end, moved);
+	kvfree(args.src);
+	return ret;
+}
+
+/*
+ * Move device pages of one block to system memory, wherever they are mapped.
+ * Returns how many were.
+ */
+unsigned long xm_evict_pages(struct xmirror_devmem *dm, unsigned long index,
+			     unsigned int nr)
+{
+	struct xm_target t = {};
+	struct migrate_vma args;
+	unsigned long moved;
+
+	if (!xm_alloc_pfns(&args, nr))
+		return 0;
+	migrate_device_range(args.src, dm->first_pfn + index, nr);
+	xm_alloc_and_copy(&t, args.src, args.dst, nr, 0, false);
+	migrate_device_pages(args.src, args.dst, nr);
+	moved = xm_settle(args.src, args.dst, nr);
+	migrate_device_finalize(args.src, args.dst, nr);
+	trace_xm_evict(dm->first_pfn + index, nr, moved);
+	kvfree(args.src);
+	return moved;
+}
+
+static int xm_migrate_step(struct xmirror *m, unsigned long addr,
+			   unsigned long *next, struct xmirror_devmem *from,
+			   const struct xm_target *t, struct migrate_vma *args)
+{
+	struct xm_target target = *t;
+	struct vm_area_struct *vma;
+	long moved;
+
+	if (mmap_read_lock_killable(m->mm))
+		return -EINTR;
+	vma = vma_lookup(m->mm, addr);
+	moved = -EFAULT;
+	if (!vma || !(vma->vm_flags & VM_READ))
+		goto out;
+	moved = -EOPNOTSUPP;
+	if (vma->vm_flags & (VM_IO | VM_PFNMAP | VM_MIXEDMAP) ||
+	    is_vm_hugetlb_page(vma))
+		goto out;
+	*next = min(*next, vma->vm_end);
+	target.vma = vma;
+	args->vma = vma;
+	args->start = addr;
+	args->end = *next;
+	args->pgmap_owner = from ? from : m->dm;
+	args->flags = 0;
+	/* To a pool of small pages the core had better split them at once. */
+	if (!t->dm || !t->dm->coherent)
+		args->flags |= MIGRATE_VMA_SELECT_COMPOUND;
+	if (!from)
+		args->flags |= MIGRATE_VMA_SELECT_SYSTEM;
+	else if (from->coherent)
+		args->flags |= MIGRATE_VMA_SELECT_DEVICE_COHERENT;
+	else
+		args->flags |= MIGRATE_VMA_SELECT_DEVICE_PRIVATE;
+	memset(args->dst, 0, ((*next - addr) >> PAGE_SHIFT) *
+	       sizeof(*args->dst));
+	moved = xm_migrate_vma(args, &target);
+out:
+	mmap_read_unlock(m->mm);
+	return moved;
+}
+
+/**
+ * xmirror_migrate() - move a range between system and device memory
+ * @m: the mirror
+ * @start: first address, page aligned
+ * @end: address behind the last, page aligned
+ * @from: pool whose pages are moved, NULL for system memory
+ * @to: pool that they move to, NULL for system memory
+ * @done: out: bytes from @start that were gone through, also on failure
+ * @moved: out: pages that moved
+ *
+ * Best effort, as migration is: pages that are shared, file-backed, pinned,
+ * swapped out or for which @to has no room stay where they are. Empty entries
+ * move to a device as pages of zeroes. Exclusive pages of this mirror are given
+ * back first, because the core does not migrate them. @to is made room in by
+ * evicting what was used least recently.
+ *
+ * Context: may sleep, takes mmap_lock.
+ * Return: 0; -EFAULT: nothing is mapped there, or PROT_NONE; -EOPNOTSUPP: a
+ * mapping whose pages cannot migrate; -EINVAL: @from and @to are the same; or
+ * an error that every call can return.
+ */
+int xmirror_migrate(struct xmirror *m, unsigned long start, unsigned long end,
+		    struct xmirror_devmem *from, struct xmirror_devmem *to,
+		    unsigned long *done, u64 *moved)
+{
+	struct xm_target t = { .dm = to, .m = m };
+	unsigned long addr = start, next, pos;
+	struct migrate_vma args = {};
+	u64 released;
+	int ret;
+
+	*done = 0;
+	*moved = 0;
+	if (from == to)
+		return -EINVAL;
+	ret = xm_check_range(m, start, end);
+	if (ret)
+		return ret;
+	ret = xm_enter(m);
+	if (ret)
+		return ret;
+	ret = -ENOMEM;
+	if (!xm_alloc_pfns(&args, XM_BLOCK_PAGES))
+		goto out;
+	for (ret = 0; addr < end && !ret; addr = next) {
+		next = min(end, ALIGN(addr + 1, XM_BLOCK_PAGES * PAGE_SIZE));
+		ret = xm_point(m, XMIRROR_PT_MIGRATE_BEGIN, addr, next);
+		if (ret)
+			break;
+		pos = addr;
+		released = 0;
+		if (!from)
+			ret = xm_release_pages(m, &pos, next, &released);
+		if (ret)
+			break;
+		if (to)
+			xm_dev_make_room(to, (next - addr) >> PAGE_SHIFT);
+		ret = xm_migrate_step(m, addr, &next, from, &t, &args);
+		if (ret < 0)
+			break;
+		*moved += ret;
+		*done = next - start;
+		ret = xm_may_go_on(m);
+	}
+	trace_xm_migrate(m, start, start + *done, *moved, ret);
+	kvfree(args.src);
+out:
+	xm_leave(m);
+	return ret;
+}
+EXPORT_SYMBOL_GPL(xmirror_migrate);

@@ -1,0 +1,8 @@
+// SPDX-License-Identifier: GPL-2.0
+/* Bodies of the trace events. */
+
+#include <linux/mm.h>
+#include "internal.h"
+
+#define CREATE_TRACE_POINTS
+#include "trace.h"

@@ -1,0 +1,285 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The ioctls of /dev/hmm_dmirrorN.
+ *
+ * Numbers, struct, order of the checks and errors are those of the kernel's own
+ * test device, including the odd ones: every call checks the range, also those
+ * that have no use for one; only a call that succeeded writes the struct back;
+ * an unknown number is -EINVAL. What is different:
+ *
+ *  - RELEASE gives back the device memory of this file, not everybody's.
+ *  - FLAGS: a large allocation is what fails, and small pages do in its place.
+ *    It is armed for the device, whose next large migration it strikes, and
+ *    disarmed when the file that armed it is closed.
+ *  - MIGRATE_TO_DEV finds a page in the device, and READ and WRITE work on it,
+ *    whatever was invalidated since it moved there.
+ *  - 32-bit callers are served.
+ */
+
+#include <linux/fs.h>
+#include <linux/mm.h>
+#include <linux/sched/signal.h>
+#include <linux/slab.h>
+#include <linux/uaccess.h>
+#include "dmirror.h"
+#include "test_driver.h"
+
+/**
+ * struct xt_dmirror_cmd - the argument of every call
+ * @addr: first byte of the range in the mirrored mm
+ * @ptr: the caller's buffer
+ * @npages: pages of the range; for FLAGS the flags
+ * @cpages: out: pages that were done
+ * @faults: out: how often the device had to fault
+ */
+struct xt_dmirror_cmd {
+	u64 addr;
+	u64 ptr;
+	u64 npages;
+	u64 cpages;
+	u64 faults;
+};
+
+#define XT_DMIRROR_IOC(nr)	_IOWR('H', nr, struct xt_dmirror_cmd)
+#define XT_DMIRROR_READ			XT_DMIRROR_IOC(0)
+#define XT_DMIRROR_WRITE		XT_DMIRROR_IOC(1)
+#define XT_DMIRROR_MIGRATE_TO_DEV	XT_DMIRROR_IOC(2)
+#define XT_DMIRROR_MIGRATE_TO_SYS	XT_DMIRROR_IOC(3)
+#define XT_DMIRROR_SNAPSHOT		XT_DMIRROR_IOC(4)
+#define XT_DMIRROR_EXCLUSIVE		XT_DMIRROR_IOC(5)
+#define XT_DMIRROR_CHECK_EXCLUSIVE	XT_DMIRROR_IOC(6)
+#define XT_DMIRROR_RELEASE		XT_DMIRROR_IOC(7)
+#define XT_DMIRROR_FLAGS		XT_DMIRROR_IOC(8)
+#define XT_DMIRROR_READ_UNLOCKED	XT_DMIRROR_IOC(9)
+
+/* Bits of FLAGS; others are accepted and mean nothing. */
+#define XT_DMIRROR_FAIL_ALLOC	BIT(0)
+
+/* What SNAPSHOT says of a page: one of these ... */
+#define XT_SNAP_ERROR		0xff
+#define XT_SNAP_NONE		0x00
+/* ... or access, size and kind. */
+#define XT_SNAP_READ		0x01
+#define XT_SNAP_WRITE		0x02
+#define XT_SNAP_PMD		0x04
+#define XT_SNAP_PUD		0x08
+#define XT_SNAP_ZERO		0x10
+#define XT_SNAP_PRIVATE		0x20
+#define XT_SNAP_COHERENT	0x40
+#define XT_SNAP_COHERENT_REMOTE	0x50
+
+#define XT_SNAP_CHUNK		512UL
+
+/* How the calls that need the address space tell that it is gone. */
+static int xt_dmirror_errno(int ret)
+{
+	return ret == -ESRCH ? -EINVAL : ret;
+}
+
+static int xt_dmirror_rw(struct xt_dmirror_file *f, struct xt_dmirror_cmd *cmd,
+			 unsigned long size, bool write, bool wait)
+{
+	unsigned long done;
+	u64 copied, rounds;
+	int ret;
+
+	/* The whole range first: nothing is copied if a part is bad. */
+	if (wait)
+		ret = xmirror_fault_unlocked(f->mirror, cmd->addr,
+					     cmd->addr + size, write, &done,
+					     &rounds);
+	else
+		ret = xmirror_fault(f->mirror, cmd->addr, cmd->addr + size,
+				    write, &done, &rounds);
+	/* What the fault itself had to do again is not another one. */
+	cmd->faults = !!rounds;
+	if (!ret)
+		ret = xt_rw(f->mirror, cmd->addr, size,
+			    u64_to_user_ptr(cmd->ptr), write, &copied);
+	cmd->cpages = size >> PAGE_SHIFT;
+	return ret == -ESRCH ? -EFAULT : ret;
+}
+
+/* Show the caller what the device has there. */
+static int xt_dmirror_show(struct xt_dmirror_file *f,
+			   struct xt_dmirror_cmd *cmd, unsigned long size)
+{
+	u64 copied;
+
+	cmd->cpages = size >> PAGE_SHIFT;
+	return xt_rw(f->mirror, cmd->addr, size, u64_to_user_ptr(cmd->ptr),
+		     false, &copied);
+}
+
+static int xt_dmirror_migrate(struct xt_dmirror_file *f,
+			      struct xt_dmirror_cmd *cmd, unsigned long size,
+			      bool to_device)
+{
+	struct xmirror_devmem *dm = f->dmirror->dm;
+	unsigned long done;
+	u64 moved;
+	int ret;
+
+	/* No page will be in this device, then. */
+	if (!dm)
+		return to_device ? -ENOENT : 0;
+	ret = xmirror_migrate(f->mirror, cmd->addr, cmd->addr + size,
+			      to_device ? NULL : dm, to_device ? dm : NULL,
+			      &done, &moved);
+	/* Holes, mappings without access, those that do not migrate. */
+	if (ret == -EFAULT || ret == -EOPNOTSUPP)
+		return -EINVAL;
+	if (ret)
+		return xt_dmirror_errno(ret);
+	cmd->cpages = moved;
+	if (!to_device)
+		return 0;
+	ret = xmirror_fault_local(f->mirror, cmd->addr, cmd->addr + size,
+				  &done);
+	return ret ?: xt_dmirror_show(f, cmd, size);
+}
+
+static int xt_dmirror_exclusive(struct xt_dmirror_file *f,
+				struct xt_dmirror_cmd *cmd, unsigned long size)
+{
+	unsigned long done;
+	u64 rounds;
+	int ret;
+
+	ret = xmirror_exclusive(f->mirror, cmd->addr, cmd->addr + size, &done,
+				&rounds);
+	if (!ret)
+		ret = xt_dmirror_show(f, cmd, size);
+	return xt_dmirror_errno(ret);
+}
+
+static u8 xt_dmirror_code(const struct xmirror_page *page)
+{
+	u32 cpu = page->cpu;
+	u8 code = 0;
+
+	if (cpu & (XMIRROR_CPU_HOLE | XMIRROR_CPU_NOACCESS))
+		return XT_SNAP_ERROR;
+	if (cpu & XMIRROR_CPU_PRIVATE) {
+		/* Of another device's memory this one knows nothing. */
+		if (!(cpu & XMIRROR_CPU_LOCAL))
+			return XT_SNAP_NONE;
+		code = XT_SNAP_PRIVATE;
+	} else if (!(cpu & XMIRROR_CPU_PRESENT)) {
+		return XT_SNAP_NONE;
+	} else if (cpu & XMIRROR_CPU_COHERENT) {
+		code = cpu & XMIRROR_CPU_LOCAL ? XT_SNAP_COHERENT :
+						 XT_SNAP_COHERENT_REMOTE;
+	} else if (cpu & XMIRROR_CPU_ZERO) {
+		code = XT_SNAP_ZERO;
+	}
+	code |= cpu & XMIRROR_CPU_WRITE ? XT_SNAP_WRITE : XT_SNAP_READ;
+	if (cpu & XMIRROR_CPU_HUGE)
+		code |= cpu & XMIRROR_CPU_PUD ? XT_SNAP_PUD : XT_SNAP_PMD;
+	return code;
+}
+
+/**
+ * xt_dmirror_look() - go over a range with xmirror_snapshot()
+ * @f: the file
+ * @addr: first address
+ * @nr: pages
+ * @to: where a code for each page goes, or NULL
+ *
+ * Return: 0; with @to NULL, -EPERM if a page is exclusive to the device;
+ * -EFAULT for a bad @to; or an error of xmirror_snapshot().
+ */
+static int xt_dmirror_look(struct xt_dmirror_file *f, unsigned long addr,
+			   unsigned long nr, u8 __user *to)
+{
+	struct xmirror_page *pages;
+	unsigned long i, n;
+	int ret = 0;
+	u8 *codes;
+
+	pages = kvmalloc_array(min(nr, XT_SNAP_CHUNK), sizeof(*pages) + 1,
+			       GFP_KERNEL);
+	if (!pages)
+		return -ENOMEM;
+	for (; nr && !ret; nr -= n, addr += n << PAGE_SHIFT) {
+		n = min(nr, XT_SNAP_CHUNK);
+		codes = (u8 *)(pages + n);
+		ret = xmirror_snapshot(f->mirror, addr, n, pages);
+		for (i = 0; i < n && !ret; i++) {
+			codes[i] = xt_dmirror_code(&pages[i]);
+			if (!to && pages[i].dev & XMIRROR_PTE_EXCLUSIVE)
+				ret = -EPERM;
+		}
+		if (!ret && to) {
+			if (copy_to_user(to, codes, n))
+				ret = -EFAULT;
+			to += n;
+		}
+		if (!ret && fatal_signal_pending(current))
+			ret = -EINTR;
+		cond_resched();
+	}
+	kvfree(pages);
+	return ret;
+}
+
+static int xt_dmirror_call(struct xt_dmirror_file *f, unsigned int call,
+			   struct xt_dmirror_cmd *cmd)
+{
+	unsigned long size = cmd->npages << PAGE_SHIFT;
+	int ret;
+
+	switch (call) {
+	case XT_DMIRROR_READ:
+		return xt_dmirror_rw(f, cmd, size, false, false);
+	case XT_DMIRROR_READ_UNLOCKED:
+		return xt_dmirror_rw(f, cmd, size, false, true);
+	case XT_DMIRROR_WRITE:
+		return xt_dmirror_rw(f, cmd, size, true, false);
+	case XT_DMIRROR_MIGRATE_TO_DEV:
+		return xt_dmirror_migrate(f, cmd, size, true);
+	case XT_DMIRROR_MIGRATE_TO_SYS:
+		return xt_dmirror_migrate(f, cmd, size, false);
+	case XT_DMIRROR_SNAPSHOT:
+		cmd->cpages = size >> PAGE_SHIFT;
+		ret = xt_dmirror_look(f, cmd->addr, cmd->cpages,
+				      u64_to_user_ptr(cmd->ptr));
+		return xt_dmirror_errno(ret);
+	case XT_DMIRROR_EXCLUSIVE:
+		return xt_dmirror_exclusive(f, cmd, size);
+	case XT_DMIRROR_CHECK_EXCLUSIVE:
+		ret = xt_dmirror_look(f, cmd->addr, size >> PAGE_SHIFT, NULL);
+		/* Without an address space nothing is exclusive. */
+		return ret == -ESRCH ? 0 : ret;
+	case XT_DMIRROR_RELEASE:
+		xmirror_evict(f->mirror);
+		return 0;
+	case XT_DMIRROR_FLAGS:
+		f->fails = cmd->npages & XT_DMIRROR_FAIL_ALLOC;
+		if (f->dmirror->dm)
+			xmirror_devmem_fail_large(f->dmirror->dm, f->fails);
+		return 0;
+	default:
+		return -EINVAL;
+	}
+}
+
+long xt_dmirror_ioctl(struct file *file, unsigned int call, unsigned long arg)
+{
+	void __user *uarg = (void __user *)arg;
+	struct xt_dmirror_cmd cmd;
+	int ret;
+
+	if (copy_from_user(&cmd, uarg, sizeof(cmd)))
+		return -EFAULT;
+	/* The bits that are shifted out of npages are ignored. */
+	if (!PAGE_ALIGNED(cmd.addr) ||
+	    cmd.addr + (cmd.npages << PAGE_SHIFT) <= cmd.addr)
+		return -EINVAL;
+	cmd.cpages = 0;
+	cmd.faults = 0;
+	ret = xt_dmirror_call(file->private_data, call, &cmd);
+	if (ret)
+		return ret;
+	return copy_to_user(uarg, &cmd, sizeof(cmd)) ? -EFAULT : 0;
+}

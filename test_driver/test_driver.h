@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * xmirror_test internals: a device has a node and engines, an open file has a
+ * mirror, jobs and armed sync points.
+ *
+ * Lock order, outermost first:
+ *
+ *	any lock under which src/ reaches a sync point
+ *	xt_file.sync_lock
+ *
+ *	xt_file.job_lock
+ *	xt_engine.lock
+ *
+ *	mmap_lock
+ *	xt_vram.lock
+ *	any lock that mapping or unmapping a page takes
+ *
+ * The groups never nest, but for a sync point that is reached by unmapping. All
+ * but xt_vram.lock, a mutex, are plain spinning locks that are never taken in
+ * interrupts.
+ */
+#ifndef _XT_TEST_DRIVER_H
+#define _XT_TEST_DRIVER_H
+
+#include <linux/list.h>
+#include <linux/miscdevice.h>
+#include <linux/spinlock.h>
+#include <linux/types.h>
+#include <linux/wait.h>
+#include <xmirror/xmirror.h>
+#include "engine.h"
+#include "vram.h"
+
+#define XT_MAX_DEVICES	16
+#define XT_MAX_ENGINES	16
+
+struct file;
+struct vm_area_struct;
+
+/**
+ * struct xt_device - a fake accelerator
+ * @misc: its node
+ * @name: name of the node
+ * @id: its number
+ * @dm: its memory, NULL if the kernel has no such thing
+ * @vram: its memory that can be mapped
+ * @engines: xt_nr_engines of them are in use
+ */
+struct xt_device {
+	struct miscdevice misc;
+	char name[20];
+	unsigned int id;
+	struct xmirror_devmem *dm;
+	struct xt_vram vram;
+	struct xt_engine engines[XT_MAX_ENGINES];
+};
+
+/**
+ * struct xt_file - an open file of a device
+ * @dev: the device
+ * @mirror: what the device sees of the opener's mm
+ * @vram: how mappings of this file behave
+ * @job_lock: lock of the jobs
+ * @unfinished: jobs that are queued or running, in the order of their fences
+ * @finished: jobs that nobody has waited for, in the order they were done
+ * @nr_jobs: jobs on both lists
+ * @last_fence: number of the newest job
+ * @nr_finished: jobs finished since open
+ * @job_wait: woken when a job was finished or its record went
+ * @sync_lock: lock of the sync points
+ * @syncs: sync points, in the order they were armed
+ * @nr_syncs: how many are on @syncs
+ * @nr_armed: how many of them have not been reached
+ * @last_id: number of the newest sync point
+ * @sync_wait: woken when a sync point was reached or resumed
+ */
+struct xt_file {
+	struct xt_device *dev;
+	struct xmirror *mirror;
+	struct xt_vram_file vram;
+
+	spinlock_t job_lock; /* protects the members up to @nr_finished */
+	struct list_head unfinished;
+	struct list_head finished;
+	unsigned int nr_jobs;
+	u64 last_fence;
+	u64 nr_finished;
+	wait_queue_head_t job_wait;
+
+	spinlock_t sync_lock; /* protects the members up to @last_id */
+	struct list_head syncs;
+	unsigned int nr_syncs;
+	unsigned int nr_armed;
+	u32 last_id;
+	wait_queue_head_t sync_wait;
+};
+
+/* main.c */
+extern unsigned int xt_nr_devices;
+extern unsigned int xt_nr_engines;
+struct xt_device *xt_device_get(unsigned int id);
+
+/* file.c */
+extern const struct file_operations xt_fops;
+
+/* ioctl.c */
+long xt_ioctl(struct file *file, unsigned int cmd, unsigned long arg);
+int xt_check_range(struct xt_file *f, u64 addr, u64 length, u64 align);
+int xt_rw(struct xmirror *m, u64 addr, u64 length, void __user *buf,
+	  bool write, u64 *done);
+
+/* dmirror.c */
+int xt_dmirror_init(int node);
+void xt_dmirror_exit(void);
+
+/* vram.c */
+int xt_vram_init(struct xt_vram *vram, u64 size, int node);
+void xt_vram_exit(struct xt_vram *vram);
+void xt_vram_open(struct xt_file *f, struct file *file);
+int xt_vram_mmap(struct file *file, struct vm_area_struct *vma);
+int xt_vram_set_granule(struct xt_file *f, u64 *value);
+int xt_vram_set_unsafe(struct xt_file *f, u64 *value);
+int xt_vram_ioctl(struct xt_file *f, struct xmirror_vram *v);
+
+/* syncpoint.c */
+void xt_sync_init(struct xt_file *f);
+void xt_sync_close(struct xt_file *f);
+void xt_sync_exit(void);
+int xt_sync(struct xt_file *f, struct xmirror_sync *s);
+int xt_sync_point(struct xmirror *m, enum xmirror_point point,
+		  unsigned long start, unsigned long end, int event,
+		  bool can_sleep);
+
+#endif /* _XT_TEST_DRIVER_H */

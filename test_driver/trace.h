@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* Trace events xmirror_test:*. A file is known by its fences and device. */
+#undef TRACE_SYSTEM
+#define TRACE_SYSTEM xmirror_test
+
+#if !defined(_XT_TRACE_H) || defined(TRACE_HEADER_MULTI_READ)
+#define _XT_TRACE_H
+
+#include <linux/tracepoint.h>
+
+TRACE_EVENT(xt_job_submit,
+	TP_PROTO(unsigned int dev, unsigned int engine, u64 fence,
+		 unsigned int nr_cmds, u64 repeat),
+	TP_ARGS(dev, engine, fence, nr_cmds, repeat),
+	TP_STRUCT__entry(
+		__field(u64, fence)
+		__field(u64, repeat)
+		__field(unsigned int, dev)
+		__field(unsigned int, engine)
+		__field(unsigned int, nr_cmds)
+	),
+	TP_fast_assign(
+		__entry->fence = fence;
+		__entry->repeat = repeat;
+		__entry->dev = dev;
+		__entry->engine = engine;
+		__entry->nr_cmds = nr_cmds;
+	),
+	TP_printk("xmirror%u/%u fence=%llu nr_cmds=%u repeat=%llu",
+		  __entry->dev, __entry->engine, __entry->fence,
+		  __entry->nr_cmds, __entry->repeat)
+);
+
+TRACE_EVENT(xt_job_done,
+	TP_PROTO(unsigned int dev, unsigned int engine, u64 fence, int status,
+		 u64 ops),
+	TP_ARGS(dev, engine, fence, status, ops),
+	TP_STRUCT__entry(
+		__field(u64, fence)
+		__field(u64, ops)
+		__field(unsigned int, dev)
+		__field(unsigned int, engine)
+		__field(int, status)
+	),
+	TP_fast_assign(
+		__entry->fence = fence;
+		__entry->ops = ops;
+		__entry->dev = dev;
+		__entry->engine = engine;
+		__entry->status = status;
+	),
+	TP_printk("xmirror%u/%u fence=%llu status=%d ops=%llu",
+		  __entry->dev, __entry->engine, __entry->fence,
+		  __entry->status, __entry->ops)
+);
+
+TRACE_EVENT(xt_sync_reached,
+	TP_PROTO(unsigned int dev, u32 id, unsigned int point,
+		 unsigned long start, unsigned long end, int event),
+	TP_ARGS(dev, id, point, start, end, event),
+	TP_STRUCT__entry(
+		__field(unsigned long, start)
+		__field(unsigned long, end)
+		__field(unsigned int, dev)
+		__field(u32, id)
+		__field(unsigned int, point)
+		__field(int, event)
+	),
+	TP_fast_assign(
+		__entry->start = start;
+		__entry->end = end;
+		__entry->dev = dev;
+		__entry->id = id;
+		__entry->point = point;
+		__entry->event = event;
+	),
+	TP_printk("xmirror%u id=%u point=%u start=%lx end=%lx event=%d",
+		  __entry->dev, __entry->id, __entry->point, __entry->start,
+		  __entry->end, __entry->event)
+);
+
+#endif /* _XT_TRACE_H */
+
+/* Relative to src/, which is in the include path and has a trace.h, too. */
+#undef TRACE_INCLUDE_PATH
+#define TRACE_INCLUDE_PATH ../test_driver
+#undef TRACE_INCLUDE_FILE
+#define TRACE_INCLUDE_FILE trace
+#include <trace/define_trace.h>
