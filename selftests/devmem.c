@@ -1,0 +1,372 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Device memory: migration there and back, and that the device and the CPU work
+ * on the same bytes wherever the page is.
+ */
+
+#include "libtest.h"
+
+#define PAGES	16UL
+#define LEN	(PAGES * XM_PAGE)
+
+/* All but the last argument may be 0. */
+static int migrate(int fd, const void *addr, size_t len, __u32 flags,
+		   __u32 peer, __u64 *moved)
+{
+	struct xmirror_migrate m = {
+		.size = sizeof(m),
+		.flags = flags,
+		.addr = (__u64)(uintptr_t)addr,
+		.length = len,
+		.peer = peer,
+	};
+	int ret = xm_ioctl(fd, XMIRROR_IOC_MIGRATE, &m);
+
+	*moved = m.moved;
+	return ret;
+}
+
+static bool is_private(int fd, const volatile void *p)
+{
+	struct xmirror_page page = xm_page(fd, p);
+
+	return page.cpu & XMIRROR_CPU_PRIVATE && page.cpu & XMIRROR_CPU_LOCAL;
+}
+
+static void fill(volatile __u64 *p, size_t len, __u64 seed)
+{
+	for (size_t i = 0; i < len / sizeof(*p); i++)
+		p[i] = seed + i;
+}
+
+static size_t wrong(const volatile __u64 *p, size_t len, __u64 seed)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < len / sizeof(*p); i++)
+		n += p[i] != seed + i;
+	return n;
+}
+
+FIXTURE(devmem) {
+	int fd;
+	int peer;
+	char *p;
+	__u64 moved;
+	__u64 free_at_start;
+};
+
+static __u64 devmem_free(int fd)
+{
+	struct xmirror_stats s;
+
+	return xm_stats(fd, &s) ? 0 : s.devmem_free;
+}
+
+FIXTURE_SETUP(devmem)
+{
+	self->fd = -1;
+	self->peer = -1;
+	NEED(XMIRROR_CAP_PRIVATE);
+	OPEN(self->fd, 0);
+	OPEN(self->peer, 1);
+	self->p = xm_anon(LEN);
+	ASSERT_NE(NULL, self->p);
+	self->free_at_start = devmem_free(self->fd);
+	ASSERT_NE(0, self->free_at_start);
+}
+
+FIXTURE_TEARDOWN(devmem)
+{
+	if (self->fd < 0)
+		return;
+	EXPECT_CLEAN(self->fd);
+	EXPECT_CLEAN(self->peer);
+	munmap(self->p, LEN);
+	EXPECT_EQ(self->free_at_start, devmem_free(self->fd));
+	close(self->fd);
+	close(self->peer);
+}
+
+TEST_F(devmem, there_and_back_by_cpu)
+{
+	fill((__u64 *)self->p, LEN, 1);
+	ASSERT_EQ(0, migrate(self->fd, self->p, LEN, 0, 0, &self->moved));
+	EXPECT_EQ(PAGES, self->moved);
+	for (size_t i = 0; i < PAGES; i++) {
+		EXPECT_TRUE(is_private(self->fd, self->p + i * XM_PAGE));
+	}
+	EXPECT_EQ(self->free_at_start - PAGES, devmem_free(self->fd));
+	EXPECT_EQ(0, wrong((__u64 *)self->p, LEN, 1));
+	EXPECT_TRUE(xm_is_present(self->p));
+	EXPECT_EQ(self->free_at_start, devmem_free(self->fd));
+}
+
+TEST_F(devmem, there_and_back_by_call)
+{
+	fill((__u64 *)self->p, LEN, 2);
+	ASSERT_EQ(0, migrate(self->fd, self->p, LEN, 0, 0, &self->moved));
+	ASSERT_EQ(PAGES, self->moved);
+	ASSERT_EQ(0, migrate(self->fd, self->p, LEN,
+			     XMIRROR_MIGRATE_TO_SYSTEM, 0, &self->moved));
+	EXPECT_EQ(PAGES, self->moved);
+	EXPECT_TRUE(xm_is_present(self->p));
+	EXPECT_EQ(self->free_at_start, devmem_free(self->fd));
+	EXPECT_EQ(0, wrong((__u64 *)self->p, LEN, 2));
+}
+
+TEST_F(devmem, empty_pages_are_zero)
+{
+	__u64 value = 1;
+
+	ASSERT_EQ(0, migrate(self->fd, self->p, LEN, 0, 0, &self->moved));
+	EXPECT_EQ(PAGES, self->moved);
+	EXPECT_EQ(0, xm_read(self->fd, self->p + 8, &value, sizeof(value)));
+	EXPECT_EQ(0, value);
+	value = 7;
+	EXPECT_EQ(0, xm_write(self->fd, self->p + 8, &value, sizeof(value)));
+	EXPECT_TRUE(is_private(self->fd, self->p));
+	EXPECT_EQ(7, *(volatile __u64 *)(self->p + 8));
+	EXPECT_EQ(0, *(volatile __u64 *)self->p);
+}
+
+TEST_F(devmem, device_works_in_place)
+{
+	__u64 value;
+
+	fill((__u64 *)self->p, LEN, 3);
+	ASSERT_EQ(0, migrate(self->fd, self->p, LEN, 0, 0, &self->moved));
+	ASSERT_EQ(PAGES, self->moved);
+	ASSERT_EQ(0, xm_add(self->fd, self->p, 100));
+	EXPECT_EQ(XMIRROR_PTE_VALID | XMIRROR_PTE_WRITE | XMIRROR_PTE_LOCAL,
+		  xm_page(self->fd, self->p).dev &
+		  ~(XMIRROR_PTE_ACCESSED | XMIRROR_PTE_DIRTY));
+	EXPECT_TRUE(is_private(self->fd, self->p));
+	ASSERT_EQ(0, xm_read(self->fd, self->p, &value, sizeof(value)));
+	EXPECT_EQ(103, value);
+	EXPECT_EQ(103, *(volatile __u64 *)self->p);
+	EXPECT_EQ(0, xm_page(self->fd, self->p).dev);
+}
+
+/* The other device reads: the page has to come back for that. */
+TEST_F(devmem, peer_access_brings_it_back)
+{
+	__u64 value;
+
+	fill((__u64 *)self->p, LEN, 4);
+	ASSERT_EQ(0, migrate(self->fd, self->p, LEN, 0, 0, &self->moved));
+	ASSERT_EQ(0, xm_read(self->peer, self->p, &value, sizeof(value)));
+	EXPECT_EQ(4, value);
+	EXPECT_FALSE(is_private(self->fd, self->p));
+	ASSERT_EQ(0, xm_add(self->peer, self->p, 1));
+	EXPECT_EQ(5, *(volatile __u64 *)self->p);
+}
+
+TEST_F(devmem, device_to_device)
+{
+	__u64 value, peer_free = devmem_free(self->peer);
+
+	fill((__u64 *)self->p, LEN, 5);
+	ASSERT_EQ(0, migrate(self->fd, self->p, LEN, 0, 0, &self->moved));
+	ASSERT_EQ(0, migrate(self->peer, self->p, LEN,
+			     XMIRROR_MIGRATE_FROM_PEER, 0, &self->moved));
+	EXPECT_EQ(PAGES, self->moved);
+	EXPECT_TRUE(is_private(self->peer, self->p));
+	EXPECT_FALSE(is_private(self->fd, self->p));
+	EXPECT_EQ(self->free_at_start, devmem_free(self->fd));
+	ASSERT_EQ(0, xm_read(self->peer, self->p, &value, sizeof(value)));
+	EXPECT_EQ(5, value);
+	EXPECT_EQ(0, wrong((__u64 *)self->p, LEN, 5));
+	EXPECT_EQ(peer_free, devmem_free(self->peer));
+}
+
+/* What clears the device's leaves must not lose its way to its own pages. */
+TEST_F(devmem, access_after_mprotect)
+{
+	__u64 value = 1;
+
+	fill((__u64 *)self->p, LEN, 6);
+	ASSERT_EQ(0, migrate(self->fd, self->p, LEN, 0, 0, &self->moved));
+	ASSERT_EQ(0, xm_read(self->fd, self->p, &value, sizeof(value)));
+	ASSERT_EQ(0, mprotect(self->p, LEN, PROT_READ));
+	ASSERT_EQ(0, xm_read(self->fd, self->p, &value, sizeof(value)));
+	EXPECT_EQ(6, value);
+	EXPECT_TRUE(is_private(self->fd, self->p));
+	EXPECT_EQ(-EPERM, xm_write(self->fd, self->p, &value, sizeof(value)));
+	EXPECT_EQ(-EPERM, xm_add(self->fd, self->p, 1));
+	ASSERT_EQ(0, mprotect(self->p, LEN, PROT_READ | PROT_WRITE));
+	ASSERT_EQ(0, xm_add(self->fd, self->p, 1));
+	EXPECT_EQ(7, *(volatile __u64 *)self->p);
+}
+
+TEST_F(devmem, access_after_mremap)
+{
+	__u64 value;
+	char *to;
+
+	fill((__u64 *)self->p, LEN, 7);
+	ASSERT_EQ(0, migrate(self->fd, self->p, LEN, 0, 0, &self->moved));
+	ASSERT_EQ(0, xm_read(self->fd, self->p, &value, sizeof(value)));
+	to = xm_hole(LEN);
+	to = mremap(self->p, LEN, LEN, MREMAP_MAYMOVE | MREMAP_FIXED, to);
+	ASSERT_NE(MAP_FAILED, to);
+	ASSERT_EQ(0, xm_read(self->fd, to, &value, sizeof(value)));
+	EXPECT_EQ(7, value);
+	EXPECT_EQ(-EFAULT, xm_read(self->fd, self->p, &value, sizeof(value)));
+	EXPECT_TRUE(is_private(self->fd, to));
+	ASSERT_EQ(0, xm_add(self->fd, to, 1));
+	EXPECT_EQ(8, *(volatile __u64 *)to);
+	self->p = to;
+}
+
+TEST_F(devmem, fork_shares_and_writes_split)
+{
+	__u64 value;
+	pid_t pid;
+	int status;
+
+	fill((__u64 *)self->p, LEN, 8);
+	ASSERT_EQ(0, migrate(self->fd, self->p, LEN, 0, 0, &self->moved));
+	pid = fork();
+	ASSERT_GE(pid, 0);
+	if (!pid) {
+		int fd = xm_open(0), bad = fd < 0;
+
+		bad |= xm_read(fd, self->p, &value, sizeof(value)) ||
+		       value != 8;
+		value = 1000;
+		bad |= !!xm_write(fd, self->p, &value, sizeof(value));
+		bad |= *(volatile __u64 *)self->p != 1000;
+		bad |= !!wrong((__u64 *)(self->p + XM_PAGE), LEN - XM_PAGE,
+			       8 + XM_PAGE / 8);
+		_exit(bad);
+	}
+	/* Parent: read what is shared, then write, which breaks COW. */
+	ASSERT_EQ(0, xm_read(self->fd, self->p, &value, sizeof(value)));
+	EXPECT_EQ(8, value);
+	value = 2000;
+	ASSERT_EQ(0, xm_write(self->fd, self->p, &value, sizeof(value)));
+	ASSERT_EQ(0, xm_add(self->fd, self->p, 1));
+	ASSERT_EQ(pid, waitpid(pid, &status, 0));
+	EXPECT_EQ(0, status);
+	EXPECT_EQ(2001, *(volatile __u64 *)self->p);
+	EXPECT_EQ(0, wrong((__u64 *)(self->p + XM_PAGE), LEN - XM_PAGE,
+			   8 + XM_PAGE / 8));
+}
+
+/* MADV_FREE may drop what was there, but not what the device wrote later. */
+TEST_F(devmem, write_survives_lazyfree)
+{
+	__u64 value = 42;
+
+	fill((__u64 *)self->p, LEN, 9);
+	ASSERT_EQ(0, madvise(self->p, LEN, MADV_FREE));
+	ASSERT_EQ(0, migrate(self->fd, self->p, LEN, 0, 0, &self->moved));
+	ASSERT_EQ(0, xm_write(self->fd, self->p, &value, sizeof(value)));
+	ASSERT_EQ(0, migrate(self->fd, self->p, LEN,
+			     XMIRROR_MIGRATE_TO_SYSTEM, 0, &self->moved));
+	ASSERT_EQ(0, madvise(self->p, LEN, MADV_PAGEOUT));
+	EXPECT_EQ(42, *(volatile __u64 *)self->p);
+}
+
+/* Four times as much as there is: the rest is evicted, and all of it right. */
+TEST_F(devmem, overcommit)
+{
+	struct xmirror_stats s;
+	size_t total, len = 4UL << 20, n;
+	__u64 value;
+	char **p;
+
+	ASSERT_EQ(0, xm_stats(self->fd, &s));
+	total = s.devmem_pages * XM_PAGE;
+	/* Too much for the guest at the default size: leave 16 MiB. */
+	n = 16;
+	ASSERT_GT(total, 0);
+	p = calloc(n, sizeof(*p));
+	ASSERT_NE(NULL, p);
+	for (size_t i = 0; i < n; i++) {
+		p[i] = xm_anon(len);
+		ASSERT_NE(NULL, p[i]);
+		fill((__u64 *)p[i], len, i << 32);
+		ASSERT_EQ(0, migrate(self->fd, p[i], len, 0, 0, &self->moved));
+		EXPECT_EQ(len / XM_PAGE, self->moved);
+		ASSERT_EQ(0, xm_add(self->fd, p[i] + XM_PAGE, 1));
+	}
+	for (size_t i = 0; i < n; i++) {
+		ASSERT_EQ(0, xm_read(self->fd, p[i] + XM_PAGE, &value,
+				     sizeof(value)));
+		EXPECT_EQ((i << 32) + XM_PAGE / 8 + 1, value);
+		*(volatile __u64 *)(p[i] + XM_PAGE) -= 1;
+		EXPECT_EQ(0, wrong((__u64 *)p[i], len, i << 32));
+		munmap(p[i], len);
+	}
+	free(p);
+}
+
+TEST_F(devmem, unplug_and_replug)
+{
+	struct xmirror_unplug u = { .size = sizeof(u), .timeout_ms = XM_LONG };
+
+	fill((__u64 *)self->p, LEN, 10);
+	ASSERT_EQ(0, migrate(self->fd, self->p, LEN, 0, 0, &self->moved));
+	ASSERT_EQ(0, xm_ioctl(self->fd, XMIRROR_IOC_UNPLUG, &u));
+	EXPECT_EQ(0, u.left);
+	EXPECT_TRUE(xm_is_present(self->p));
+	EXPECT_EQ(0, wrong((__u64 *)self->p, LEN, 10));
+	ASSERT_EQ(0, migrate(self->fd, self->p, LEN, 0, 0, &self->moved));
+	EXPECT_EQ(0, self->moved);
+	u.flags = XMIRROR_UNPLUG_REPLUG;
+	ASSERT_EQ(0, xm_ioctl(self->fd, XMIRROR_IOC_UNPLUG, &u));
+	ASSERT_EQ(0, migrate(self->fd, self->p, LEN, 0, 0, &self->moved));
+	EXPECT_EQ(PAGES, self->moved);
+	EXPECT_EQ(0, wrong((__u64 *)self->p, LEN, 10));
+}
+
+/* Close takes back what is this file's, and nothing of another's. */
+TEST_F(devmem, close_leaves_others_alone)
+{
+	char *other = xm_anon(LEN);
+	int fd2;
+
+	OPEN(fd2, 0);
+	ASSERT_NE(NULL, other);
+	fill((__u64 *)self->p, LEN, 11);
+	fill((__u64 *)other, LEN, 12);
+	ASSERT_EQ(0, migrate(self->fd, self->p, LEN, 0, 0, &self->moved));
+	ASSERT_EQ(0, migrate(fd2, other, LEN, 0, 0, &self->moved));
+	ASSERT_EQ(PAGES, self->moved);
+	close(fd2);
+	EXPECT_TRUE(xm_is_present(other));
+	EXPECT_TRUE(is_private(self->fd, self->p));
+	EXPECT_EQ(0, wrong((__u64 *)other, LEN, 12));
+	EXPECT_EQ(0, wrong((__u64 *)self->p, LEN, 11));
+	munmap(other, LEN);
+}
+
+TEST_F(devmem, huge_page)
+{
+	char *p = xm_anon_aligned(XM_2M, XM_2M);
+	__u64 value;
+
+	ASSERT_NE(NULL, p);
+	ASSERT_EQ(0, madvise(p, XM_2M, MADV_HUGEPAGE));
+	fill((__u64 *)p, XM_2M, 13);
+	ASSERT_EQ(0, migrate(self->fd, p, XM_2M, 0, 0, &self->moved));
+	EXPECT_EQ(XM_2M / XM_PAGE, self->moved);
+	ASSERT_EQ(0, xm_add(self->fd, p + XM_2M / 2, 1));
+	ASSERT_EQ(0, xm_read(self->fd, p + XM_2M - 8, &value, 8));
+	EXPECT_EQ(13 + XM_2M / 8 - 1, value);
+	*(volatile __u64 *)(p + XM_2M / 2) -= 1;
+	EXPECT_EQ(0, wrong((__u64 *)p, XM_2M, 13));
+	/* Once more, and unmap half of it while it is there. */
+	ASSERT_EQ(0, migrate(self->fd, p, XM_2M, 0, 0, &self->moved));
+	EXPECT_EQ(XM_2M / XM_PAGE, self->moved);
+	ASSERT_EQ(0, munmap(p, XM_2M / 2));
+	ASSERT_EQ(0, xm_read(self->fd, p + XM_2M - 8, &value, 8));
+	EXPECT_EQ(13 + XM_2M / 8 - 1, value);
+	EXPECT_EQ(0, wrong((__u64 *)(p + XM_2M / 2), XM_2M / 2,
+			   13 + XM_2M / 16));
+	munmap(p + XM_2M / 2, XM_2M / 2);
+}
+
+TEST_HARNESS_MAIN

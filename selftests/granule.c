@@ -1,0 +1,252 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The granule: leaves as large as the memory allows, split by a partial
+ * invalidation, and never at the expense of a neighbour.
+ */
+
+#include "libtest.h"
+
+#define SIZES	(XMIRROR_PTE_64K | XMIRROR_PTE_2M)
+#define LEN	(4 * XM_2M)
+
+FIXTURE(granule) {
+	int fd;
+	char *p;
+};
+
+FIXTURE_SETUP(granule)
+{
+	OPEN(self->fd, 0);
+	self->p = xm_anon_aligned(LEN, XM_2M);
+	ASSERT_NE(NULL, self->p);
+}
+
+FIXTURE_TEARDOWN(granule)
+{
+	EXPECT_CLEAN(self->fd);
+	munmap(self->p, LEN);
+	close(self->fd);
+}
+
+/* Memory that is mapped by huge pages, or NULL. */
+static char *thp(char *p, size_t len)
+{
+	if (madvise(p, len, MADV_HUGEPAGE))
+		return NULL;
+	for (size_t i = 0; i < len; i += XM_PAGE)
+		*(volatile __u64 *)(p + i) = i;
+	return p;
+}
+
+static struct xmirror_stats stats(int fd)
+{
+	struct xmirror_stats s = {};
+
+	xm_stats(fd, &s);
+	return s;
+}
+
+/* The device reads a word of each page; the number of device faults it took. */
+static __u64 touch(int fd, char *p, size_t len, int *err)
+{
+	struct xmirror_cmd cmd = xm_cmds(XMIRROR_OP_LOAD, 8, p, XM_PAGE,
+					 len / XM_PAGE, 0);
+	__u64 before = stats(fd).device_faults;
+
+	*err = xm_run(fd, &cmd, NULL);
+	return stats(fd).device_faults - before;
+}
+
+TEST_F(granule, sizes)
+{
+	static const __u64 bad[] = { 0, 1, 2048, 8192, 1 << 20, 4 << 20 };
+	__u64 old;
+
+	for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++) {
+		EXPECT_EQ(-EINVAL, xm_set(self->fd, XMIRROR_SET_GRANULE,
+					  bad[i], &old));
+	}
+	ASSERT_EQ(0, xm_set(self->fd, XMIRROR_SET_GRANULE, 65536, &old));
+	EXPECT_EQ(XM_PAGE, old);
+	ASSERT_EQ(0, xm_set(self->fd, XMIRROR_SET_GRANULE, ~0ULL, &old));
+	EXPECT_EQ(65536, old);
+	ASSERT_EQ(0, xm_set(self->fd, XMIRROR_SET_GRANULE, XM_PAGE, &old));
+	EXPECT_EQ(XM_2M, old);
+}
+
+TEST_F(granule, faults_and_bytes_fall_with_it)
+{
+	__u64 faults[3], bytes[3];
+	static const __u64 granule[3] = { XM_PAGE, 65536, XM_2M };
+	int err, fd;
+
+	if (!thp(self->p, LEN))
+		SKIP(return, "no CONFIG_TRANSPARENT_HUGEPAGE");
+	for (int i = 0; i < 3; i++) {
+		OPEN(fd, 0);
+		ASSERT_EQ(0, xm_set(fd, XMIRROR_SET_GRANULE, granule[i], NULL));
+		faults[i] = touch(fd, self->p, LEN, &err);
+		bytes[i] = stats(fd).table_bytes;
+		EXPECT_EQ(0, err);
+		EXPECT_CLEAN(fd);
+		close(fd);
+	}
+	EXPECT_EQ(LEN / XM_PAGE, faults[0]);
+	EXPECT_EQ(LEN / 65536, faults[1]);
+	EXPECT_EQ(LEN / XM_2M, faults[2]);
+	EXPECT_LE(bytes[0], 10 * (LEN / XM_PAGE));
+	EXPECT_LE(bytes[2], bytes[0] / 400);
+}
+
+TEST_F(granule, large_leaf_splits_once)
+{
+	struct xmirror_stats before;
+	struct xmirror_page page;
+	const size_t hole = 100;
+	__u64 value;
+
+	if (!thp(self->p, XM_2M))
+		SKIP(return, "no CONFIG_TRANSPARENT_HUGEPAGE");
+	ASSERT_EQ(0, xm_set(self->fd, XMIRROR_SET_GRANULE, XM_2M, NULL));
+	ASSERT_EQ(0, xm_fault(self->fd, self->p, XM_2M, XMIRROR_FAULT_WRITE,
+			      NULL));
+	page = xm_page(self->fd, self->p + 5 * XM_PAGE);
+	EXPECT_EQ(XMIRROR_PTE_2M, page.dev & SIZES);
+	EXPECT_EQ(page.dev_pfn, page.cpu_pfn);
+	value = 77;
+	ASSERT_EQ(0, xm_write(self->fd, self->p + 8, &value, 8));
+	/*
+	 * The kernel splits its own huge page first and announces all of it
+	 * (CLEAR), so that the leaf goes as a whole; an announcement of a page
+	 * alone is what MADV_FREE of a page that is mapped small sends.
+	 */
+	ASSERT_EQ(0, mprotect(self->p + hole * XM_PAGE, XM_PAGE, PROT_READ));
+	ASSERT_EQ(0, xm_read(self->fd, self->p + 8, &value, 8));
+	EXPECT_EQ(77, value);
+	for (size_t i = 0; i < XM_2M / XM_PAGE; i++) {
+		value = ~0ULL;
+		ASSERT_EQ(0, xm_read(self->fd, self->p + i * XM_PAGE, &value,
+				     8));
+		EXPECT_EQ(i * XM_PAGE, value);
+		value = i * XM_PAGE;
+		EXPECT_EQ(i == hole ? -EPERM : 0,
+			  xm_write(self->fd, self->p + i * XM_PAGE, &value, 8));
+	}
+	before = stats(self->fd);
+	ASSERT_EQ(0, munmap(self->p + hole * XM_PAGE, XM_PAGE));
+	EXPECT_EQ(1, stats(self->fd).inv_leaves - before.inv_leaves);
+	EXPECT_EQ(before.leaves - 1, stats(self->fd).leaves);
+	EXPECT_EQ(-EFAULT, xm_read(self->fd, self->p + hole * XM_PAGE, &value,
+				   8));
+}
+
+/* A hugetlb page cannot be split by the kernel: the leaf has to be ours. */
+TEST_F(granule, file_mapping_splits_in_part)
+{
+	struct xmirror_stats before, after;
+	struct xmirror_page page;
+	char *q;
+
+	q = mmap(NULL, 2 * XM_2M, PROT_READ | PROT_WRITE,
+		 MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	ASSERT_NE(MAP_FAILED, q);
+	munmap(self->p, LEN);
+	ASSERT_EQ(self->p, mmap(self->p, LEN, PROT_READ | PROT_WRITE,
+				MAP_SHARED | MAP_ANONYMOUS | MAP_FIXED, -1, 0));
+	munmap(q, 2 * XM_2M);
+	for (size_t i = 0; i < LEN; i += XM_PAGE)
+		self->p[i] = 1;
+	ASSERT_EQ(0, xm_set(self->fd, XMIRROR_SET_GRANULE, XM_2M, NULL));
+	ASSERT_EQ(0, xm_fault(self->fd, self->p, LEN, XMIRROR_FAULT_WRITE,
+			      NULL));
+	page = xm_page(self->fd, self->p);
+	EXPECT_EQ(LEAF_WRITE, page.dev & LEAF_EXCL);
+	before = stats(self->fd);
+	/* One page in the middle, of a group of 64 KiB or not. */
+	ASSERT_EQ(0, madvise(self->p + 20 * XM_PAGE, XM_PAGE, MADV_DONTNEED));
+	after = stats(self->fd);
+	EXPECT_EQ(1, after.inv_leaves - before.inv_leaves);
+	EXPECT_LE(after.splits - before.splits, 1);
+	for (size_t i = 16; i < 32; i++) {
+		page = xm_page(self->fd, self->p + i * XM_PAGE);
+		EXPECT_EQ(i == 20 ? 0 : LEAF_WRITE, page.dev & LEAF_EXCL);
+		EXPECT_EQ(0, page.dev & SIZES);
+	}
+}
+
+/* Sixteen pages in a row in memory, from a huge page that is mapped small. */
+TEST_F(granule, groups_of_64k)
+{
+	struct xmirror_stats before, after;
+	struct xmirror_page page;
+	int err;
+
+	if (!thp(self->p, XM_2M))
+		SKIP(return, "no CONFIG_TRANSPARENT_HUGEPAGE");
+	/* Split the mapping, not the memory. */
+	ASSERT_EQ(0, mprotect(self->p, XM_PAGE, PROT_READ));
+	ASSERT_EQ(0, xm_set(self->fd, XMIRROR_SET_GRANULE, 65536, NULL));
+	EXPECT_EQ(XM_2M / 65536, touch(self->fd, self->p, XM_2M, &err));
+	EXPECT_EQ(0, err);
+	/* The first group has pages with different rights. */
+	page = xm_page(self->fd, self->p);
+	EXPECT_EQ(0, page.dev & SIZES);
+	page = xm_page(self->fd, self->p + 65536);
+	EXPECT_EQ(XMIRROR_PTE_64K, page.dev & SIZES);
+	before = stats(self->fd);
+	ASSERT_EQ(0, madvise(self->p + 65536 + XM_PAGE, XM_PAGE,
+			     MADV_DONTNEED));
+	after = stats(self->fd);
+	EXPECT_EQ(1, after.inv_leaves - before.inv_leaves);
+	EXPECT_EQ(1, after.splits - before.splits);
+	page = xm_page(self->fd, self->p + 65536);
+	EXPECT_EQ(XMIRROR_PTE_VALID, page.dev & (SIZES | XMIRROR_PTE_VALID));
+	page = xm_page(self->fd, self->p + 2 * 65536);
+	EXPECT_EQ(XMIRROR_PTE_64K, page.dev & SIZES);
+}
+
+/* Around an access: nothing is faulted in, and nothing there can fail it. */
+TEST_F(granule, neighbours_never_fail_an_access)
+{
+	__u64 value, pages;
+
+	self->p[0] = 1;
+	self->p[8 * XM_PAGE] = 2;
+	ASSERT_EQ(0, munmap(self->p + 3 * XM_PAGE, XM_PAGE));
+	ASSERT_EQ(0, mprotect(self->p + 4 * XM_PAGE, XM_PAGE, PROT_NONE));
+	ASSERT_EQ(0, mprotect(self->p + 5 * XM_PAGE, XM_PAGE, PROT_READ));
+	ASSERT_EQ(0, xm_set(self->fd, XMIRROR_SET_GRANULE, XM_2M, NULL));
+	ASSERT_EQ(0, xm_read(self->fd, self->p, &value, 8));
+	EXPECT_EQ(1, value);
+	/* What was there came along, and what was not stayed away. */
+	EXPECT_EQ(XMIRROR_PTE_VALID, xm_page(self->fd, self->p + 8 * XM_PAGE).dev &
+		  XMIRROR_PTE_VALID);
+	EXPECT_EQ(0, xm_page(self->fd, self->p + XM_PAGE).dev);
+	EXPECT_EQ(0, xm_page(self->fd, self->p + 3 * XM_PAGE).dev);
+	EXPECT_EQ(0, xm_page(self->fd, self->p + 4 * XM_PAGE).dev);
+	EXPECT_EQ(0, xm_pagemap(self->p + XM_PAGE) & XM_PM_PRESENT);
+	pages = stats(self->fd).leaves;
+	EXPECT_EQ(2, pages);
+}
+
+/* An atomic on a page of a large leaf takes just that page. */
+TEST_F(granule, exclusive_in_a_large_leaf)
+{
+	__u64 value;
+
+	NEED(XMIRROR_CAP_EXCLUSIVE_LARGE);
+	if (!thp(self->p, XM_2M))
+		SKIP(return, "no CONFIG_TRANSPARENT_HUGEPAGE");
+	ASSERT_EQ(0, xm_set(self->fd, XMIRROR_SET_GRANULE, XM_2M, NULL));
+	ASSERT_EQ(0, xm_fault(self->fd, self->p, XM_2M, XMIRROR_FAULT_WRITE,
+			      NULL));
+	ASSERT_EQ(0, xm_add(self->fd, self->p + 7 * XM_PAGE, 1));
+	EXPECT_TRUE(xm_is_exclusive(self->p + 7 * XM_PAGE));
+	EXPECT_FALSE(xm_is_exclusive(self->p + 8 * XM_PAGE));
+	ASSERT_EQ(0, xm_read(self->fd, self->p + 8 * XM_PAGE, &value, 8));
+	EXPECT_EQ(8 * XM_PAGE, value);
+	EXPECT_EQ(1, xm_count_exclusive(self->p, XM_2M));
+	EXPECT_EQ(7 * XM_PAGE + 1, *(volatile __u64 *)(self->p + 7 * XM_PAGE));
+}
+
+TEST_HARNESS_MAIN

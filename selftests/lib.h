@@ -1,0 +1,223 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Helpers for programs that use /dev/xmirrorN: tests, demo, bench.
+ *
+ * A function that returns int returns 0 or a negative errno, unless said
+ * otherwise. None of them prints or exits.
+ */
+#ifndef XM_LIB_H
+#define XM_LIB_H
+
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+#include <errno.h>
+#include <pthread.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/types.h>
+#include <unistd.h>
+
+#include <linux/types.h>
+#include <linux/xmirror.h>
+
+/* What the C library's headers may lack. */
+#ifndef MADV_FREE
+#define MADV_FREE		8
+#endif
+#ifndef MADV_WIPEONFORK
+#define MADV_WIPEONFORK		18
+#endif
+#ifndef MADV_COLD
+#define MADV_COLD		20
+#endif
+#ifndef MADV_PAGEOUT
+#define MADV_PAGEOUT		21
+#endif
+#ifndef MADV_POPULATE_READ
+#define MADV_POPULATE_READ	22
+#endif
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE	23
+#endif
+#ifndef MADV_COLLAPSE
+#define MADV_COLLAPSE		25
+#endif
+#ifndef MREMAP_DONTUNMAP
+#define MREMAP_DONTUNMAP	4
+#endif
+#ifndef MAP_FIXED_NOREPLACE
+#define MAP_FIXED_NOREPLACE	0x100000
+#endif
+
+#define XM_PAGE			4096UL
+#define XM_2M			(2UL << 20)
+/** XM_LONG: milliseconds after which something that should happen has not. */
+#define XM_LONG			30000U
+#define XM_FOREVER		(~0U)
+
+/* struct xmirror_stats.inv[], from enum mmu_notifier_event */
+enum xm_event {
+	XM_EV_UNMAP,
+	XM_EV_CLEAR,
+	XM_EV_PROTECTION_VMA,
+	XM_EV_PROTECTION_PAGE,
+	XM_EV_SOFT_DIRTY,
+	XM_EV_RELEASE,
+	XM_EV_MIGRATE,
+	XM_EV_EXCLUSIVE,
+};
+
+/* The device */
+
+/** xm_open: open /dev/xmirror@n; returns the file or a negative errno. */
+int xm_open(unsigned int n);
+/** xm_ioctl: ioctl() that returns the negative errno. */
+int xm_ioctl(int fd, unsigned long nr, void *arg);
+int xm_info(int fd, struct xmirror_info *info);
+/** xm_facts: INFO of /dev/xmirror0, asked once; NULL if there is none. */
+const struct xmirror_info *xm_facts(void);
+__u64 xm_caps(void);
+/** xm_why: INFO.why as one line. */
+const char *xm_why(void);
+int xm_set(int fd, __u32 param, __u64 value, __u64 *old);
+
+/* @done of these may be NULL. */
+int xm_fault(int fd, const void *addr, size_t len, __u32 flags, __u64 *done);
+int xm_exclusive(int fd, const void *addr, size_t len, __u64 *done);
+int xm_release(int fd, const void *addr, size_t len, __u64 *done);
+/** xm_rw: the device copies between @addr and @buf, @flags as the ioctl's. */
+int xm_rw(int fd, const void *addr, void *buf, size_t len, __u32 flags,
+	  __u64 *done);
+int xm_read(int fd, const void *addr, void *buf, size_t len);
+int xm_write(int fd, void *addr, const void *buf, size_t len);
+
+/* Jobs */
+
+/** xm_cmd: a command on one location. */
+struct xmirror_cmd xm_cmd(enum xmirror_op op, unsigned int width,
+			  const volatile void *addr, __u64 operand);
+/** xm_cmds: a command on @count locations, @stride bytes apart. */
+struct xmirror_cmd xm_cmds(enum xmirror_op op, unsigned int width,
+			   const volatile void *addr, __s64 stride,
+			   __u32 count, __u64 operand);
+/** xm_submit: queue @n commands @repeat times, *@fence gets the number. */
+int xm_submit(int fd, unsigned int engine, const struct xmirror_cmd *cmds,
+	      unsigned int n, __u64 repeat, __u64 *fence);
+/**
+ * xm_wait: wait for @fence; returns what the ioctl does, the job's own status
+ * is in @w->status. @w may be NULL, then the job's status is returned, too.
+ */
+int xm_wait(int fd, __u64 fence, __u32 timeout_ms, struct xmirror_wait *w);
+/** xm_wait_results: xm_wait() that takes up to @nr results. */
+int xm_wait_results(int fd, __u64 fence, __u32 timeout_ms, __u64 *results,
+		    __u32 nr, struct xmirror_wait *w);
+/** xm_cancel: cancel @fence and wait for it; @w may be NULL. */
+int xm_cancel(int fd, __u64 fence, struct xmirror_wait *w);
+/**
+ * xm_run: run one command on engine 0 and wait. Returns the error of SUBMIT or
+ * WAIT, or the job's status; @result may be NULL.
+ */
+int xm_run(int fd, const struct xmirror_cmd *cmd, __u64 *result);
+int xm_run_on(int fd, unsigned int engine, const struct xmirror_cmd *cmd,
+	      __u64 *result);
+/** xm_op: xm_run() of one @op on one location. */
+int xm_op(int fd, enum xmirror_op op, unsigned int width,
+	  const volatile void *addr, __u64 operand, __u64 *result);
+/** xm_add: add @n to the 64-bit word at @addr with one device atomic. */
+int xm_add(int fd, volatile void *addr, __u64 n);
+
+/* What the module sees */
+
+int xm_snapshot(int fd, const void *addr, size_t len,
+		struct xmirror_page *pages);
+/** xm_page: snapshot of the page at @addr; all zero if that failed. */
+struct xmirror_page xm_page(int fd, const volatile void *addr);
+int xm_verify(int fd, struct xmirror_verify *v);
+/**
+ * xm_violations: number of violations, or a negative errno; @text, if not
+ * NULL, gets a line about the first one.
+ */
+long xm_violations(int fd, char *text, size_t room);
+int xm_stats(int fd, struct xmirror_stats *s);
+
+/* Sync points */
+
+/**
+ * xm_sync_arm: arm a pause at @point for @len bytes at @addr (both may be 0).
+ * The stop lasts at most XM_LONG.
+ */
+int xm_sync_arm(int fd, enum xmirror_point point, const void *addr, size_t len,
+		__u32 *id);
+/** xm_sync_arm_full: the same with everything; @s->size and cmd are filled. */
+int xm_sync_arm_full(int fd, struct xmirror_sync *s);
+int xm_sync_reached(int fd, __u32 id, __u32 timeout_ms);
+/** xm_sync_resume: @timed_out may be NULL. */
+int xm_sync_resume(int fd, __u32 id, __u32 *timed_out);
+
+/* What the kernel tells without the module; needs root */
+
+/** xm_pagemap: the pagemap entry of @addr, 0 if it cannot be read. */
+__u64 xm_pagemap(const volatile void *addr);
+#define XM_PM_PRESENT		(1ULL << 63)
+#define XM_PM_SWAP		(1ULL << 62)
+#define XM_PM_FILE		(1ULL << 61)
+#define XM_PM_ANON_EXCLUSIVE	(1ULL << 56)
+#define XM_PM_SOFT_DIRTY	(1ULL << 55)
+bool xm_is_present(const volatile void *addr);
+/** xm_is_exclusive: a device-exclusive entry is at @addr, by its swap type. */
+bool xm_is_exclusive(const volatile void *addr);
+/** xm_is_swapped: a non-present entry that is not the device's is there. */
+bool xm_is_swapped(const volatile void *addr);
+/** xm_count_exclusive: pages of the range with a device-exclusive entry. */
+size_t xm_count_exclusive(const volatile void *addr, size_t len);
+/** xm_pfn: page frame at @addr, also of a device-exclusive entry, else 0. */
+__u64 xm_pfn(const volatile void *addr);
+/** xm_kpageflags: /proc/kpageflags of @pfn. */
+__u64 xm_kpageflags(__u64 pfn);
+#define XM_KPF_DIRTY		(1ULL << 4)
+#define XM_KPF_SWAPCACHE	(1ULL << 13)
+#define XM_KPF_SWAPBACKED	(1ULL << 14)
+/** xm_status_kb: a field of /proc/self/status such as "VmRSS", -1 if none. */
+long xm_status_kb(const char *field);
+long xm_vmrss_kb(void);
+/** xm_meminfo_kb: a field of /proc/meminfo such as "SwapFree". */
+long xm_meminfo_kb(const char *field);
+
+#define XM_KVER(a, b)		(((a) << 8) + (b))
+/** xm_kver: version of the running kernel, such as XM_KVER(6, 12). */
+int xm_kver(void);
+
+/* Memory; NULL on failure */
+
+/** xm_anon: @len bytes of private anonymous memory, without huge pages. */
+void *xm_anon(size_t len);
+/** xm_anon_aligned: the same at a multiple of @align. */
+void *xm_anon_aligned(size_t len, size_t align);
+/** xm_anon_prot: the same with @prot. */
+void *xm_anon_prot(size_t len, int prot);
+/** xm_shared: MAP_SHARED | MAP_ANONYMOUS memory. */
+void *xm_shared(size_t len);
+/** xm_hole: @len bytes where nothing is mapped until the next mmap(). */
+void *xm_hole(size_t len);
+
+/* Time, for deadlines and rates */
+
+__u64 xm_now_ns(void);
+/** xm_expired: whether @ms milliseconds have passed since @start_ns. */
+bool xm_expired(__u64 start_ns, unsigned int ms);
+
+/** xm_write_file: write a string to a file, as to sysfs. */
+int xm_write_file(const char *path, const char *text);
+
+/** XM_LOAD, XM_ADD: CPU accesses that the compiler may not move or merge. */
+#define XM_LOAD(p)	__atomic_load_n((p), __ATOMIC_SEQ_CST)
+#define XM_STORE(p, v)	__atomic_store_n((p), (v), __ATOMIC_SEQ_CST)
+#define XM_ADD(p, v)	__atomic_fetch_add((p), (v), __ATOMIC_SEQ_CST)
+
+#endif /* XM_LIB_H */

@@ -1,0 +1,176 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Helpers of the tests of conformance, see libconf.h.
+ */
+#include <fcntl.h>
+#include <sched.h>
+#include <sys/syscall.h>
+
+#include "libconf.h"
+
+void *conf_area(size_t len, size_t room)
+{
+	const struct xmirror_info *facts = xm_facts();
+	size_t chunk = facts ? facts->chunk_size : XM_2M;
+	char *all, *p;
+
+	/*
+	 * Address space that nobody else gets. It is shared, so that fork()
+	 * says nothing about it and nothing merges with it.
+	 */
+	all = mmap(NULL, 3 * chunk, PROT_NONE,
+		   MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (all == MAP_FAILED)
+		return NULL;
+	p = all + (-(uintptr_t)all & (chunk - 1));
+	p = mmap(p, len + room, PROT_READ | PROT_WRITE,
+		 MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+	if (p == MAP_FAILED)
+		return NULL;
+	if (room)
+		munmap(p + len, room);
+	madvise(p, len, MADV_NOHUGEPAGE);
+	return p;
+}
+
+int conf_pin(void)
+{
+	cpu_set_t set;
+
+	CPU_ZERO(&set);
+	CPU_SET(0, &set);
+	return sched_setaffinity(0, sizeof(set), &set) ? -errno : 0;
+}
+
+char *conf_thp(int fd, unsigned char byte)
+{
+	char *p = xm_anon_aligned(XM_2M, XM_2M);
+
+	/* With this khugepaged leaves exclusive entries alone. */
+	xm_write_file("/sys/kernel/mm/transparent_hugepage/khugepaged/max_ptes_swap",
+		      "0");
+	if (!p || madvise(p, XM_2M, MADV_HUGEPAGE))
+		return NULL;
+	memset(p, byte, XM_2M);
+	return xm_page(fd, p).cpu & XMIRROR_CPU_HUGE ? p : NULL;
+}
+
+int conf_migrate(int fd, const void *addr, size_t len, __u32 flags,
+		 __u64 *moved)
+{
+	struct xmirror_migrate m = {
+		.size = sizeof(m),
+		.flags = flags,
+		.addr = (uintptr_t)addr,
+		.length = len,
+	};
+	int err = xm_ioctl(fd, XMIRROR_IOC_MIGRATE, &m);
+
+	if (moved)
+		*moved = m.moved;
+	return err;
+}
+
+int conf_uffd(__u64 features)
+{
+	struct uffdio_api api = { .api = UFFD_API, .features = features };
+	int fd = syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK);
+	int err;
+
+	if (fd < 0)
+		return -errno;
+	if (!ioctl(fd, UFFDIO_API, &api))
+		return fd;
+	err = -errno;
+	close(fd);
+	return err;
+}
+
+int conf_uffd_register(int uffd, void *p, size_t len, __u64 mode)
+{
+	struct uffdio_register r = {
+		.range = { .start = (uintptr_t)p, .len = len },
+		.mode = mode,
+	};
+
+	return ioctl(uffd, UFFDIO_REGISTER, &r) ? -errno : 0;
+}
+
+int conf_uffd_wp(int uffd, void *p, size_t len, bool on)
+{
+	struct uffdio_writeprotect wp = {
+		.range = { .start = (uintptr_t)p, .len = len },
+		.mode = on ? UFFDIO_WRITEPROTECT_MODE_WP : 0,
+	};
+
+	return ioctl(uffd, UFFDIO_WRITEPROTECT, &wp) ? -errno : 0;
+}
+
+int conf_reclaim(const char *bytes)
+{
+	char line[256], path[320] = "";
+	int err;
+	FILE *f;
+
+	f = fopen("/proc/self/cgroup", "re");
+	if (!f)
+		return -ENOENT;
+	while (fgets(line, sizeof(line), f)) {
+		if (strncmp(line, "0::", 3))
+			continue;
+		line[strcspn(line, "\n")] = 0;
+		snprintf(path, sizeof(path),
+			 "/sys/fs/cgroup%s/memory.reclaim", line + 3);
+	}
+	fclose(f);
+	err = xm_write_file(path, bytes);
+	return err == -EAGAIN ? 0 : err;
+}
+
+long conf_smaps_kb(const void *p, const char *field)
+{
+	unsigned long start, end;
+	size_t n = strlen(field);
+	bool here = false;
+	char line[512];
+	long kb = -1;
+	FILE *f;
+
+	f = fopen("/proc/self/smaps", "re");
+	if (!f)
+		return -1;
+	while (kb < 0 && fgets(line, sizeof(line), f)) {
+		if (sscanf(line, "%lx-%lx ", &start, &end) == 2)
+			here = (uintptr_t)p >= start && (uintptr_t)p < end;
+		else if (here && !strncmp(line, field, n) && line[n] == ':')
+			kb = strtol(line + n + 1, NULL, 10);
+	}
+	fclose(f);
+	return kb;
+}
+
+int conf_pageout(void *p, size_t len)
+{
+	int i;
+
+	for (i = 0; i < 20; i++) {
+		if (madvise(p, len, MADV_PAGEOUT))
+			return -errno;
+		if (!xm_is_present(p))
+			return 0;
+	}
+	return -EAGAIN;
+}
+
+int conf_temp_file(const char *dir)
+{
+	char path[256];
+	int fd;
+
+	snprintf(path, sizeof(path), "%s/xmirror-XXXXXX", dir);
+	fd = mkostemp(path, O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	unlink(path);
+	return fd;
+}

@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * For the tests of conformance: userfaultfd, memory control groups, and memory
+ * whose notifier events can be counted.
+ */
+#ifndef XM_LIBCONF_H
+#define XM_LIBCONF_H
+
+#include <linux/userfaultfd.h>
+#include <sys/ioctl.h>
+
+#include "lib.h"
+
+/* What the C library's and the kernel's headers may lack. */
+#ifndef MADV_DONTNEED_LOCKED
+#define MADV_DONTNEED_LOCKED	24
+#endif
+#define CONF_MADV_SOFT_OFFLINE	101
+#define CONF_MADV_GUARD_INSTALL	102
+#define CONF_MADV_GUARD_REMOVE	103
+#define CONF_UFFD_WP_ASYNC	(1ULL << 15)
+#define CONF_UFFD_MOVE		(1ULL << 16)
+#define CONF_PM_UFFD_WP		(1ULL << 57)
+
+/** struct conf_uffd_move - the argument of UFFDIO_MOVE, Linux 6.8 */
+struct conf_uffd_move {
+	__u64 dst;
+	__u64 src;
+	__u64 len;
+	__u64 mode;
+	__s64 move;
+};
+
+#define CONF_UFFDIO_MOVE	_IOWR(UFFDIO, 0x05, struct conf_uffd_move)
+
+/** struct conf_pm_scan - the argument of PAGEMAP_SCAN, Linux 6.7 */
+struct conf_pm_scan {
+	__u64 size;
+	__u64 flags;
+	__u64 start;
+	__u64 end;
+	__u64 walk_end;
+	__u64 vec;
+	__u64 vec_len;
+	__u64 max_pages;
+	__u64 category_inverted;
+	__u64 category_mask;
+	__u64 category_anyof_mask;
+	__u64 return_mask;
+};
+
+#define CONF_PAGEMAP_SCAN	_IOWR('f', 16, struct conf_pm_scan)
+#define CONF_PM_WP_MATCHING	(1ULL << 0)
+#define CONF_PM_CHECK_WPASYNC	(1ULL << 1)
+#define CONF_PAGE_IS_WRITTEN	(1ULL << 1)
+
+/**
+ * conf_area: @len bytes of private anonymous memory without huge pages, at a
+ * multiple of 2 MiB and in chunks of the device that it shares with no other
+ * memory that changes: the events that a mirror counts there are its own. @room
+ * bytes behind it are free. NULL on failure.
+ */
+void *conf_area(size_t len, size_t room);
+
+/** conf_pin: run on CPU 0 only; LRU batches are per CPU. */
+int conf_pin(void);
+
+/** conf_thp: a huge page filled with @byte, NULL if there is none to be had. */
+char *conf_thp(int fd, unsigned char byte);
+
+/** conf_migrate: the MIGRATE ioctl; @moved may be NULL. */
+int conf_migrate(int fd, const void *addr, size_t len, __u32 flags,
+		 __u64 *moved);
+
+/** conf_uffd: a userfaultfd with @features, or a negative errno. */
+int conf_uffd(__u64 features);
+int conf_uffd_register(int uffd, void *p, size_t len, __u64 mode);
+/** conf_uffd_wp: write-protect, or with @on false lift it and wake. */
+int conf_uffd_wp(int uffd, void *p, size_t len, bool on);
+
+/**
+ * conf_reclaim: ask memory.reclaim of the own control group for @bytes. 0 also
+ * if less was found; -ENOENT: there is no such file.
+ */
+int conf_reclaim(const char *bytes);
+
+/** conf_smaps_kb: a field of the VMA at @p in /proc/self/smaps, -1: no VMA. */
+long conf_smaps_kb(const void *p, const char *field);
+
+/** conf_pageout: MADV_PAGEOUT until @p is not present; -EAGAIN if it stays. */
+int conf_pageout(void *p, size_t len);
+
+/** conf_temp_file: an unlinked file in @dir, or a negative errno. */
+int conf_temp_file(const char *dir);
+
+/**
+ * CONF_XFAIL: end the test as expected to fail. For a bug of the running kernel
+ * that the test has just seen; the log names it like a skip.
+ */
+#define CONF_XFAIL(statement, fmt, ...) \
+	SKIP(_metadata->exit_code = KSFT_XFAIL; statement, \
+	     "expected: " fmt, ##__VA_ARGS__)
+
+#endif /* XM_LIBCONF_H */

@@ -1,0 +1,325 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Questions that the discussions of exclusive entries left open, each answered
+ * by a test that is named for it.
+ */
+#include <fcntl.h>
+
+#include "libconf.h"
+#include "libtest.h"
+
+#define WORDS	512UL
+#define ADDS	100U
+
+FIXTURE(questions) {
+	int fd;
+	__u64 *p;	/* the middle one of three pages */
+};
+
+FIXTURE_SETUP(questions)
+{
+	char *all;
+
+	NEED(XMIRROR_CAP_EXCLUSIVE);
+	ASSERT_EQ(0, conf_pin());
+	OPEN(self->fd, 0);
+	all = conf_area(3 * XM_PAGE, 0);
+	ASSERT_NE(NULL, all);
+	self->p = (__u64 *)(all + XM_PAGE);
+	memset(self->p, 0x11, XM_PAGE);
+	*self->p = 5;
+}
+
+FIXTURE_TEARDOWN(questions)
+{
+	EXPECT_CLEAN(self->fd);
+	close(self->fd);
+}
+
+static __u64 events(const struct xmirror_stats *s)
+{
+	__u64 sum = 0;
+	int i;
+
+	for (i = 0; i < XMIRROR_NR_EVENTS; i++)
+		sum += s->inv[i];
+	return sum;
+}
+
+/* Calls that tell the notifiers much and change nothing, beside @addr */
+static int storm_beside(struct worker *w)
+{
+	char *p = w->addr;
+
+	while (!XM_LOAD(&w->stop)) {
+		if (mprotect(p, XM_PAGE, PROT_READ | PROT_WRITE) ||
+		    madvise(p, XM_PAGE, MADV_COLD) ||
+		    madvise(p - XM_PAGE, XM_PAGE, MADV_DONTNEED) ||
+		    madvise(p + XM_PAGE, XM_PAGE, MADV_DONTNEED))
+			return -errno;
+		XM_ADD(&w->arg, 1);
+	}
+	return 0;
+}
+
+/* The same over all there is */
+static int storm_over(struct worker *w)
+{
+	int err = 0;
+
+	while (!XM_LOAD(&w->stop) && !err) {
+		err = xm_write_file("/proc/self/clear_refs", "4");
+		XM_ADD(&w->arg, 1);
+	}
+	return err;
+}
+
+#define STORM(function) \
+	struct worker w = { .fn = (function), .addr = self->p }; \
+	struct xmirror_stats before, after; \
+	__u64 was; \
+	int i, err = 0; \
+	ASSERT_EQ(0, xm_exclusive(self->fd, self->p, XM_PAGE, NULL)); \
+	ASSERT_EQ(0, xm_stats(self->fd, &before)); \
+	ASSERT_EQ(0, worker_start(&w)); \
+	for (i = 0; i < (int)ADDS && !err; i++) { \
+		err = xm_add(self->fd, self->p, 1); \
+		/* Some of the storm between any two */ \
+		was = XM_LOAD(&w.arg); \
+		while (XM_LOAD(&w.arg) == was && !worker_ended(&w)) \
+			sched_yield(); \
+	} \
+	XM_STORE(&w.stop, true); \
+	ASSERT_EQ(0, worker_join(&w)); \
+	ASSERT_EQ(0, xm_stats(self->fd, &after)); \
+	EXPECT_EQ(0, err)
+
+TEST_F(questions, does_a_storm_of_nothing_cost_the_page)
+{
+	STORM(storm_beside);
+	EXPECT_LE(ADDS, events(&after) - events(&before));
+	EXPECT_EQ(before.inv_leaves, after.inv_leaves);
+	EXPECT_EQ(before.excl_made, after.excl_made);
+	EXPECT_LEAF(self->fd, self->p, LEAF_EXCL);
+	EXPECT_EQ(5 + ADDS, XM_LOAD(self->p));
+}
+
+TEST_F(questions, does_the_device_get_on_in_a_storm)
+{
+	STORM(storm_over);
+	/* It had the page taken away all the time, and came through. */
+	EXPECT_LE(1, after.inv[XM_EV_SOFT_DIRTY] -
+		     before.inv[XM_EV_SOFT_DIRTY]);
+	EXPECT_LE(1, after.excl_made - before.excl_made);
+	EXPECT_EQ(5 + ADDS, XM_LOAD(self->p));
+}
+
+/* Its own entry, for which it has lost the leaf to an event without effect */
+TEST_F(questions, what_if_it_is_created_twice)
+{
+	struct xmirror_stats before, after;
+	__u32 revoke = xm_facts()->revoke_event;
+	__u64 pfn;
+
+	ASSERT_EQ(0, xm_add(self->fd, self->p, 1));
+	pfn = xm_pfn(self->p);
+	/* In place: nothing is to be done. */
+	ASSERT_EQ(0, xm_stats(self->fd, &before));
+	ASSERT_EQ(0, xm_exclusive(self->fd, self->p, XM_PAGE, NULL));
+	ASSERT_EQ(0, xm_stats(self->fd, &after));
+	EXPECT_EQ(events(&before), events(&after));
+	EXPECT_EQ(1, after.excl_hits - before.excl_hits);
+
+	ASSERT_EQ(0, madvise(self->p, XM_PAGE, MADV_FREE));
+	EXPECT_TRUE(xm_is_exclusive(self->p));
+	EXPECT_LEAF(self->fd, self->p, LEAF_NONE);
+	ASSERT_EQ(0, xm_stats(self->fd, &before));
+	ASSERT_EQ(0, xm_exclusive(self->fd, self->p, XM_PAGE, NULL));
+	ASSERT_EQ(0, xm_stats(self->fd, &after));
+	/* Given back to the CPU first, then made again */
+	EXPECT_LE(1, after.inv[revoke] - before.inv[revoke]);
+	EXPECT_LE(1, after.inv_own - before.inv_own);
+	EXPECT_EQ(1, after.excl_made - before.excl_made);
+	EXPECT_LEAF(self->fd, self->p, LEAF_EXCL);
+	EXPECT_EQ(pfn, xm_pfn(self->p));
+	ASSERT_EQ(0, xm_add(self->fd, self->p, 1));
+	EXPECT_EQ(7, XM_LOAD(self->p));
+}
+
+TEST_F(questions, what_if_another_one_creates_it)
+{
+	__u64 pfn;
+	int fd1, i;
+
+	OPEN(fd1, 1);
+	ASSERT_EQ(0, xm_add(self->fd, self->p, 1));
+	pfn = xm_pfn(self->p);
+	for (i = 0; i < 10; i++) {
+		int has = i & 1 ? self->fd : fd1, lost = i & 1 ? fd1 : self->fd;
+
+		ASSERT_EQ(0, xm_add(has, self->p, 1));
+		EXPECT_LEAF(has, self->p, LEAF_EXCL);
+		EXPECT_LEAF(lost, self->p, LEAF_NONE);
+		EXPECT_CLEAN(has);
+		EXPECT_CLEAN(lost);
+	}
+	EXPECT_EQ(pfn, xm_pfn(self->p));
+	EXPECT_EQ(16, XM_LOAD(self->p));
+	close(fd1);
+}
+
+/* Giving a page back and waiting for the CPU to fetch it end alike. */
+TEST_F(questions, is_release_like_lazy_return)
+{
+	struct xmirror_page page[2];
+	__u64 pm[2], kpf[2], mask;
+	int i;
+
+	mask = XM_PM_PRESENT | XM_PM_SWAP | XM_PM_SOFT_DIRTY |
+	       XM_PM_ANON_EXCLUSIVE | CONF_PM_UFFD_WP;
+	for (i = 0; i < 2; i++) {
+		ASSERT_EQ(0, xm_add(self->fd, self->p, 1));
+		if (i) {
+			ASSERT_EQ(0, xm_release(self->fd, self->p, XM_PAGE,
+						NULL));
+		} else {
+			EXPECT_EQ(6, XM_LOAD(self->p));
+		}
+		EXPECT_FALSE(xm_is_exclusive(self->p));
+		EXPECT_LEAF(self->fd, self->p, LEAF_NONE);
+		page[i] = xm_page(self->fd, self->p);
+		pm[i] = xm_pagemap(self->p) & mask;
+		kpf[i] = xm_kpageflags(xm_pfn(self->p)) & XM_KPF_DIRTY;
+	}
+	/* Whether it is young depends on who looked. */
+	EXPECT_EQ(page[0].cpu & ~XMIRROR_CPU_YOUNG,
+		  page[1].cpu & ~XMIRROR_CPU_YOUNG);
+	EXPECT_EQ(page[0].cpu_pfn, page[1].cpu_pfn);
+	EXPECT_EQ(pm[0], pm[1]);
+	EXPECT_EQ(kpf[0], kpf[1]);
+	EXPECT_NE(0, kpf[1]);
+	EXPECT_EQ(7, XM_LOAD(self->p));
+}
+
+TEST_F(questions, does_write_protection_hold_for_the_device)
+{
+	int uffd = conf_uffd(UFFD_FEATURE_PAGEFAULT_FLAG_WP);
+
+	if (uffd < 0)
+		SKIP(return, "no CONFIG_USERFAULTFD");
+	ASSERT_EQ(0, conf_uffd_register(uffd, self->p, XM_PAGE,
+					UFFDIO_REGISTER_MODE_WP));
+	ASSERT_EQ(0, xm_add(self->fd, self->p, 1));
+	ASSERT_EQ(0, conf_uffd_wp(uffd, self->p, XM_PAGE, true));
+	/* The entry stays and carries the bit, the device has to stop. */
+	EXPECT_TRUE(xm_is_exclusive(self->p));
+	EXPECT_NE(0, xm_pagemap(self->p) & CONF_PM_UFFD_WP);
+	EXPECT_LEAF(self->fd, self->p, LEAF_NONE);
+	EXPECT_EQ(-EFAULT, xm_add(self->fd, self->p, 1));
+	/* To try has given the page back; the bit is where it was. */
+	EXPECT_FALSE(xm_is_exclusive(self->p));
+	EXPECT_NE(0, xm_pagemap(self->p) & CONF_PM_UFFD_WP);
+	EXPECT_EQ(6, XM_LOAD(self->p));
+	ASSERT_EQ(0, conf_uffd_wp(uffd, self->p, XM_PAGE, false));
+	EXPECT_EQ(0, xm_add(self->fd, self->p, 1));
+	EXPECT_EQ(0, xm_pagemap(self->p) & CONF_PM_UFFD_WP);
+	EXPECT_EQ(7, XM_LOAD(self->p));
+	close(uffd);
+}
+
+/* A device that goes on writing after clear_refs is seen to have written. */
+TEST_F(questions, does_soft_dirty_see_the_device)
+{
+	ASSERT_EQ(0, xm_add(self->fd, self->p, 1));
+	ASSERT_EQ(0, xm_write_file("/proc/self/clear_refs", "4"));
+	if (xm_pagemap(self->p) & XM_PM_SOFT_DIRTY)
+		SKIP(return, "no CONFIG_MEM_SOFT_DIRTY");
+	EXPECT_TRUE(xm_is_exclusive(self->p));
+	EXPECT_LEAF(self->fd, self->p, LEAF_NONE);
+	ASSERT_EQ(0, xm_add(self->fd, self->p, 1));
+	EXPECT_NE(0, xm_pagemap(self->p) & XM_PM_SOFT_DIRTY);
+	EXPECT_EQ(7, XM_LOAD(self->p));
+	EXPECT_NE(0, xm_pagemap(self->p) & XM_PM_SOFT_DIRTY);
+}
+
+static bool has_swap(void)
+{
+	return xm_meminfo_kb("SwapTotal") > 0;
+}
+
+/* S1 of SEMANTICS.md: a page that is clean in the swap cache */
+TEST_F(questions, is_a_write_to_a_clean_page_kept)
+{
+	if (!has_swap())
+		SKIP(return, "no swap");
+	ASSERT_EQ(0, conf_pageout(self->p, XM_PAGE));
+	EXPECT_EQ(5, XM_LOAD(self->p));
+	ASSERT_EQ(0, xm_op(self->fd, XMIRROR_OP_XCHG, 8, self->p, 0xd1, NULL));
+	EXPECT_EQ(0xd1, XM_LOAD(self->p));
+	ASSERT_EQ(0, conf_pageout(self->p, XM_PAGE));
+	EXPECT_EQ(0xd1, XM_LOAD(self->p));
+	EXPECT_EQ(0x1111111111111111ULL, self->p[1]);
+}
+
+/* S2: one that the mm has declared free */
+TEST_F(questions, is_a_write_to_a_free_page_kept)
+{
+	if (!has_swap())
+		SKIP(return, "no swap");
+	ASSERT_EQ(0, madvise(self->p, XM_PAGE, MADV_FREE));
+	ASSERT_EQ(0, xm_op(self->fd, XMIRROR_OP_XCHG, 8, self->p, 0xd2, NULL));
+	EXPECT_EQ(0xd2, XM_LOAD(self->p));
+	ASSERT_EQ(0, conf_pageout(self->p, XM_PAGE));
+	EXPECT_EQ(0xd2, XM_LOAD(self->p));
+}
+
+/* Shared memory that is swapped in by a read, written, swapped out */
+TEST_F(questions, is_a_write_to_shared_memory_kept)
+{
+	__u64 *q = xm_shared(XM_PAGE);
+	int i;
+
+	if (!has_swap())
+		SKIP(return, "no swap");
+	ASSERT_NE(NULL, q);
+	for (i = 0; i < 3; i++) {
+		*q = 5;
+		ASSERT_EQ(0, conf_pageout(q, XM_PAGE));
+		EXPECT_EQ(5, XM_LOAD(q));
+		ASSERT_EQ(0, xm_op(self->fd, XMIRROR_OP_STORE, 8, q, 0xd3 + i,
+				   NULL));
+		ASSERT_EQ(0, conf_pageout(q, XM_PAGE));
+		EXPECT_EQ(0xd3 + i, XM_LOAD(q));
+	}
+}
+
+/* A leaf must not outlive the cleaning of its page for writeback. */
+TEST_F(questions, is_a_write_after_writeback_kept)
+{
+	const char *dir = getenv("XM_SCRATCH");
+	__u64 word, *q;
+	int file, i;
+
+	if (!dir)
+		SKIP(return, "no disk: XM_SCRATCH is not set");
+	file = conf_temp_file(dir);
+	ASSERT_LE(0, file);
+	ASSERT_EQ(0, ftruncate(file, XM_PAGE));
+	q = mmap(NULL, XM_PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
+	ASSERT_NE(MAP_FAILED, q);
+	for (i = 1; i < 4; i++) {
+		ASSERT_EQ(0, xm_op(self->fd, XMIRROR_OP_STORE, 8, q, i, NULL));
+		ASSERT_EQ(0, msync(q, XM_PAGE, MS_SYNC));
+		EXPECT_EQ(0, xm_page(self->fd, q).dev & XMIRROR_PTE_WRITE);
+		EXPECT_CLEAN(self->fd);
+	}
+	ASSERT_EQ(0, xm_op(self->fd, XMIRROR_OP_STORE, 8, q, 99, NULL));
+	ASSERT_EQ(0, munmap(q, XM_PAGE));
+	ASSERT_EQ(0, fsync(file));
+	ASSERT_EQ(0, posix_fadvise(file, 0, 0, POSIX_FADV_DONTNEED));
+	ASSERT_EQ(8, pread(file, &word, 8, 0));
+	EXPECT_EQ(99, word);
+	close(file);
+}
+
+TEST_HARNESS_MAIN

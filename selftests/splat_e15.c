@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * E15: reclaim asks the rmap whether a large folio was used, and meets the
+ * exclusive entry of one of its pages. folio_referenced_one() takes it for a
+ * present one (Linux 7.3.4); a kernel with CONFIG_DEBUG_VM says so with a
+ * warning, which the judge of guest runs counts as a failure. Hence this is not
+ * one of the tests that run always.
+ */
+#include <fcntl.h>
+
+#include "libconf.h"
+#include "libtest.h"
+
+#define THP	"/sys/kernel/mm/transparent_hugepage/"
+#define FOLIO	(64UL << 10)
+#define LEN	(4UL << 20)
+
+static bool log_has(const char *what)
+{
+	static char text[1 << 16];
+	bool found = false;
+	int fd = open("/dev/kmsg", O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+	ssize_t n;
+
+	if (fd < 0)
+		return false;
+	for (;;) {
+		n = read(fd, text, sizeof(text) - 1);
+		if (n < 0 && errno == EPIPE)
+			continue;
+		if (n <= 0)
+			break;
+		text[n] = 0;
+		found |= !!strstr(text, what);
+	}
+	close(fd);
+	return found;
+}
+
+TEST(reclaim_of_large_folios_with_an_exclusive_page)
+{
+	char *p = xm_anon_aligned(LEN, XM_2M);
+	unsigned int large = 0;
+	size_t i;
+	int fd;
+
+	NEED(XMIRROR_CAP_EXCLUSIVE);
+	NEED(XMIRROR_CAP_EXCLUSIVE_LARGE);
+	OPEN(fd, 0);
+	ASSERT_NE(NULL, p);
+	if (xm_meminfo_kb("SwapTotal") <= 0)
+		SKIP(return, "no swap");
+	if (xm_write_file(THP "hugepages-64kB/enabled", "always"))
+		SKIP(return, "no large folios of 64 KiB: Linux 6.8");
+	ASSERT_EQ(0, xm_write_file(THP "hugepages-2048kB/enabled", "never"));
+	ASSERT_EQ(0, madvise(p, LEN, MADV_HUGEPAGE));
+	memset(p, 0x11, LEN);
+	for (i = 0; i < LEN; i += FOLIO) {
+		large += xm_pfn(p + i + XM_PAGE) == xm_pfn(p + i) + 1;
+		ASSERT_EQ(0, xm_op(fd, XMIRROR_OP_XCHG, 8,
+				   p + i + 7 * XM_PAGE, i, NULL));
+	}
+	EXPECT_LT(0, large);
+	for (i = 0; i < 4; i++) {
+		ASSERT_EQ(0, conf_reclaim("4M"));
+	}
+	EXPECT_CLEAN(fd);
+	for (i = 0; i < LEN; i += FOLIO) {
+		EXPECT_EQ(i, XM_LOAD((__u64 *)(p + i + 7 * XM_PAGE)));
+		EXPECT_EQ(0x11, p[i]);
+	}
+	close(fd);
+	/* As the guest had it */
+	xm_write_file(THP "hugepages-64kB/enabled", "never");
+	xm_write_file(THP "hugepages-2048kB/enabled", "inherit");
+	if (log_has("VM_WARN_ON_FOLIO(!pte_present"))
+		CONF_XFAIL(return, "E15: folio_referenced_one() takes the entry for a present one");
+}
+
+TEST_HARNESS_MAIN
