@@ -1,0 +1,54 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+# usage: accel.sh BZIMAGE
+#
+# Prints the QEMU options for acceleration and CPU. /dev/kvm being there does
+# not mean that a guest runs under it, so boot one and see; the answer is kept
+# until the machine is rebooted or QEMU changes. XM_ACCEL=kvm|tcg overrides.
+
+. "$(dirname "$0")/lib.sh"
+
+# Five-level page tables would only make the emulated page walks longer, and
+# fast string moves are emulated byte by byte.
+tcg="-accel tcg,thread=multi -cpu max,la57=off,erms=off,fsrm=off"
+kvm="-accel kvm -cpu host"
+
+boots()
+{
+	local tmp rc=0
+
+	tmp=$(mktemp -d)
+	mkdir -p "$tmp/root/bin"
+	cp "$(command -v busybox)" "$tmp/root/bin/"
+	printf '%s\n' '#!/bin/busybox sh' '/bin/busybox echo xmirror-probe' \
+		'/bin/busybox poweroff -f' >"$tmp/root/init"
+	chmod +x "$tmp/root/init"
+	(cd "$tmp/root" && find . | cpio -o -H newc --quiet) >"$tmp/initrd"
+	# shellcheck disable=SC2086 # options are words
+	timeout -k 2 10 qemu-system-x86_64 $kvm -m 512 -smp 2 -nodefaults \
+		-no-user-config -display none -no-reboot -serial stdio \
+		-kernel "$1" -initrd "$tmp/initrd" \
+		-append "console=ttyS0 quiet panic=-1" \
+		</dev/null >"$tmp/log" 2>&1 || :
+	grep -q xmirror-probe "$tmp/log" || rc=1
+	rm -rf "$tmp"
+	return $rc
+}
+
+case ${XM_ACCEL:-} in
+kvm) echo "$kvm"; exit ;;
+tcg) echo "$tcg"; exit ;;
+esac
+if [ ! -r /dev/kvm ] || [ ! -w /dev/kvm ]; then
+	echo "$tcg"
+	exit
+fi
+key=$(echo "$tcg"; cat /proc/sys/kernel/random/boot_id; qemu-system-x86_64 --version;
+	stat -c '%t:%T %i' /dev/kvm)
+answer=$XM_CACHE/accel
+if ! grep -qxF "$(sha256sum <<<"$key")" "$answer.key" 2>/dev/null; then
+	if boots "$1"; then echo "$kvm"; else echo "$tcg"; fi >"$answer.tmp"
+	mv "$answer.tmp" "$answer"
+	sha256sum <<<"$key" >"$answer.key"
+fi
+cat "$answer"

@@ -1,0 +1,110 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+# usage: kernel.sh VERSION|KDIR [debug|plain]
+#
+# Prints the build directory of a kernel for the guest: a directory that serves
+# as KDIR for external modules and holds arch/x86/boot/bzImage.
+#
+# A VERSION (6.1, 6.12, 7.3) is built from Debian's source with the fragments in
+# guest/config/ on top of allnoconfig, once, and kept in the cache. A path is a
+# tree of the user's own, which must be built already and is left alone.
+
+. "$(dirname "$0")/lib.sh"
+
+config=$XM_TOP/guest/config
+
+# check_config .config FRAGMENT...: print the lines that did not take effect.
+check_config()
+{
+	local result line option
+
+	result=$(cat "$1")
+	shift
+
+	while read -r line; do
+		case $line in
+		CONFIG_*)
+			grep -qxF -- "$line" <<<"$result" || printf '%s\n' "$line" ;;
+		"# CONFIG_"*" is not set")
+			option=${line#\# }
+			option=${option% is not set}
+			! grep -q "^$option=" <<<"$result" || printf '%s\n' "$line" ;;
+		esac
+	done < <(cat "$@")
+}
+
+own_tree()
+{
+	local dir missing
+
+	dir=$(cd "$1" && pwd)
+	[ -e "$dir/arch/x86/boot/bzImage" ] ||
+		xm_die "$dir has no arch/x86/boot/bzImage: build the kernel first"
+	[ -e "$dir/Module.symvers" ] ||
+		xm_die "$dir has no Module.symvers: run 'make modules' there first"
+	# =m serves as well as =y in a tree of the user's own.
+	missing=$(check_config <(sed 's/=m$/=y/' "$dir/.config") \
+		<(sed '/^CONFIG_/!d; s/=m$/=y/' "$config/base.config"))
+	[ -z "$missing" ] ||
+		xm_say "$dir lacks options that parts of the suite rely on:" "$missing"
+	printf '%s\n' "$dir"
+}
+
+build()
+{
+	local ver=$1 flavour=$2 dir=$3 src=$4 cc=gcc wrong
+	shift 4
+
+	[ ! -e "$dir/complete" ] || return 0
+	xm_say "building Linux $ver ($flavour)"
+	# Built in place, since a build directory knows its own name. What an
+	# interrupted build left there is used.
+	mkdir -p "$dir"
+	cat "$@" >"$dir/fragments"
+	make -s -C "$src" O="$dir" KCONFIG_ALLCONFIG="$dir/fragments" \
+		allnoconfig >"$dir/log" 2>&1 || { tail "$dir/log" >&2; return 1; }
+	wrong=$(check_config "$dir/.config" "$dir/fragments")
+	[ -z "$wrong" ] ||
+		xm_die "options that have no effect in Linux $ver:" "$wrong"
+
+	if command -v ccache >/dev/null; then
+		export CCACHE_DIR=$XM_CACHE/ccache
+		cc="ccache gcc"
+	fi
+	# A fixed time stamp, so that a second build is the same build.
+	nice make -s -C "$src" O="$dir" -j"$(nproc)" CC="$cc" HOSTCC="$cc" \
+		KBUILD_BUILD_TIMESTAMP=1970-01-01 \
+		bzImage modules >>"$dir/log" 2>&1 || {
+		tail -n 30 "$dir/log" >&2
+		xm_die "building Linux $ver failed, see $dir/log"
+	}
+	# The objects are most of the size; nothing needs them any more.
+	find "$dir" -name '*.[oa]' -not -path "$dir/scripts/*" \
+		-not -path "$dir/tools/*" -delete
+	touch "$dir/complete"
+	xm_say "Linux $ver ($flavour) is in $dir"
+}
+
+main()
+{
+	local what=$1 flavour=${2:-debug} src hash fragments
+
+	case $what in
+	*/*) own_tree "$what"; return ;;
+	6.1|6.12|7.3) ;;
+	*) xm_die "no such kernel: $what (6.1, 6.12, 7.3, or a build directory)" ;;
+	esac
+	fragments=("$config/base.config" "$config/$flavour.config"
+		"$config/$what.config")
+	# What the result depends on: options, source and compiler.
+	src=$(xm_source "$what")
+	hash=$({ cat "${fragments[@]}"; head -n 4 "$src/Makefile"
+		gcc --version; } | sha256sum | cut -c1-12)
+	hash=$XM_CACHE/kernel/$what-$flavour-$hash
+	[ -e "$hash/complete" ] || xm_locked "kernel-$what-$flavour" \
+		build "$what" "$flavour" "$hash" "$src" "${fragments[@]}"
+	printf '%s\n' "$hash"
+}
+
+[ $# -ge 1 ] || xm_die "usage: kernel.sh VERSION|KDIR [debug|plain]"
+main "$@"
