@@ -3,7 +3,8 @@
 # usage: check.sh [-t "GLOB..."] KERNEL...
 #
 # For each KERNEL in turn (see target.sh): builds it, the modules and the tests,
-# and runs the tests in a guest. The last line is the total.
+# and runs the tests in a guest, while the next one is built at low priority. The
+# last line is the total.
 
 . "$(dirname "$0")/lib.sh"
 . "$XM_TOP/guest/target.sh"
@@ -21,10 +22,15 @@ shift $((OPTIND - 1))
 "$XM_TOP/guest/deps.sh"
 tmp=$(mktemp -d)
 child=
+ahead=
 cleanup()
 {
-	[ -z "$child" ] || kill -- "-$child" 2>/dev/null || :
-	[ -z "$child" ] || wait "$child" || :
+	local pid
+
+	for pid in $child $ahead; do
+		kill -- "-$pid" 2>/dev/null || :
+		wait "$pid" || :
+	done
 	rm -rf "$tmp"
 }
 trap cleanup EXIT
@@ -42,6 +48,19 @@ guarded()
 	set +m
 	wait "$child" || :
 	child=
+}
+
+# Begin to build a kernel. If that fails, so will its turn, which says why.
+build_ahead()
+{
+	case $1 in
+	''|*/*|stock*|dkms*) return ;;
+	esac
+	set -m
+	nice -n 19 "$XM_TOP/guest/kernel.sh" "$1" debug </dev/null \
+		>/dev/null 2>&1 &
+	ahead=$!
+	set +m
 }
 
 one()
@@ -64,11 +83,24 @@ one()
 		"${XM_RUN[@]}" -c "$tests" "$XM_IMAGE"
 }
 
+# The kernel first, since its successor's is to wait for it.
+prepare()
+{
+	case $1 in
+	*/*|stock*|dkms*) ;;
+	*) "$XM_TOP/guest/kernel.sh" "$1" debug >/dev/null ;;
+	esac
+}
+
 passed=0 failed=0 skipped=0
 : >"$tmp/failures"
-for kernel; do
+while [ $# -gt 0 ]; do
+	kernel=$1
+	shift
 	xm_say "checking on $kernel"
 	rm -f "$tmp/log"
+	guarded prepare "$kernel"
+	build_ahead "${1:-}"
 	guarded one "$kernel"
 	verdict=
 	[ ! -e "$tmp/log" ] || verdict=$(cat "$tmp/log")/verdict

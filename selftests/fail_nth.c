@@ -13,6 +13,7 @@
 #include <setjmp.h>
 #include <sys/eventfd.h>
 #include <sys/resource.h>
+#include <sys/rseq.h>
 
 #include "libtest.h"
 
@@ -548,6 +549,16 @@ FIXTURE_SETUP(fail_nth)
 	}
 	ASSERT_EQ(0, sigaction(SIGBUS, &act, NULL));
 	ASSERT_EQ(0, mlockall(MCL_CURRENT));
+	/*
+	 * After a fork the kernel writes the thread's rseq area on return to
+	 * user space, and where there is no memory for the copy kills with
+	 * SIGSEGV.
+	 */
+	if (__rseq_size) {
+		ASSERT_EQ(0, syscall(__NR_rseq, (char *)
+				     __builtin_thread_pointer() + __rseq_offset,
+				     sizeof(struct rseq), 1, RSEQ_SIG));
+	}
 }
 
 FIXTURE_TEARDOWN(fail_nth)

@@ -101,8 +101,12 @@ static void xm_put(struct xmirror_devmem *dm, unsigned long index,
 static bool xm_back(struct xmirror_devmem *dm, unsigned long index,
 		    unsigned int order)
 {
-	/* Migration is best effort: no reason to kill anybody for it. */
-	gfp_t gfp = GFP_HIGHUSER | __GFP_ACCOUNT | __GFP_NOWARN |
+	/*
+	 * Migration is best effort: no reason to kill anybody for it. The core
+	 * charges the device page to the cgroup (mem_cgroup_migrate()), so what
+	 * is behind it is accounted already.
+	 */
+	gfp_t gfp = GFP_HIGHUSER | __GFP_NOWARN |
 		    (order ? __GFP_NORETRY : __GFP_RETRY_MAYFAIL);
 	struct page *page;
 	unsigned int i;

@@ -108,13 +108,15 @@ struct xm_chunk {
  * @node: on the list of all of them
  * @mm: the mm; each mirror holds mm_count
  * @mirrors: how many there are
- * @calls: calls that hold mm_users now
+ * @entered: calls that began, each of which then held mm_users
+ * @left: calls that were about to give it back
  */
 struct xm_mm {
 	struct list_head node;
 	struct mm_struct *mm;
 	unsigned int mirrors;
-	atomic_t calls;
+	atomic_t entered;
+	atomic_t left;
 };
 
 /**

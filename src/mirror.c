@@ -208,14 +208,21 @@ static void xm_mm_put(struct xm_mm *s)
 
 /*
  * Is it only for us that the address space is still there? Engines with endless
- * jobs would keep it alive for each other for ever. xm_mm.calls is counted up
- * after mm_users and down before it, so this is never wrong about a living
- * process; and where it is late the next call sees it.
+ * jobs would keep it alive for each other for ever. Calls come and go while this
+ * looks: those that are surely under way when mm_users is read are the ones that
+ * had entered before, without any that have left by the time after. So this is
+ * never wrong about a living process; where it is late the next call sees it.
  */
 static bool xm_abandoned(struct xmirror *m)
 {
-	return atomic_read(&m->mm->mm_users) <=
-	       atomic_read(&m->shared->calls);
+	unsigned int entered, users, left;
+
+	entered = atomic_read(&m->shared->entered);
+	smp_rmb(); /* pairs with xm_enter() */
+	users = atomic_read(&m->mm->mm_users);
+	smp_rmb(); /* pairs with xm_leave() */
+	left = atomic_read(&m->shared->left);
+	return (int)(users - (entered - left)) <= 0;
 }
 
 /* Begin a call: 0, -ECANCELED, or -ESRCH if there is no address space. */
@@ -225,7 +232,8 @@ int xm_enter(struct xmirror *m)
 		return -ECANCELED;
 	if (!mmget_not_zero(m->mm))
 		return -ESRCH;
-	atomic_inc(&m->shared->calls);
+	smp_mb__before_atomic(); /* mm_users first: see xm_abandoned() */
+	atomic_inc(&m->shared->entered);
 	if (!xm_abandoned(m))
 		return 0;
 	xm_leave(m);
@@ -235,7 +243,8 @@ int xm_enter(struct xmirror *m)
 /* End a call. May be the last user of the mm: no lock may be held. */
 void xm_leave(struct xmirror *m)
 {
-	atomic_dec(&m->shared->calls);
+	atomic_inc(&m->shared->left);
+	smp_mb__after_atomic(); /* mm_users last: see xm_abandoned() */
 	mmput(m->mm);
 }
 
