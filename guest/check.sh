@@ -69,7 +69,7 @@ one()
 
 	xm_target "$kernel" debug
 	read -ra globs <<<"$glob"
-	list=$("$XM_TOP/guest/programs.sh" list; "$XM_TOP/guest/hmm-tests.sh" list)
+	list=$("$XM_TOP/guest/programs.sh" list; "$XM_TOP/guest/hmm-tests.sh" list "$glob")
 	for t in $list; do
 		for g in "${globs[@]}"; do
 			# shellcheck disable=SC2053 # a glob is wanted
