@@ -27,7 +27,7 @@ demo	:= $(kernels)
 endif
 
 .PHONY: self-mutants modules clean selftests demo check check-all check-stock shell bench
-.PHONY: lint peer-bugs install junit fuzz lifecycle soak
+.PHONY: lint peer-bugs install junit fuzz lifecycle soak coverage
 .PHONY: dkms-install dkms-remove help
 .DEFAULT_GOAL := modules
 
@@ -49,6 +49,9 @@ check-all:
 
 check-stock:
 	@guest/check.sh -t '$(TESTS)' $(STOCK:%=dkms-%)
+
+coverage:
+	@guest/coverage.sh -t '$(TESTS)' $(firstword $(kernels))
 
 install:
 	@guest/install.sh '$(DESTDIR)' $(KDIR)
@@ -93,6 +96,7 @@ help:
 	@echo 'check         run the tests in a guest'
 	@echo 'check-all     run the tests on all kernels: 6.1 6.12 7.3'
 	@echo "check-stock   run the tests on Debian's kernels, modules by DKMS"
+	@echo 'coverage      lines of the modules that the tests run, by file'
 	@echo 'fuzz          CALLS calls of the fuzzer, with SEED=number to repeat'
 	@echo 'soak          MINUTES of everything at once'
 	@echo 'lifecycle     load and unload the modules LOADS times, and the rest'

@@ -1,23 +1,26 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
-# usage: check.sh [-t "GLOB..."] KERNEL...
+# usage: check.sh [-t "GLOB..."] [-g FILE] KERNEL...
 #
 # For each KERNEL in turn (see target.sh): builds it, the modules and the tests,
 # and runs the tests in a guest, while the next one is built at low priority. The
-# last line is the total.
+# last line is the total. With -g the modules count which of their lines are run,
+# and FILE is where that goes, see run.sh.
 
 . "$(dirname "$0")/lib.sh"
 . "$XM_TOP/guest/target.sh"
 
 glob='*'
-while getopts t: opt; do
+gcov=()
+while getopts t:g: opt; do
 	case $opt in
 	t) glob=$OPTARG ;;
+	g) gcov=(-g "$OPTARG") XM_MAKE=(GCOV_PROFILE=y) ;;
 	*) exit 2 ;;
 	esac
 done
 shift $((OPTIND - 1))
-[ $# -gt 0 ] || xm_die "usage: check.sh [-t GLOB] KERNEL..."
+[ $# -gt 0 ] || xm_die "usage: check.sh [-t GLOB] [-g FILE] KERNEL..."
 
 "$XM_TOP/guest/deps.sh"
 tmp=$(mktemp -d)
@@ -80,7 +83,7 @@ one()
 	[[ $tests != *hmm-tests* ]] ||
 		"$XM_TOP/guest/hmm-tests.sh" "$XM_KDIR" "${XM_RUN[1]}"
 	exec "$XM_TOP/guest/run.sh" -L "$tmp/log" -n "$(basename "$kernel")" \
-		"${XM_RUN[@]}" -c "$tests" "$XM_IMAGE"
+		"${gcov[@]}" "${XM_RUN[@]}" -c "$tests" "$XM_IMAGE"
 }
 
 # The kernel first, since its successor's is to wait for it.

@@ -19,7 +19,7 @@ build()
 {
 	rsync -a --delete --exclude='*.o' --exclude='*.ko' --exclude='*.mod*' \
 		--exclude='.*.cmd' --exclude='.*.d' --exclude='*.symvers' \
-		--exclude=modules.order \
+		--exclude=modules.order --exclude='*.gcno' \
 		"$XM_TOP"/{Kbuild,include,src,test_driver} "$out/"
 	make -s -C "$kdir" M="$out" -j"$(nproc)" "$@" modules >&2 ||
 		xm_die "building the modules for $kdir failed"

@@ -18,13 +18,14 @@
 #   -d SECONDS	time limit of the whole run (by the number of programs)
 #   -a ARGS	the kernel's command line gets these too (or $XM_APPEND)
 #   -L FILE	write the log directory's name to FILE
+#   -g FILE	get the .gcda files of the modules, as a tar file
 
 . "$(dirname "$0")/lib.sh"
 
 name=guest bin=/nonexistent tree=- mode=shell tests='' cmd='' limit=${XM_LIMIT:-300}
-deadline='' append=${XM_APPEND:-} none='' logname=''
+deadline='' append=${XM_APPEND:-} none='' logname='' gcov=''
 modules=() params=()
-while getopts n:b:m:t:p:c:r:sNl:d:a:L: opt; do
+while getopts n:b:m:t:p:c:r:sNl:d:a:L:g: opt; do
 	case $opt in
 	n) name=$OPTARG ;;
 	b) bin=$OPTARG ;;
@@ -39,6 +40,7 @@ while getopts n:b:m:t:p:c:r:sNl:d:a:L: opt; do
 	d) deadline=$OPTARG ;;
 	a) append+=" $OPTARG" ;;
 	L) logname=$OPTARG ;;
+	g) gcov=$OPTARG ;;
 	*) exit 2 ;;
 	esac
 done
@@ -79,6 +81,7 @@ mkdir "$tmp/conf"
 printf '%s\n' "$mode" >"$tmp/conf/mode"
 printf '%s\n' "$limit" >"$tmp/conf/limit"
 printf '%s\n' "$none" >"$tmp/conf/modules"
+[ -z "$gcov" ] || printf '%s\n' /dev/vdc >"$tmp/conf/gcov"
 printf '%s\n' "$cmd" >"$tmp/conf/cmd"
 # shellcheck disable=SC2086 # words
 printf '%s\n' $tests >"$tmp/conf/tests"
@@ -117,6 +120,12 @@ args=("${accel[@]}" -machine q35 -nodefaults -no-user-config -display none -no-r
 	-drive "file=$tmp/scratch,if=virtio,format=raw,cache=unsafe"
 	-chardev "file,id=console,path=$log/console.log" -serial chardev:console
 	-chardev stdio,id=port,signal=off -serial chardev:port)
+
+# The third disk is for the guest to write its tar file to.
+if [ -n "$gcov" ]; then
+	truncate -s 64M "$gcov"
+	args+=(-drive "file=$gcov,if=virtio,format=raw,cache=unsafe")
+fi
 
 if [ "$mode" = shell ]; then
 	xm_say "the kernel log is in $log/console.log"

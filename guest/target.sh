@@ -6,6 +6,7 @@
 #   XM_RUN	arguments of run.sh for that kernel, modules and programs
 #   XM_IMAGE	the kernel image
 #   XM_KDIR	the built tree, if it is one
+# XM_MAKE, an array, has arguments for the build of the modules.
 # KERNEL is a version to build, a path to a built tree, or a kernel of Debian's
 # own: "stock" (the newest 7) or "stock-VERSION"; with "dkms" instead of "stock"
 # the modules are the ones that DKMS makes.
@@ -32,7 +33,8 @@ xm_target()
 	*)
 		kdir=$("$XM_TOP/guest/kernel.sh" "$kernel" "$flavour")
 		XM_IMAGE=$kdir/arch/x86/boot/bzImage
-		dir=$("$XM_TOP/guest/modules.sh" "$kdir")
+		dir=$("$XM_TOP/guest/modules.sh" "$kdir" \
+			${XM_MAKE+"${XM_MAKE[@]}"})
 		mapfile -t modules <<<"$dir"
 		[ ! -e "$kdir/lib/test_hmm.ko" ] ||
 			modules+=("$kdir/lib/test_hmm.ko")
