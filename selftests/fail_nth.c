@@ -254,6 +254,24 @@ static int do_disarm(struct stage *s)
 	return xm_sync_resume(s->fd, s->sync, NULL);
 }
 
+static int do_inject(struct stage *s)
+{
+	int err = xm_inject(s->fd, XMIRROR_INJECT_COPY, 0, 1, 0);
+
+	return err ? err : xm_inject_end(s->fd, XMIRROR_INJECT_COPY, NULL,
+					 NULL);
+}
+
+static int do_vram(struct stage *s)
+{
+	struct xmirror_vram v = {
+		.size = sizeof(v),
+		.op = XMIRROR_VRAM_QUERY,
+	};
+
+	return xm_ioctl(s->fd, XMIRROR_IOC_VRAM, &v);
+}
+
 static int do_to_device(struct stage *s)
 {
 	return migrate(s->fd, s->p, 0, 0);
@@ -427,6 +445,8 @@ static const struct call {
 	{ "STATS", do_stats, mapped, 0, 0 },
 	{ "SYNC, arm", do_arm, NULL, 0, 0 },
 	{ "SYNC, resume", do_disarm, armed, 0, ONCE },
+	{ "INJECT", do_inject, NULL, 0, 0 },
+	{ "VRAM", do_vram, NULL, 0, 0 },
 	{ "MIGRATE", do_to_device, NULL, XMIRROR_CAP_PRIVATE, 0 },
 	{ "MIGRATE, to system", do_to_system, to_device, XMIRROR_CAP_PRIVATE,
 	  0 },
@@ -512,6 +532,8 @@ FIXTURE_VARIANT_ADD(fail_nth, snapshot_) { .what = "SNAPSHOT" };
 FIXTURE_VARIANT_ADD(fail_nth, verify_) { .what = "VERIFY" };
 FIXTURE_VARIANT_ADD(fail_nth, stats_) { .what = "STATS" };
 FIXTURE_VARIANT_ADD(fail_nth, sync_) { .what = "SYNC" };
+FIXTURE_VARIANT_ADD(fail_nth, inject_) { .what = "INJECT" };
+FIXTURE_VARIANT_ADD(fail_nth, vram_) { .what = "VRAM" };
 FIXTURE_VARIANT_ADD(fail_nth, migrate_) { .what = "MIGRATE" };
 FIXTURE_VARIANT_ADD(fail_nth, unplug_) { .what = "UNPLUG" };
 

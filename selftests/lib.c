@@ -369,6 +369,34 @@ int xm_sync_resume(int fd, __u32 id, __u32 *timed_out)
 	return err;
 }
 
+int xm_inject(int fd, enum xmirror_inject_what what, __u64 skip, __u64 times,
+	      __u32 error)
+{
+	struct xmirror_inject inj = {
+		.size = sizeof(inj),
+		.what = what,
+		.error = error,
+		.skip = skip,
+		.times = times,
+		.delay_ms = what == XMIRROR_INJECT_NOTIFIER ? XM_LONG : 0,
+	};
+
+	return xm_ioctl(fd, XMIRROR_IOC_INJECT, &inj);
+}
+
+int xm_inject_end(int fd, enum xmirror_inject_what what, __u64 *hits,
+		  __u64 *injected)
+{
+	struct xmirror_inject inj = { .size = sizeof(inj), .what = what };
+	int err = xm_ioctl(fd, XMIRROR_IOC_INJECT, &inj);
+
+	if (hits)
+		*hits = inj.hits;
+	if (injected)
+		*injected = inj.injected;
+	return err;
+}
+
 static __u64 read_u64(const char *path, __u64 index)
 {
 	__u64 value = 0;

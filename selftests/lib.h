@@ -160,6 +160,18 @@ int xm_sync_reached(int fd, __u32 id, __u32 timeout_ms);
 /** xm_sync_resume: @timed_out may be NULL. */
 int xm_sync_resume(int fd, __u32 id, __u32 *timed_out);
 
+/* Injected failures */
+
+/**
+ * xm_inject: @times failures of @what after @skip; @error only for
+ * XMIRROR_INJECT_COMMIT.
+ */
+int xm_inject(int fd, enum xmirror_inject_what what, __u64 skip, __u64 times,
+	      __u32 error);
+/** xm_inject_end: no more of them; @hits and @injected may be NULL. */
+int xm_inject_end(int fd, enum xmirror_inject_what what, __u64 *hits,
+		  __u64 *injected);
+
 /* What the kernel tells without the module; needs root */
 
 /** xm_pagemap: the pagemap entry of @addr, 0 if it cannot be read. */

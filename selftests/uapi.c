@@ -31,6 +31,7 @@ union any {
 	struct xmirror_migrate migrate;
 	struct xmirror_unplug unplug;
 	struct xmirror_vram vram;
+	struct xmirror_inject inject;
 	unsigned char raw[XM_PAGE];
 };
 
@@ -69,6 +70,7 @@ static const struct call {
 	     XMIRROR_MIGRATE_TO_SYSTEM | XMIRROR_MIGRATE_FROM_PEER, 0),
 	CALL(UNPLUG, unplug, XMIRROR_UNPLUG_REPLUG, 0),
 	CALL(VRAM, vram, 0, 0),
+	CALL(INJECT, inject, 0, 0),
 };
 
 static const unsigned long range_calls[] = {
@@ -1199,6 +1201,8 @@ TEST_F(uapi, bad_sync)
 	static const __u32 fails_at[] = {
 		XMIRROR_PT_FAULT_BEGIN, XMIRROR_PT_FAULT_WALKED,
 		XMIRROR_PT_EXCL_BEGIN, XMIRROR_PT_EXCL_MADE,
+		XMIRROR_PT_DEVMEM_ALLOC, XMIRROR_PT_MIGRATE_COPY,
+		XMIRROR_PT_MIGRATE_PAGE, XMIRROR_PT_DIRTY,
 	};
 	struct xmirror_sync s;
 	size_t i, n;

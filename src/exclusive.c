@@ -106,7 +106,8 @@ static int xm_exclusive_commit(struct xm_chunk *chunk, unsigned long addr,
 		return ret;
 
 	write_lock(&chunk->lock);
-	if (xm_read_retry(chunk, seq, addr, addr + PAGE_SIZE))
+	if (xm_read_retry(chunk, seq, addr, addr + PAGE_SIZE) &&
+	    !xm_point_locked(m, XMIRROR_PT_EXCL_STALE, addr, addr + PAGE_SIZE))
 		ret = -EAGAIN;
 	else if (!xm_pte_set(chunk, addr, page_to_pfn(page) << PAGE_SHIFT |
 			     XMIRROR_PTE_VALID | XMIRROR_PTE_WRITE |

@@ -232,6 +232,15 @@ static inline int xm_point(struct xmirror *m, enum xmirror_point point,
 	return m->ops->point(m, point, start, end, -1, true);
 }
 
+/* Where it must not sleep. */
+static inline int xm_point_locked(struct xmirror *m, enum xmirror_point point,
+				  unsigned long start, unsigned long end)
+{
+	if (!static_branch_unlikely(&xm_points_key) || !m->ops)
+		return 0;
+	return m->ops->point(m, point, start, end, -1, false);
+}
+
 static inline void xm_point_inv(struct xmirror *m, enum xmirror_point point,
 				unsigned long start, unsigned long end,
 				const struct mmu_notifier_range *range)

@@ -52,6 +52,13 @@ static bool xm_fails_large(const struct xm_target *t, struct page *from)
 	return dm && xm_dev_fails_large(dm);
 }
 
+/* Is this step of a mirror's own migration to fail? */
+static bool xm_step_fails(const struct xm_target *t, enum xmirror_point point,
+			  unsigned long addr, unsigned int nr)
+{
+	return t->m && xm_point(t->m, point, addr, addr + nr * PAGE_SIZE);
+}
+
 static struct page *xm_target_alloc(const struct xm_target *t,
 				    unsigned int order, unsigned long addr)
 {
@@ -59,7 +66,9 @@ static struct page *xm_target_alloc(const struct xm_target *t,
 	struct folio *folio;
 
 	if (t->dm)
-		return xm_dev_alloc(t->dm, order, t->m->id);
+		return xm_step_fails(t, XMIRROR_PT_DEVMEM_ALLOC, addr,
+				     1 << order) ?
+			NULL : xm_dev_alloc(t->dm, order, t->m->id);
 	if (order)
 		gfp |= __GFP_NORETRY | __GFP_NOWARN;
 	folio = t->vma ? xm_vma_alloc_folio(gfp, order, t->vma, addr) :
@@ -78,11 +87,15 @@ static struct page *xm_data_of(struct page *page)
 	return dm ? xm_dev_data(dm, page) : page;
 }
 
-static void xm_copy(struct page *dst, struct page *src, unsigned int nr)
+/* Copy to a destination that was just allocated. False if that fails. */
+static bool xm_copy(const struct xm_target *t, struct page *dst,
+		    struct page *src, unsigned long addr, unsigned int nr)
 {
 	unsigned long d = page_to_pfn(dst), s = src ? page_to_pfn(src) : 0;
 	unsigned int i;
 
+	if (xm_step_fails(t, XMIRROR_PT_MIGRATE_COPY, addr, nr))
+		return false;
 	for (i = 0; i < nr; i++) {
 		if (src)
 			copy_highpage(xm_data_of(pfn_to_page(d + i)),
@@ -90,6 +103,30 @@ static void xm_copy(struct page *dst, struct page *src, unsigned int nr)
 		else
 			clear_highpage(xm_data_of(pfn_to_page(d + i)));
 	}
+	return true;
+}
+
+/* A destination that is not wanted any more. */
+static void xm_give_up(unsigned long *dst)
+{
+	struct page *page = migrate_pfn_to_page(*dst);
+
+	unlock_page(page);
+	put_page(page);
+	*dst = 0;
+}
+
+/*
+ * An empty piece of 2 MiB goes to small pages as a whole or not at all: the core
+ * looks for a page behind every one of its entries
+ * (migrate_vma_insert_page() in mm/migrate_device.c of v7.3).
+ */
+static void xm_give_up_hole(unsigned long *dst, unsigned long nr)
+{
+	unsigned long i;
+
+	for (i = 0; i < nr && dst[i]; i++)
+		xm_give_up(&dst[i]);
 }
 
 /*
@@ -120,7 +157,9 @@ static void xm_alloc_and_copy(const struct xm_target *t, unsigned long *src,
 			if (to) {
 				dst[i] = migrate_pfn(page_to_pfn(to)) |
 					 MIGRATE_PFN_COMPOUND;
-				xm_copy(to, from, n);
+				if (!xm_copy(t, to, from, addr + i * PAGE_SIZE,
+					     n))
+					xm_give_up(&dst[i]);
 				continue;
 			}
 			if (!can_split)
@@ -131,8 +170,39 @@ static void xm_alloc_and_copy(const struct xm_target *t, unsigned long *src,
 			if (!to)
 				break;
 			dst[i + j] = migrate_pfn(page_to_pfn(to));
-			xm_copy(to, from ? pfn_to_page(page_to_pfn(from) + j) :
-					   NULL, 1);
+			if (xm_copy(t, to,
+				    from ? pfn_to_page(page_to_pfn(from) + j) :
+					   NULL,
+				    addr + (i + j) * PAGE_SIZE, 1))
+				continue;
+			xm_give_up(&dst[i + j]);
+			break;
+		}
+		if (!from && n > 1 && j < n)
+			xm_give_up_hole(dst + i, j);
+	}
+}
+
+/* Give up destinations that everything is ready in, as a test wants it. */
+static void xm_withdraw(const struct xm_target *t, const unsigned long *src,
+			unsigned long *dst, unsigned long nr,
+			unsigned long addr)
+{
+	unsigned long i, j, n, size;
+
+	for (i = 0; i < nr; i += n) {
+		n = src[i] & MIGRATE_PFN_COMPOUND ? XM_BLOCK_PAGES : 1;
+		for (j = 0; j < n && i + j < nr; j++) {
+			size = dst[i + j] & MIGRATE_PFN_COMPOUND ? n : 1;
+			if (!dst[i + j] ||
+			    !xm_step_fails(t, XMIRROR_PT_MIGRATE_PAGE,
+					   addr + (i + j) * PAGE_SIZE, size))
+				continue;
+			xm_give_up(&dst[i + j]);
+			if (!migrate_pfn_to_page(src[i]) && n > 1) {
+				xm_give_up_hole(dst + i, j);
+				xm_give_up_hole(dst + i + j + 1, n - j - 1);
+			}
 		}
 	}
 }
@@ -166,6 +236,7 @@ static long xm_migrate_vma(struct migrate_vma *args, const struct xm_target *t)
 		return ret;
 	xm_alloc_and_copy(t, args->src, args->dst, args->npages, args->start,
 			  true);
+	xm_withdraw(t, args->src, args->dst, args->npages, args->start);
 	if (t->m)
 		xm_point(t->m, XMIRROR_PT_MIGRATE_COPIED, args->start,
 			 args->end);

@@ -88,11 +88,21 @@ bool xm_allows(struct xm_chunk *chunk, unsigned long addr, unsigned long need)
 	return (pte & need) == need;
 }
 
+static unsigned long xm_address(struct xm_chunk *chunk, struct xm_slot *slot,
+				unsigned long index)
+{
+	return chunk->start + (slot - chunk->slot) * XM_TABLE_SIZE +
+	       index * PAGE_SIZE;
+}
+
 /* What the device wrote is the folio's from now on: true if it wrote. */
-static bool xm_move_dirty(unsigned long pte)
+static bool xm_move_dirty(struct xm_chunk *chunk, unsigned long addr,
+			  unsigned long pte)
 {
 	/* What is behind local memory is no folio of the mm. */
 	if (!(pte & XMIRROR_PTE_DIRTY) || pte & XMIRROR_PTE_LOCAL)
+		return false;
+	if (xm_point_locked(chunk->m, XMIRROR_PT_DIRTY, addr, addr + PAGE_SIZE))
 		return false;
 	folio_mark_dirty(page_folio(pfn_to_page(xm_pte_pfn(pte))));
 	return true;
@@ -123,7 +133,8 @@ static void xm_clear_table(struct xm_chunk *chunk, struct xm_slot *slot,
 	for (i = first; i <= last && cleared < slot->used; i++) {
 		if (!slot->pte[i])
 			continue;
-		dirtied += xm_move_dirty(slot->pte[i]);
+		dirtied += xm_move_dirty(chunk, xm_address(chunk, slot, i),
+					 slot->pte[i]);
 		if (slot->pte[i] & XMIRROR_PTE_EXCLUSIVE)
 			lost++;
 		slot->pte[i] = 0;
@@ -138,7 +149,8 @@ static void xm_clear_table(struct xm_chunk *chunk, struct xm_slot *slot,
 
 static void xm_clear_large(struct xm_chunk *chunk, struct xm_slot *slot)
 {
-	xm_count(chunk->m, dirtied, xm_move_dirty(slot->large));
+	xm_count(chunk->m, dirtied,
+		 xm_move_dirty(chunk, xm_address(chunk, slot, 0), slot->large));
 	xm_count(chunk->m, leaves, -1L);
 	xm_count(chunk->m, inv_leaves, 1);
 	slot->large = 0;
@@ -162,7 +174,7 @@ static void xm_split_large(struct xm_chunk *chunk, struct xm_slot *slot)
 		xm_count(chunk->m, table_bytes, PAGE_SIZE);
 	}
 	/* Dirty is the folio; none of the pages needs to say so again. */
-	if (xm_move_dirty(pte)) {
+	if (xm_move_dirty(chunk, xm_address(chunk, slot, 0), pte)) {
 		xm_count(chunk->m, dirtied, 1);
 		pte &= ~(unsigned long)XMIRROR_PTE_DIRTY;
 	}

@@ -8,7 +8,7 @@
  * The order of release matters. First whoever is stopped at a sync point is let
  * go, which may be an engine with a job of this file. Then the jobs end. Last
  * the mirror goes: when xmirror_destroy() returns, no notifier of another
- * thread is inside xt_sync_point(), so that the file can be freed.
+ * thread is inside xt_point(), so that the file can be freed.
  */
 
 #include <linux/compat.h>
@@ -22,7 +22,7 @@
 #include "test_driver.h"
 
 static const struct xmirror_ops xt_mirror_ops = {
-	.point = xt_sync_point,
+	.point = xt_point,
 };
 
 static int xt_open(struct inode *inode, struct file *file)
@@ -61,6 +61,7 @@ static int xt_release(struct inode *inode, struct file *file)
 	struct xt_file *f = file->private_data;
 
 	xt_sync_close(f);
+	xt_inject_close(f);
 	xt_jobs_close(f);
 	xmirror_destroy(f->mirror);
 	kfree(f);

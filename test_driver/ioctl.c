@@ -39,6 +39,7 @@
  * @migrate: XMIRROR_IOC_MIGRATE
  * @unplug: XMIRROR_IOC_UNPLUG
  * @vram: XMIRROR_IOC_VRAM
+ * @inject: XMIRROR_IOC_INJECT
  */
 union xt_arg {
 	u32 size;
@@ -55,6 +56,7 @@ union xt_arg {
 	struct xmirror_migrate migrate;
 	struct xmirror_unplug unplug;
 	struct xmirror_vram vram;
+	struct xmirror_inject inject;
 };
 
 /**
@@ -399,6 +401,11 @@ static int xt_ioctl_vram(struct xt_file *f, union xt_arg *arg)
 	return xt_vram_ioctl(f, &arg->vram);
 }
 
+static int xt_ioctl_inject(struct xt_file *f, union xt_arg *arg)
+{
+	return xt_inject(f, &arg->inject);
+}
+
 /**
  * struct xt_ioctl_desc - what xt_ioctl() has to know of a call
  * @min_size: size of the first version of its struct
@@ -435,6 +442,7 @@ static const struct xt_ioctl_desc xt_ioctls[] = {
 	XT_IOCTL(MIGRATE, 48, struct xmirror_migrate, xt_ioctl_migrate),
 	XT_IOCTL(UNPLUG, 24, struct xmirror_unplug, xt_ioctl_unplug),
 	XT_IOCTL(VRAM, 88, struct xmirror_vram, xt_ioctl_vram),
+	XT_IOCTL(INJECT, 56, struct xmirror_inject, xt_ioctl_inject),
 };
 
 static const struct xt_ioctl_desc *xt_ioctl_find(unsigned int cmd)

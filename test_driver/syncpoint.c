@@ -109,7 +109,7 @@ static void xt_sync_stop(struct xt_file *f, struct xt_sync *sp)
 	spin_unlock(&f->sync_lock);
 }
 
-/* &struct xmirror_ops.point */
+/* See xt_point(). */
 int xt_sync_point(struct xmirror *m, enum xmirror_point point,
 		  unsigned long start, unsigned long end, int event,
 		  bool can_sleep)
@@ -178,7 +178,8 @@ static void xt_sync_remove_locked(struct xt_file *f, struct xt_sync *sp)
 static bool xt_sync_on;
 static DEFINE_MUTEX(xt_sync_mutex); /* protects xt_sync_on */
 
-static void xt_sync_switch_on(void)
+/* Have src/ call xt_point(). */
+void xt_points_switch_on(void)
 {
 	mutex_lock(&xt_sync_mutex);
 	if (!xt_sync_on)
@@ -213,9 +214,19 @@ static bool xt_point_is_inv(u32 point)
 
 static bool xt_point_can_fail(u32 point)
 {
-	return point == XMIRROR_PT_FAULT_BEGIN ||
-	       point == XMIRROR_PT_FAULT_WALKED ||
-	       point == XMIRROR_PT_EXCL_BEGIN || point == XMIRROR_PT_EXCL_MADE;
+	switch (point) {
+	case XMIRROR_PT_FAULT_BEGIN:
+	case XMIRROR_PT_FAULT_WALKED:
+	case XMIRROR_PT_EXCL_BEGIN:
+	case XMIRROR_PT_EXCL_MADE:
+	case XMIRROR_PT_DEVMEM_ALLOC:
+	case XMIRROR_PT_MIGRATE_COPY:
+	case XMIRROR_PT_MIGRATE_PAGE:
+	case XMIRROR_PT_DIRTY:
+		return true;
+	default:
+		return false;
+	}
 }
 
 static int xt_sync_check(struct xt_file *f, const struct xmirror_sync *s)
@@ -265,7 +276,7 @@ static int xt_sync_arm(struct xt_file *f, struct xmirror_sync *s)
 	sp->timeout = msecs_to_jiffies(s->timeout_ms);
 	sp->error = s->error;
 
-	xt_sync_switch_on();
+	xt_points_switch_on();
 	spin_lock(&f->sync_lock);
 	ret = -ENOSPC;
 	if (f->nr_armed >= XT_MAX_ARMED)

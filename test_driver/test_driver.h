@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
  * xmirror_test internals: a device has a node and engines, an open file has a
- * mirror, jobs and armed sync points.
+ * mirror, jobs, armed sync points and injected failures.
  *
  * Lock order, outermost first:
  *
@@ -38,6 +38,24 @@ struct file;
 struct vm_area_struct;
 
 /**
+ * struct xt_inject - how one thing fails
+ * @skip: how many more go well
+ * @times: how many fail then, %U64_MAX for all
+ * @error: negative errno that they fail with
+ * @delay: jiffies of a delay
+ * @hits: how many there were
+ * @injected: how many of them failed
+ */
+struct xt_inject {
+	u64 skip;
+	u64 times;
+	int error;
+	unsigned long delay;
+	u64 hits;
+	u64 injected;
+};
+
+/**
  * struct xt_device - a fake accelerator
  * @misc: its node
  * @name: name of the node
@@ -72,7 +90,9 @@ struct xt_device {
  * @nr_syncs: how many are on @syncs
  * @nr_armed: how many of them have not been reached
  * @last_id: number of the newest sync point
- * @sync_wait: woken when a sync point was reached or resumed
+ * @injecting: a bit for each of @inject that is armed
+ * @inject: by &enum xmirror_inject_what
+ * @sync_wait: woken when a sync point was reached or resumed, or a delay ends
  */
 struct xt_file {
 	struct xt_device *dev;
@@ -87,11 +107,13 @@ struct xt_file {
 	u64 nr_finished;
 	wait_queue_head_t job_wait;
 
-	spinlock_t sync_lock; /* protects the members up to @last_id */
+	spinlock_t sync_lock; /* protects the members up to @inject */
 	struct list_head syncs;
 	unsigned int nr_syncs;
 	unsigned int nr_armed;
 	u32 last_id;
+	unsigned int injecting;
+	struct xt_inject inject[XMIRROR_INJECT_NR];
 	wait_queue_head_t sync_wait;
 };
 
@@ -122,7 +144,14 @@ int xt_vram_set_granule(struct xt_file *f, u64 *value);
 int xt_vram_set_unsafe(struct xt_file *f, u64 *value);
 int xt_vram_ioctl(struct xt_file *f, struct xmirror_vram *v);
 
+/* inject.c */
+int xt_inject(struct xt_file *f, struct xmirror_inject *inj);
+int xt_point(struct xmirror *m, enum xmirror_point point, unsigned long start,
+	     unsigned long end, int event, bool can_sleep);
+void xt_inject_close(struct xt_file *f);
+
 /* syncpoint.c */
+void xt_points_switch_on(void);
 void xt_sync_init(struct xt_file *f);
 void xt_sync_close(struct xt_file *f);
 void xt_sync_exit(void);

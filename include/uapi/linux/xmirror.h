@@ -42,6 +42,7 @@
 #define XMIRROR_IOC_MIGRATE	_IO(XMIRROR_IOC_TYPE, 0x0c)
 #define XMIRROR_IOC_UNPLUG	_IO(XMIRROR_IOC_TYPE, 0x0d)
 #define XMIRROR_IOC_VRAM	_IO(XMIRROR_IOC_TYPE, 0x0e)
+#define XMIRROR_IOC_INJECT	_IO(XMIRROR_IOC_TYPE, 0x0f)
 
 /* Capabilities, struct xmirror_info.caps and .lacks */
 /** XMIRROR_CAP_MIRROR: range faults, loads and stores (CONFIG_HMM_MIRROR). */
@@ -695,6 +696,18 @@ struct xmirror_stats {
  * @XMIRROR_PT_MIGRATE_BEGIN: before a migration looks at a piece, no lock held
  * @XMIRROR_PT_MIGRATE_COPIED: the pages are locked, unmapped and copied;
  *	mmap_lock (read) is held
+ * @XMIRROR_PT_DEVMEM_ALLOC: a migration is about to allocate memory of this
+ *	device, one page or 2 MiB of it; the pages are locked and unmapped,
+ *	mmap_lock (read) is held
+ * @XMIRROR_PT_MIGRATE_COPY: the same, the destination is there, and the page is
+ *	about to be copied
+ * @XMIRROR_PT_MIGRATE_PAGE: the same, all pages are copied, and this one shall
+ *	move
+ * @XMIRROR_PT_DIRTY: a leaf goes, and what the device wrote is about to be told
+ *	to the folio; a spinning lock is held
+ * @XMIRROR_PT_EXCL_STALE: an exclusive entry was made and has to be made again,
+ *	because its page was invalidated meanwhile; a spinning lock and those of
+ *	XMIRROR_PT_EXCL_MADE are held
  * @XMIRROR_PT_NR: number of points; not a point
  */
 enum xmirror_point {
@@ -712,6 +725,11 @@ enum xmirror_point {
 	XMIRROR_PT_RELEASE,
 	XMIRROR_PT_MIGRATE_BEGIN,
 	XMIRROR_PT_MIGRATE_COPIED,
+	XMIRROR_PT_DEVMEM_ALLOC,
+	XMIRROR_PT_MIGRATE_COPY,
+	XMIRROR_PT_MIGRATE_PAGE,
+	XMIRROR_PT_DIRTY,
+	XMIRROR_PT_EXCL_STALE,
 	XMIRROR_PT_NR
 };
 
@@ -732,7 +750,9 @@ enum xmirror_sync_cmd {
  * @XMIRROR_SYNC_PAUSE: the thread stops until resumed or until its deadline;
  *	where it must not sleep the point is passed and not counted
  * @XMIRROR_SYNC_FAIL: the operation fails with @error; only at points named
- *	FAULT_BEGIN, FAULT_WALKED, EXCL_BEGIN and EXCL_MADE (-EINVAL elsewhere)
+ *	FAULT_BEGIN, FAULT_WALKED, EXCL_BEGIN and EXCL_MADE, and without a use
+ *	for @error at DEVMEM_ALLOC, MIGRATE_COPY, MIGRATE_PAGE and DIRTY (-EINVAL
+ *	elsewhere)
  */
 enum xmirror_sync_action {
 	XMIRROR_SYNC_PAUSE = 1,
@@ -778,6 +798,72 @@ struct xmirror_sync {
 	__u64 hits;
 	__u32 timed_out;
 	__u32 __reserved;
+};
+
+/**
+ * enum xmirror_inject_what - what XMIRROR_IOC_INJECT makes fail
+ * @XMIRROR_INJECT_ALLOC: allocating memory of this device for a migration. What
+ *	was to be one large folio is tried in small pages; a page stays where it
+ *	is
+ * @XMIRROR_INJECT_COPY: copying a page, or a large folio, that migrates: it
+ *	stays where it is
+ * @XMIRROR_INJECT_PARTIAL: moving a page, or a large folio, after all of the
+ *	migration were copied: it stays where it is
+ * @XMIRROR_INJECT_COMMIT: the commit of what a range fault has read (with EBUSY
+ *	it is tried again), or of an exclusive page (with EAGAIN)
+ * @XMIRROR_INJECT_NOTIFIER: an invalidation by somebody else takes @delay_ms
+ *	longer before it clears leaves, where it may sleep and does not come from
+ *	a process that exits; else it does not count
+ * @XMIRROR_INJECT_DIRTY: telling the folio that the device wrote to it, when a
+ *	leaf goes: what the device wrote may get lost
+ * @XMIRROR_INJECT_STALE: noticing that an exclusive page was invalidated while
+ *	it was made: its leaf is committed, as by a driver that relies on the
+ *	folio lock alone, and may be wrong. -EPERM without CAP_SYS_ADMIN
+ * @XMIRROR_INJECT_NR: number of them; not one
+ *
+ * The first three are about XMIRROR_IOC_MIGRATE of this file. Evictions and CPU
+ * faults belong to nobody.
+ */
+enum xmirror_inject_what {
+	XMIRROR_INJECT_ALLOC,
+	XMIRROR_INJECT_COPY,
+	XMIRROR_INJECT_PARTIAL,
+	XMIRROR_INJECT_COMMIT,
+	XMIRROR_INJECT_NOTIFIER,
+	XMIRROR_INJECT_DIRTY,
+	XMIRROR_INJECT_STALE,
+	XMIRROR_INJECT_NR
+};
+
+/**
+ * struct xmirror_inject - have the device fail
+ * @size: sizeof(struct xmirror_inject)
+ * @flags: must be zero
+ * @what: enum xmirror_inject_what; -EINVAL if unknown
+ * @error: positive errno of XMIRROR_INJECT_COMMIT, else zero
+ * @skip: how many go well first
+ * @times: how many fail then; ~0: all; 0: none, and @error and @delay_ms have to
+ *	be zero
+ * @delay_ms: 1 to 60000 for XMIRROR_INJECT_NOTIFIER, else zero
+ * @__reserved: must be zero
+ * @hits: out: how many there were since the last call for this @what
+ * @injected: out: how many of them failed, or were delayed
+ *
+ * Holds for this mirror until the next call for the same @what or until the file
+ * closes. A delay ends then, too, unless another one was armed. Failures that
+ * XMIRROR_IOC_SYNC arms are not counted.
+ */
+struct xmirror_inject {
+	__u32 size;
+	__u32 flags;
+	__u32 what;
+	__u32 error;
+	__u64 skip;
+	__u64 times;
+	__u32 delay_ms;
+	__u32 __reserved;
+	__u64 hits;
+	__u64 injected;
 };
 
 #endif /* _UAPI_LINUX_XMIRROR_H */

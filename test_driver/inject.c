@@ -1,0 +1,168 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Injected failures: what a device does when something of it does not work.
+ *
+ * They happen at the places where sync points are reached, and end like these:
+ * with the file, or by the next call. Where both a sync point and this make an
+ * operation fail, the sync point comes first and this does not count.
+ *
+ * xt_file.sync_lock protects what is armed. xt_file.injecting is read without,
+ * so that nothing is slowed down where nothing is armed; a thread that reads it
+ * late is one that came before.
+ */
+
+#include <linux/bits.h>
+#include <linux/capability.h>
+#include <linux/err.h>
+#include <linux/jiffies.h>
+#include <linux/limits.h>
+#include <linux/nospec.h>
+#include <linux/sched.h>
+#include <linux/wait.h>
+#include "test_driver.h"
+
+#define XT_MAX_DELAY_MS	60000
+
+/* XMIRROR_INJECT_NR: nothing happens here. */
+static enum xmirror_inject_what xt_inject_what(enum xmirror_point point)
+{
+	switch (point) {
+	case XMIRROR_PT_DEVMEM_ALLOC:
+		return XMIRROR_INJECT_ALLOC;
+	case XMIRROR_PT_MIGRATE_COPY:
+		return XMIRROR_INJECT_COPY;
+	case XMIRROR_PT_MIGRATE_PAGE:
+		return XMIRROR_INJECT_PARTIAL;
+	case XMIRROR_PT_FAULT_WALKED:
+	case XMIRROR_PT_EXCL_MADE:
+		return XMIRROR_INJECT_COMMIT;
+	case XMIRROR_PT_INV_ENTER:
+		return XMIRROR_INJECT_NOTIFIER;
+	case XMIRROR_PT_DIRTY:
+		return XMIRROR_INJECT_DIRTY;
+	case XMIRROR_PT_EXCL_STALE:
+		return XMIRROR_INJECT_STALE;
+	default:
+		return XMIRROR_INJECT_NR;
+	}
+}
+
+static bool xt_inject_hit_locked(struct xt_inject *inj)
+{
+	inj->hits++;
+	if (inj->skip) {
+		inj->skip--;
+		return false;
+	}
+	if (!inj->times)
+		return false;
+	if (inj->times != U64_MAX)
+		inj->times--;
+	inj->injected++;
+	return true;
+}
+
+static int xt_inject_point(struct xt_file *f, enum xmirror_point point,
+			   bool can_sleep)
+{
+	enum xmirror_inject_what what = xt_inject_what(point);
+	unsigned long delay = 0;
+	struct xt_inject *inj;
+	int ret = 0;
+
+	if (what == XMIRROR_INJECT_NR || !(READ_ONCE(f->injecting) & BIT(what)))
+		return 0;
+	/*
+	 * A thread that exits cannot be killed any more, and nobody might be left
+	 * to disarm this.
+	 */
+	if (what == XMIRROR_INJECT_NOTIFIER &&
+	    (!can_sleep || current->flags & PF_EXITING))
+		return 0;
+
+	inj = &f->inject[what];
+	spin_lock(&f->sync_lock);
+	if (f->injecting & BIT(what) && xt_inject_hit_locked(inj)) {
+		ret = inj->error;
+		delay = inj->delay;
+	}
+	spin_unlock(&f->sync_lock);
+	/* Killable, since a thread that is told to die has to let its mm go. */
+	if (delay)
+		wait_event_killable_timeout(f->sync_wait,
+					    !READ_ONCE(inj->delay), delay);
+	return ret;
+}
+
+/* &struct xmirror_ops.point */
+int xt_point(struct xmirror *m, enum xmirror_point point, unsigned long start,
+	     unsigned long end, int event, bool can_sleep)
+{
+	int ret = xt_sync_point(m, point, start, end, event, can_sleep);
+
+	return ret ?: xt_inject_point(xmirror_priv(m), point, can_sleep);
+}
+
+static int xt_inject_check(const struct xmirror_inject *inj)
+{
+	bool arm = inj->times;
+
+	if (inj->flags || inj->__reserved || inj->what >= XMIRROR_INJECT_NR)
+		return -EINVAL;
+	if (inj->error > MAX_ERRNO || inj->delay_ms > XT_MAX_DELAY_MS)
+		return -EINVAL;
+	if (!inj->error != !(arm && inj->what == XMIRROR_INJECT_COMMIT))
+		return -EINVAL;
+	if (!inj->delay_ms != !(arm && inj->what == XMIRROR_INJECT_NOTIFIER))
+		return -EINVAL;
+	if (arm && inj->what == XMIRROR_INJECT_STALE && !capable(CAP_SYS_ADMIN))
+		return -EPERM;
+	return 0;
+}
+
+/* XMIRROR_IOC_INJECT */
+int xt_inject(struct xt_file *f, struct xmirror_inject *inj)
+{
+	struct xt_inject new = {
+		.skip = inj->skip,
+		.times = inj->times,
+		.error = inj->error ? -(int)inj->error : -EIO,
+		.delay = msecs_to_jiffies(inj->delay_ms),
+	};
+	unsigned int what;
+	int ret;
+
+	inj->hits = 0;
+	inj->injected = 0;
+	ret = xt_inject_check(inj);
+	if (ret)
+		return ret;
+	what = array_index_nospec(inj->what, XMIRROR_INJECT_NR);
+	if (new.times)
+		xt_points_switch_on();
+
+	spin_lock(&f->sync_lock);
+	inj->hits = f->inject[what].hits;
+	inj->injected = f->inject[what].injected;
+	f->inject[what] = new;
+	if (new.times)
+		f->injecting |= BIT(what);
+	else
+		f->injecting &= ~BIT(what);
+	wake_up(&f->sync_wait);
+	spin_unlock(&f->sync_lock);
+	return 0;
+}
+
+/* Let everybody go on. Nothing can be armed any more. */
+void xt_inject_close(struct xt_file *f)
+{
+	unsigned int i;
+
+	spin_lock(&f->sync_lock);
+	f->injecting = 0;
+	for (i = 0; i < XMIRROR_INJECT_NR; i++)
+		WRITE_ONCE(f->inject[i].delay, 0);
+	wake_up(&f->sync_wait);
+	spin_unlock(&f->sync_lock);
+}
