@@ -14,7 +14,7 @@
  *	folio lock (exclusive.c holds it from creation to commit)
  *	mmu_notifier_invalidate_range_start (of any caller)
  *	xm_chunk.lock
- *	the locks that folio_mark_dirty() takes
+ *	the locks that folio_mark_dirty() takes, xm_fork.lock
  *
  * xm_chunk.lock is a spinning lock. Device accesses hold it for reading over a
  * bounded number of locations; commits and invalidations hold it for writing.
@@ -31,6 +31,7 @@
 #include <linux/mutex.h>
 #include <linux/sizes.h>
 #include <linux/spinlock.h>
+#include <linux/workqueue.h>
 #include <linux/xarray.h>
 #include <xmirror/xmirror.h>
 
@@ -119,6 +120,28 @@ struct xm_mm {
 	atomic_t left;
 };
 
+/* Pieces of memory that the device may want back after a fork. */
+#define XM_FORK_RANGES	64
+
+/**
+ * struct xm_fork - what to take back after a fork, see fork.c
+ * @eager: take back anything
+ * @lock: protects the members below
+ * @nr: how many of @range there are
+ * @range: what the device was working on
+ * @work: takes it back
+ */
+struct xm_fork {
+	bool eager;
+	spinlock_t lock; /* innermost */
+	unsigned int nr;
+	struct {
+		unsigned long start;
+		unsigned long end;
+	} range[XM_FORK_RANGES];
+	struct work_struct work;
+};
+
 /**
  * struct xmirror - a device's view of one mm
  * @mm: the mirrored mm; holds mm_count, not mm_users
@@ -132,6 +155,7 @@ struct xm_mm {
  * @stopped: every call fails with -ECANCELED
  * @granule: bytes of the largest leaf and of what a device fault looks at
  * @timeout: milliseconds that a range may be retried
+ * @fork: the policy for forks
  * @stat: the counters, at their places in struct xmirror_stats
  *
  * The mirror itself is the owner that own invalidations are known by: two
@@ -149,6 +173,7 @@ struct xmirror {
 	bool stopped;
 	unsigned long granule;
 	unsigned int timeout;
+	struct xm_fork fork;
 	atomic64_t stat[XM_STAT(sizeof(struct xmirror_stats))];
 };
 
@@ -217,6 +242,15 @@ int xm_exclusive_pages(struct xmirror *m, unsigned long *pos,
 int xm_restore(struct xmirror *m, unsigned long addr, bool write);
 int xm_release_pages(struct xmirror *m, unsigned long *pos, unsigned long end,
 		     u64 *released);
+
+/* fork.c */
+int xm_fork_init(void);
+void xm_fork_exit(void);
+void xm_fork_create(struct xmirror *m);
+void xm_fork_cancel(struct xmirror *m);
+bool xm_fork_note(struct xm_chunk *chunk, unsigned long start,
+		  unsigned long end);
+void xm_fork_start(struct xmirror *m);
 
 /* access.c */
 u64 xm_access_page(struct xmirror *m, struct xm_chunk *chunk,

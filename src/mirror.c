@@ -51,6 +51,7 @@ static bool xm_invalidate(struct mmu_interval_notifier *notifier,
 	unsigned long end = min(range->end, chunk->end);
 	bool own = range->event == MMU_NOTIFY_EXCLUSIVE && range->owner == m;
 	unsigned long cleared;
+	bool take_back = false;
 
 	if (!WARN_ON_ONCE(range->event >= XMIRROR_NR_EVENTS))
 		xm_count(m, inv[range->event], 1);
@@ -70,10 +71,14 @@ static bool xm_invalidate(struct mmu_interval_notifier *notifier,
 	chunk->inv[chunk->inv_count % XM_INV_LOG].start = start;
 	chunk->inv[chunk->inv_count % XM_INV_LOG].end = end;
 	chunk->inv_count++;
+	if (range->event == MMU_NOTIFY_PROTECTION_PAGE)
+		take_back = xm_fork_note(chunk, start, end);
 	cleared = xm_clear_range(chunk, start, end,
 				 range->event == MMU_NOTIFY_UNMAP ||
 				 range->event == MMU_NOTIFY_RELEASE);
 	write_unlock(&chunk->lock);
+	if (take_back)
+		xm_fork_start(m);
 	trace_xm_invalidate(m, start, end, range, false, cleared);
 	xm_point_inv(m, XMIRROR_PT_INV_EXIT, start, end, range);
 	return true;
@@ -309,6 +314,7 @@ struct xmirror *xmirror_create(struct mm_struct *mm, struct xmirror_devmem *dm,
 	m->priv = priv;
 	m->granule = PAGE_SIZE;
 	m->timeout = XM_DEFAULT_TIMEOUT_MS;
+	xm_fork_create(m);
 	xa_init(&m->chunks);
 	mutex_init(&m->chunk_mutex);
 	return m;
@@ -367,6 +373,8 @@ void xmirror_destroy(struct xmirror *m)
 	unsigned long index;
 
 	xmirror_stop(m);
+	/* From now on it ends before it looks at a chunk. */
+	xm_fork_cancel(m);
 	if (mmget_not_zero(m->mm)) {
 		xa_for_each(&m->chunks, index, chunk)
 			xm_restore_all(m, chunk);
@@ -381,6 +389,8 @@ void xmirror_destroy(struct xmirror *m)
 		kvfree(chunk);
 	}
 	xa_destroy(&m->chunks);
+	/* A notifier may have started it in between; there is none any more. */
+	xm_fork_cancel(m);
 	xmirror_evict(m);
 	xm_mm_put(m->shared);
 	mmdrop(m->mm);
@@ -509,11 +519,12 @@ static int __init xm_init(void)
 		return -EINVAL;
 	}
 	xm_chunk_shift = ilog2(chunk_mb) + 20;
-	return 0;
+	return xm_fork_init();
 }
 
 static void __exit xm_exit(void)
 {
+	xm_fork_exit();
 }
 
 module_init(xm_init);

@@ -122,6 +122,12 @@ static int xt_ioctl_set(struct xt_file *f, union xt_arg *arg)
 		return xt_vram_set_granule(f, &set->value);
 	case XMIRROR_SET_VRAM_UNSAFE:
 		return xt_vram_set_unsafe(f, &set->value);
+	case XMIRROR_SET_FORK:
+		if (set->value > XMIRROR_FORK_EAGER)
+			return -EINVAL;
+		old = xmirror_set_fork_eager(f->mirror, set->value) ?
+			XMIRROR_FORK_EAGER : XMIRROR_FORK_LAZY;
+		break;
 	default:
 		return -EINVAL;
 	}
@@ -437,7 +443,7 @@ static const struct xt_ioctl_desc xt_ioctls[] = {
 	XT_IOCTL(WAIT, 56, struct xmirror_wait, xt_ioctl_wait),
 	XT_IOCTL(SNAPSHOT, 40, struct xmirror_snapshot, xt_ioctl_snapshot),
 	XT_IOCTL(VERIFY, 40, struct xmirror_verify, xt_ioctl_verify),
-	XT_IOCTL(STATS, 248, struct xmirror_stats, xt_ioctl_stats),
+	XT_IOCTL(STATS, 256, struct xmirror_stats, xt_ioctl_stats),
 	XT_IOCTL(SYNC, 72, struct xmirror_sync, xt_ioctl_sync),
 	XT_IOCTL(MIGRATE, 48, struct xmirror_migrate, xt_ioctl_migrate),
 	XT_IOCTL(UNPLUG, 24, struct xmirror_unplug, xt_ioctl_unplug),

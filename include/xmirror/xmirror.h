@@ -79,6 +79,8 @@ void xmirror_set_timeout(struct xmirror *m, unsigned int ms);
 unsigned long xmirror_granule(struct xmirror *m);
 int xmirror_set_granule(struct xmirror *m, unsigned long bytes);
 
+bool xmirror_set_fork_eager(struct xmirror *m, bool eager);
+
 int xmirror_fault(struct xmirror *m, unsigned long start, unsigned long end,
 		  bool write, unsigned long *done, u64 *rounds);
 int xmirror_fault_unlocked(struct xmirror *m, unsigned long start,

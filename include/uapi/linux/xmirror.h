@@ -137,6 +137,21 @@ struct xmirror_info {
 #define XMIRROR_SET_VRAM_UNSAFE		4
 
 /**
+ * XMIRROR_SET_FORK: what happens to exclusive pages when the process forks.
+ * XMIRROR_FORK_LAZY, which a file starts with, or XMIRROR_FORK_EAGER.
+ */
+#define XMIRROR_SET_FORK		5
+
+/** XMIRROR_FORK_LAZY: the device gets a page back when it next wants it. */
+#define XMIRROR_FORK_LAZY	0
+/**
+ * XMIRROR_FORK_EAGER: right after the fork the device makes those pages of the
+ * parent exclusive again that it has worked on since it last got them, as many as
+ * it could note: 64 pieces of memory.
+ */
+#define XMIRROR_FORK_EAGER	1
+
+/**
  * XMIRROR_VRAM_UNSAFE_HUGE: map by entries of 2 MiB although fast GUP does not
  * refuse them, on kernels without XMIRROR_CAP_VRAM_HUGE.
  */
@@ -642,6 +657,7 @@ struct xmirror_verify {
  * @splits: leaves of 64 KiB or 2 MiB that were split
  * @hmm_pfn_wrong: pages that hmm_range_fault() reported the wrong page frame
  *	for, and that were put right; a bug of the kernel
+ * @fork_taken: pages taken back after a fork, see XMIRROR_SET_FORK
  * @jobs: jobs finished
  * @devmem_pages: pages of the device's memory, 0 if it has none; this and the
  *	following are the device's, not the mirror's
@@ -670,6 +686,7 @@ struct xmirror_stats {
 	__u64 table_bytes;
 	__u64 splits;
 	__u64 hmm_pfn_wrong;
+	__u64 fork_taken;
 	__u64 jobs;
 	__u64 devmem_pages;
 	__u64 devmem_free;
