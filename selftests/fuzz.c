@@ -55,6 +55,8 @@ struct hmm_cmd {
 };
 
 #define HMM_NR		10
+#define PARAMS		(XMIRROR_SET_FORK + 1)
+
 #define HMM_IOC(nr)	_IOWR('H', (nr), struct hmm_cmd)
 
 union arg {
@@ -74,6 +76,8 @@ union arg {
 	struct xmirror_sync sync;
 	struct xmirror_migrate migrate;
 	struct xmirror_unplug unplug;
+	struct xmirror_vram vram;
+	struct xmirror_inject inject;
 	struct hmm_cmd hmm;
 	__u64 words[XM_PAGE / 8];
 };
@@ -101,6 +105,8 @@ static const struct kind {
 	{ XMIRROR_IOC_SYNC, "SYNC", 6, sizeof(struct xmirror_sync) },
 	{ XMIRROR_IOC_MIGRATE, "MIGRATE", 10, sizeof(struct xmirror_migrate) },
 	{ XMIRROR_IOC_UNPLUG, "UNPLUG", 1, sizeof(struct xmirror_unplug) },
+	{ XMIRROR_IOC_VRAM, "VRAM", 3, sizeof(struct xmirror_vram) },
+	{ XMIRROR_IOC_INJECT, "INJECT", 4, sizeof(struct xmirror_inject) },
 	{ 0, "unknown call", 1, 64 },
 	{ HMM_IOC(0), "hmm_dmirror", 8, sizeof(struct hmm_cmd) },
 };
@@ -114,13 +120,14 @@ static const int known[] = {
 	EINTR, ENOMEM, EAGAIN, ENOENT, ETIMEDOUT, ENOSPC, EBADF, ECANCELED,
 };
 
-/* For SYNC to inject: known errors, too. */
+/* For SYNC and INJECT: known errors, too. */
 static const int injected[] = { EFAULT, ENOMEM, EBUSY, EAGAIN, EINTR, ENOENT };
 
 /* Results of all processes, in shared memory. */
 static struct totals {
 	__u64 calls[KINDS];
 	__u64 good[KINDS];
+	__u64 set[PARAMS];
 	__u64 mm_ops;
 	__u64 adds;
 	__u64 bad_errno;
@@ -139,6 +146,7 @@ static bool hmm_abi;
 static char *area;
 static int fds[SHARED_FDS];
 static int hmm_fd = -1;
+static int event = -1;
 
 /**
  * struct thread - one thread
@@ -254,6 +262,61 @@ static void some_cmds(struct thread *t, struct xmirror_submit *s)
 	/* One that must be cancelled, sometimes. */
 	s->repeat = one_in(t, 400) ? 1ULL << 40 : below(t, 20);
 	s->engine = below(t, 5);
+	if (one_in(t, 8)) {
+		s->flags = XMIRROR_SUBMIT_EVENTFD;
+		s->eventfd = one_in(t, 20) ? (int)odd_value(t) : event;
+	}
+}
+
+static void some_set(struct thread *t, struct xmirror_set *s)
+{
+	s->param = below(t, PARAMS + 1);
+	switch (s->param) {
+	case XMIRROR_SET_TIMEOUT:
+		/* Short, since what the deadline ends is not rare. */
+		s->value = below(t, SHORT);
+		return;
+	case XMIRROR_SET_VRAM_UNSAFE:
+		/* Only files that nobody maps have it, see one_mm_op(). */
+		s->value = below(t, 4);
+		break;
+	case XMIRROR_SET_FORK:
+		s->value = below(t, 3);
+		break;
+	default:
+		s->value = XM_PAGE << below(t, 11);
+	}
+	if (one_in(t, 10))
+		s->value = odd_value(t);
+}
+
+static void some_vram(struct thread *t, struct xmirror_vram *v)
+{
+	v->op = below(t, 5);
+	v->offset = below(t, PAGES) * XM_PAGE;
+	v->length = (1 + below(t, PAGES)) * XM_PAGE;
+	if (one_in(t, 20))
+		v->offset = odd_value(t);
+	if (one_in(t, 20))
+		v->length = odd_value(t);
+}
+
+/*
+ * All but XMIRROR_INJECT_STALE, whose leaves are wrong: a device that writes
+ * through them writes to whatever the page has become.
+ */
+static void some_injection(struct thread *t, struct xmirror_inject *inj)
+{
+	inj->what = one_in(t, 20) ? XMIRROR_INJECT_NR :
+				    below(t, XMIRROR_INJECT_STALE);
+	inj->skip = below(t, 8);
+	inj->times = below(t, 4);
+	if (!inj->times)
+		return;
+	if (inj->what == XMIRROR_INJECT_COMMIT)
+		inj->error = injected[below(t, ARRAY_SIZE(injected))];
+	if (inj->what == XMIRROR_INJECT_NOTIFIER)
+		inj->delay_ms = below(t, SHORT);
 }
 
 static void some_sync(struct thread *t, struct xmirror_sync *s)
@@ -280,7 +343,8 @@ static void some_sync(struct thread *t, struct xmirror_sync *s)
 static bool may_wait(unsigned long nr)
 {
 	return nr == XMIRROR_IOC_WAIT || nr == XMIRROR_IOC_SYNC ||
-	       nr == XMIRROR_IOC_UNPLUG || nr == XMIRROR_IOC_SET;
+	       nr == XMIRROR_IOC_UNPLUG || nr == XMIRROR_IOC_SET ||
+	       nr == XMIRROR_IOC_INJECT;
 }
 
 /* Which writes as much to a buffer here as the struct says; or takes for ever. */
@@ -298,12 +362,13 @@ static void fill(struct thread *t, const struct kind *kind, union arg *a)
 	a->head.size = kind->size;
 	switch (kind->nr) {
 	case XMIRROR_IOC_SET:
-		a->set.param = below(t, 4);
-		/* Deadlines are short, since what they end is not rare. */
-		a->set.value = a->set.param == XMIRROR_SET_TIMEOUT ?
-			       below(t, SHORT) : XM_PAGE << below(t, 11);
-		if (a->set.param != XMIRROR_SET_TIMEOUT && one_in(t, 10))
-			a->set.value = odd_value(t);
+		some_set(t, &a->set);
+		break;
+	case XMIRROR_IOC_VRAM:
+		some_vram(t, &a->vram);
+		break;
+	case XMIRROR_IOC_INJECT:
+		some_injection(t, &a->inject);
 		break;
 	case XMIRROR_IOC_FAULT:
 	case XMIRROR_IOC_EXCLUSIVE:
@@ -417,8 +482,10 @@ static void one_ioctl(struct thread *t)
 	size_t i = kind - kinds;
 	union arg a;
 	void *argp = &a;
+	__u32 param;
 
 	fill(t, kind, &a);
+	param = a.set.param;
 	if (!nr)
 		nr = _IO(XMIRROR_IOC_TYPE, below(t, 256)) | (rnd(t) << 16);
 	if (i == HMM) {
@@ -434,6 +501,8 @@ static void one_ioctl(struct thread *t)
 	XM_ADD(&totals->calls[i], 1);
 	if (!err)
 		XM_ADD(&totals->good[i], 1);
+	if (!err && nr == XMIRROR_IOC_SET && param < PARAMS)
+		XM_ADD(&totals->set[param], 1);
 	if (!is_known(err)) {
 		XM_ADD(&totals->bad_errno, 1);
 		dprintf(1, "# %s: error %d (%s)\n", kind->name, err,
@@ -481,7 +550,7 @@ static void one_mm_op(struct thread *t, int memfd)
 	int map = MAP_FIXED | MAP_ANONYMOUS;
 
 	XM_ADD(&totals->mm_ops, 1);
-	switch (below(t, 12)) {
+	switch (below(t, 13)) {
 	case 0:
 	case 1:
 		if (one_in(t, 2))
@@ -522,6 +591,10 @@ static void one_mm_op(struct thread *t, int memfd)
 		if (t->extra >= 0)
 			close(t->extra);
 		t->extra = xm_open(below(t, 2));
+		break;
+	case 12:
+		mmap(p, len, prot, MAP_FIXED | MAP_SHARED, t->own,
+		     below(t, PAGES) * XM_PAGE);
 		break;
 	}
 }
@@ -607,6 +680,8 @@ static int process(struct child *c, void *arg)
 	CHILD_CHECK(!mprotect(area, SIZE, PROT_READ | PROT_WRITE));
 	memfd = memfd_create("fuzz", MFD_CLOEXEC);
 	CHILD_CHECK(memfd >= 0 && !ftruncate(memfd, SIZE));
+	event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	CHILD_CHECK(event >= 0);
 	for (i = 0; i < SHARED_FDS; i++) {
 		fds[i] = xm_open(i % 2);
 		CHILD_CHECK(fds[i] >= 0);
@@ -723,6 +798,46 @@ static void watch(pid_t pid)
 	close(p.fd);
 }
 
+/* Whether a call that is not in the mix, or cannot do anything here, is meant. */
+static bool is_spared(size_t i)
+{
+	__u64 need = 0;
+
+	switch (kinds[i].nr) {
+	case 0:
+		return true;
+	case XMIRROR_IOC_EXCLUSIVE:
+		need = XMIRROR_CAP_EXCLUSIVE;
+		break;
+	case XMIRROR_IOC_MIGRATE:
+	case XMIRROR_IOC_UNPLUG:
+		need = XMIRROR_CAP_PRIVATE;
+		break;
+	}
+	return (i == HMM && !hmm_abi) || (xm_caps() & need) != need;
+}
+
+/* In a run that is long enough, each call and each parameter is seen to work. */
+static bool all_reached(void)
+{
+	bool ret = true;
+	size_t i;
+
+	for (i = 0; i < KINDS; i++) {
+		if (totals->good[i] || is_spared(i))
+			continue;
+		ksft_print_msg("%s has never succeeded\n", kinds[i].name);
+		ret = false;
+	}
+	for (i = XMIRROR_SET_TIMEOUT; i < PARAMS; i++) {
+		if (totals->set[i])
+			continue;
+		ksft_print_msg("SET %zu has never succeeded\n", i);
+		ret = false;
+	}
+	return ret;
+}
+
 int main(int argc, char **argv)
 {
 	unsigned int numbers[MAX_PROCS], i;
@@ -732,7 +847,7 @@ int main(int argc, char **argv)
 
 	options(argc, argv);
 	ksft_print_header();
-	ksft_set_plan(4);
+	ksft_set_plan(5);
 	totals = xm_shared(sizeof(*totals));
 	foreign = xm_open(0);
 	foreign_memory = xm_open(1);
@@ -773,5 +888,9 @@ int main(int argc, char **argv)
 	ksft_test_result(!totals->bad_errno, "errors are known\n");
 	ksft_test_result(!totals->bad_count, "counters are right\n");
 	ksft_test_result(!totals->violations, "VERIFY is clean\n");
+	if (calls < 10000)
+		ksft_test_result_skip("too few calls to reach everything\n");
+	else
+		ksft_test_result(all_reached(), "every call has worked\n");
 	ksft_finished();
 }
