@@ -58,6 +58,43 @@ static int work_fault_dontneed(struct worker *w)
 	return err ? err : madvise(w->addr, w->len, MADV_DONTNEED) ? -errno : 0;
 }
 
+/* The CPU's touch brings the page back. */
+static int work_there_and_back(struct worker *w)
+{
+	int err = work_to_device(w);
+
+	return err ? err : work_touch(w);
+}
+
+/* The pages of another mirror of the device go with it. */
+static int work_evict(struct worker *w)
+{
+	int fd = xm_open(0), err;
+
+	if (fd < 0)
+		return fd;
+	err = migrate(fd, w->addr, w->len, 0);
+	close(fd);
+	return err;
+}
+
+static int unplug(int fd, __u32 flags)
+{
+	struct xmirror_unplug u = {
+		.size = sizeof(u),
+		.flags = flags,
+		.timeout_ms = XM_LONG,
+	};
+
+	return xm_ioctl(fd, XMIRROR_IOC_UNPLUG, &u);
+}
+
+/* The test plugs it in again. */
+static int work_unplug(struct worker *w)
+{
+	return unplug(w->fd, 0);
+}
+
 static const struct point {
 	const char *name;
 	int (*fn)(struct worker *w);
@@ -94,6 +131,28 @@ static const struct point {
 		XMIRROR_CAP_PRIVATE },
 	[XMIRROR_PT_DIRTY] = { .name = "DIRTY", .never = true },
 	[XMIRROR_PT_EXCL_STALE] = { .name = "EXCL_STALE", .never = true },
+	[XMIRROR_PT_MIGRATE_UNMAPPED] = { "MIGRATE_UNMAPPED", work_to_device,
+		XMIRROR_CAP_PRIVATE },
+	[XMIRROR_PT_MIGRATE_MOVED] = { "MIGRATE_MOVED", work_to_device,
+		XMIRROR_CAP_PRIVATE },
+	[XMIRROR_PT_TO_RAM_BEGIN] = { "TO_RAM_BEGIN", work_there_and_back,
+		XMIRROR_CAP_PRIVATE },
+	[XMIRROR_PT_TO_RAM_UNMAPPED] = { "TO_RAM_UNMAPPED", work_there_and_back,
+		XMIRROR_CAP_PRIVATE },
+	[XMIRROR_PT_TO_RAM_COPIED] = { "TO_RAM_COPIED", work_there_and_back,
+		XMIRROR_CAP_PRIVATE },
+	[XMIRROR_PT_TO_RAM_MOVED] = { "TO_RAM_MOVED", work_there_and_back,
+		XMIRROR_CAP_PRIVATE },
+	[XMIRROR_PT_TO_RAM_DONE] = { "TO_RAM_DONE", work_there_and_back,
+		XMIRROR_CAP_PRIVATE },
+	[XMIRROR_PT_EVICT_BEGIN] = { "EVICT_BEGIN", work_evict,
+		XMIRROR_CAP_PRIVATE },
+	[XMIRROR_PT_EVICT_UNMAPPED] = { "EVICT_UNMAPPED", work_evict,
+		XMIRROR_CAP_PRIVATE },
+	[XMIRROR_PT_EVICT_COPIED] = { "EVICT_COPIED", work_evict,
+		XMIRROR_CAP_PRIVATE },
+	[XMIRROR_PT_UNPLUG] = { "UNPLUG", work_unplug,
+		XMIRROR_CAP_PRIVATE },
 };
 
 enum end { END_EXIT, END_KILL, END_EXEC, END_FORK, END_CLOSE, END_NR };
@@ -247,6 +306,7 @@ TEST_F(ending, at_each_point)
 		EXPECT_EQ(s.end == END_KILL ? 128 + SIGKILL : 0, status)
 			TH_LOG("%s at %s", ends[s.end], points[p].name);
 		/* The device is fit for the next one. */
+		EXPECT_EQ(0, unplug(self->fd, XMIRROR_UNPLUG_REPLUG));
 		EXPECT_CLEAN(self->fd);
 	}
 }

@@ -329,4 +329,75 @@ TEST_F(sync, points_are_private)
 	close(fd1);
 }
 
+/*
+ * Points of device memory, where a thread of another file or process stops
+ */
+
+static int migrate(int fd, const void *p)
+{
+	struct xmirror_migrate m = {
+		.size = sizeof(m),
+		.addr = (uintptr_t)p,
+		.length = XM_PAGE,
+	};
+	int err = xm_ioctl(fd, XMIRROR_IOC_MIGRATE, &m);
+
+	return err ? err : m.moved == 1 ? 0 : -EBUSY;
+}
+
+/* The memory of a file is evicted when that is closed. */
+static int work_evict(struct worker *w)
+{
+	int fd = xm_open(0), err;
+
+	if (fd < 0)
+		return fd;
+	err = migrate(fd, w->addr);
+	close(fd);
+	return err;
+}
+
+TEST_F(sync, close_ends_a_stop_of_others)
+{
+	int fd1;
+	__u32 id;
+
+	NEED(XMIRROR_CAP_PRIVATE);
+	OPEN(fd1, 0);
+	ASSERT_EQ(0, arm_long(fd1, XMIRROR_PT_EVICT_BEGIN, self->p, &id));
+	self->other.fn = work_evict;
+	ASSERT_EQ(0, worker_start(&self->other));
+	ASSERT_EQ(0, xm_sync_reached(fd1, id, XM_LONG));
+	EXPECT_EQ(0, close(fd1));
+	EXPECT_EQ(0, worker_join(&self->other));
+	EXPECT_EQ(5, XM_LOAD(self->p));
+}
+
+static int touch_and_end(struct child *c, void *arg)
+{
+	(void)c;
+	return XM_LOAD((__u64 *)arg) != 5;
+}
+
+/* A CPU fault is for the mirrors of the address space that it is in. */
+TEST_F(sync, faults_of_others_pass)
+{
+	struct child c;
+
+	NEED(XMIRROR_CAP_PRIVATE);
+	ASSERT_EQ(0, migrate(self->fd, self->p));
+	ASSERT_EQ(0, xm_sync_arm(self->fd, XMIRROR_PT_TO_RAM_BEGIN, self->p,
+				 XM_PAGE, &self->id));
+	ASSERT_EQ(0, child_start(&c, touch_and_end, self->p));
+	EXPECT_EQ(0, child_end(&c));
+	EXPECT_EQ(-ETIMEDOUT, xm_sync_reached(self->fd, self->id, 0));
+	EXPECT_EQ(0, xm_sync_resume(self->fd, self->id, NULL));
+	/* It came back for both of them. */
+	EXPECT_EQ(5, XM_LOAD(self->p));
+	ASSERT_EQ(0, migrate(self->fd, self->p));
+	STOP_AT(XMIRROR_PT_TO_RAM_BEGIN, work_touch);
+	FINISH(0);
+	EXPECT_EQ(5, self->op.arg);
+}
+
 TEST_HARNESS_MAIN

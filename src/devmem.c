@@ -419,6 +419,7 @@ int xmirror_devmem_unplug(struct xmirror_devmem *dm, unsigned int timeout_ms)
 	spin_lock_irqsave(&dm->lock, flags);
 	dm->unplugged = true;
 	spin_unlock_irqrestore(&dm->lock, flags);
+	xm_point_device(dm, NULL, XMIRROR_PT_UNPLUG, 0, ULONG_MAX);
 	for (;;) {
 		xm_evict_owner(dm, 0);
 		if (READ_ONCE(dm->free) == dm->nr_pages)

@@ -20,6 +20,8 @@
  * bounded number of locations; commits and invalidations hold it for writing.
  * An invalidation thus never sleeps, and when it returns no access to what it
  * cleared is in flight.
+ *
+ * xm_mirrors_lock, for the list of all mirrors, is innermost and short.
  */
 #ifndef _XM_INTERNAL_H
 #define _XM_INTERNAL_H
@@ -27,6 +29,7 @@
 #include <linux/atomic.h>
 #include <linux/bits.h>
 #include <linux/jump_label.h>
+#include <linux/list.h>
 #include <linux/mmu_notifier.h>
 #include <linux/mutex.h>
 #include <linux/sizes.h>
@@ -144,6 +147,8 @@ struct xm_fork {
 
 /**
  * struct xmirror - a device's view of one mm
+ * @node: on the list of all mirrors, in the order of @id
+ * @visitors: threads of others at a sync point of this mirror
  * @mm: the mirrored mm; holds mm_count, not mm_users
  * @shared: what it shares with other mirrors of @mm
  * @ops: the driver's operations, may be NULL
@@ -162,6 +167,8 @@ struct xm_fork {
  * mirrors of one device are strangers to each other.
  */
 struct xmirror {
+	struct list_head node;
+	atomic_t visitors;
 	struct mm_struct *mm;
 	struct xm_mm *shared;
 	const struct xmirror_ops *ops;
@@ -258,6 +265,10 @@ u64 xm_access_page(struct xmirror *m, struct xm_chunk *chunk,
 
 DECLARE_STATIC_KEY_FALSE(xm_points_key);
 
+void __xm_point_device(struct xmirror_devmem *dm, struct mm_struct *mm,
+		       enum xmirror_point point, unsigned long start,
+		       unsigned long end);
+
 static inline int xm_point(struct xmirror *m, enum xmirror_point point,
 			   unsigned long start, unsigned long end)
 {
@@ -273,6 +284,19 @@ static inline int xm_point_locked(struct xmirror *m, enum xmirror_point point,
 	if (!static_branch_unlikely(&xm_points_key) || !m->ops)
 		return 0;
 	return m->ops->point(m, point, start, end, -1, false);
+}
+
+/*
+ * A place that no mirror has come to: tell all mirrors of @dm, and of @mm if that
+ * is not NULL.
+ */
+static inline void xm_point_device(struct xmirror_devmem *dm,
+				   struct mm_struct *mm,
+				   enum xmirror_point point,
+				   unsigned long start, unsigned long end)
+{
+	if (static_branch_unlikely(&xm_points_key))
+		__xm_point_device(dm, mm, point, start, end);
 }
 
 static inline void xm_point_inv(struct xmirror *m, enum xmirror_point point,

@@ -225,6 +225,18 @@ static unsigned long xm_settle(const unsigned long *src,
 	return moved;
 }
 
+/* A place that a mirror's own migration passes, or that of a CPU fault. */
+static void xm_migrate_point(const struct xm_target *t,
+			     const struct migrate_vma *args,
+			     enum xmirror_point own, enum xmirror_point fault)
+{
+	if (t->m)
+		xm_point(t->m, own, args->start, args->end);
+	else
+		xm_point_device(args->pgmap_owner, args->vma->vm_mm, fault,
+				args->start, args->end);
+}
+
 /* Needs mmap_lock. Returns pages moved or a negative errno. */
 static long xm_migrate_vma(struct migrate_vma *args, const struct xm_target *t)
 {
@@ -234,14 +246,17 @@ static long xm_migrate_vma(struct migrate_vma *args, const struct xm_target *t)
 	ret = migrate_vma_setup(args);
 	if (ret)
 		return ret;
+	xm_migrate_point(t, args, XMIRROR_PT_MIGRATE_UNMAPPED,
+			 XMIRROR_PT_TO_RAM_UNMAPPED);
 	xm_alloc_and_copy(t, args->src, args->dst, args->npages, args->start,
 			  true);
 	xm_withdraw(t, args->src, args->dst, args->npages, args->start);
-	if (t->m)
-		xm_point(t->m, XMIRROR_PT_MIGRATE_COPIED, args->start,
-			 args->end);
+	xm_migrate_point(t, args, XMIRROR_PT_MIGRATE_COPIED,
+			 XMIRROR_PT_TO_RAM_COPIED);
 	migrate_vma_pages(args);
 	moved = xm_settle(args->src, args->dst, args->npages);
+	xm_migrate_point(t, args, XMIRROR_PT_MIGRATE_MOVED,
+			 XMIRROR_PT_TO_RAM_MOVED);
 	migrate_vma_finalize(args);
 	return moved;
 }
@@ -286,6 +301,8 @@ vm_fault_t xm_migrate_to_ram(struct vm_fault *vmf)
 	if (!xm_alloc_pfns(&args, (args.end - args.start) >> PAGE_SHIFT))
 		return VM_FAULT_OOM;
 
+	xm_point_device(dm, vma->vm_mm, XMIRROR_PT_TO_RAM_BEGIN, args.start,
+			args.end);
 	moved = xm_migrate_vma(&args, &t);
 	/*
 	 * The page may stay because somebody else holds it, then the CPU faults
@@ -299,6 +316,8 @@ vm_fault_t xm_migrate_to_ram(struct vm_fault *vmf)
 	else if (!args.dst[index] && args.src[index] & MIGRATE_PFN_VALID)
 		ret = VM_FAULT_OOM;
 	trace_xm_to_ram(args.start, args.end, moved);
+	xm_point_device(dm, vma->vm_mm, XMIRROR_PT_TO_RAM_DONE, args.start,
+			args.end);
 	kvfree(args.src);
 	return ret;
 }
@@ -316,8 +335,11 @@ unsigned long xm_evict_pages(struct xmirror_devmem *dm, unsigned long index,
 
 	if (!xm_alloc_pfns(&args, nr))
 		return 0;
+	xm_point_device(dm, NULL, XMIRROR_PT_EVICT_BEGIN, 0, ULONG_MAX);
 	migrate_device_range(args.src, dm->first_pfn + index, nr);
+	xm_point_device(dm, NULL, XMIRROR_PT_EVICT_UNMAPPED, 0, ULONG_MAX);
 	xm_alloc_and_copy(&t, args.src, args.dst, nr, 0, false);
+	xm_point_device(dm, NULL, XMIRROR_PT_EVICT_COPIED, 0, ULONG_MAX);
 	migrate_device_pages(args.src, args.dst, nr);
 	moved = xm_settle(args.src, args.dst, nr);
 	migrate_device_finalize(args.src, args.dst, nr);

@@ -24,6 +24,7 @@
 #include <linux/sched/mm.h>
 #include <linux/sched/signal.h>
 #include <linux/slab.h>
+#include <linux/wait_bit.h>
 #include "compat.h"
 #include "devmem.h"
 #include "internal.h"
@@ -178,6 +179,63 @@ out:
 	return chunk;
 }
 
+static LIST_HEAD(xm_mirrors);
+static DEFINE_SPINLOCK(xm_mirrors_lock); /* protects xm_mirrors and the last id */
+
+/* Number it and let others find it. */
+static void xm_mirror_add(struct xmirror *m)
+{
+	static u64 last_id;
+
+	spin_lock(&xm_mirrors_lock);
+	m->id = ++last_id;
+	list_add_tail(&m->node, &xm_mirrors);
+	spin_unlock(&xm_mirrors_lock);
+}
+
+/* Hide it again, and wait for those who found it. */
+static void xm_mirror_remove(struct xmirror *m)
+{
+	spin_lock(&xm_mirrors_lock);
+	list_del(&m->node);
+	spin_unlock(&xm_mirrors_lock);
+	wait_var_event(&m->visitors, !atomic_read(&m->visitors));
+}
+
+/* The next mirror of @dm and @mm (NULL: any) after number @id, held. */
+static struct xmirror *xm_mirror_visit(struct xmirror_devmem *dm,
+				       struct mm_struct *mm, u64 id)
+{
+	struct xmirror *m;
+
+	spin_lock(&xm_mirrors_lock);
+	list_for_each_entry(m, &xm_mirrors, node) {
+		if (m->id <= id || m->dm != dm || !m->ops || (mm && m->mm != mm))
+			continue;
+		atomic_inc(&m->visitors);
+		spin_unlock(&xm_mirrors_lock);
+		return m;
+	}
+	spin_unlock(&xm_mirrors_lock);
+	return NULL;
+}
+
+void __xm_point_device(struct xmirror_devmem *dm, struct mm_struct *mm,
+		       enum xmirror_point point, unsigned long start,
+		       unsigned long end)
+{
+	struct xmirror *m;
+	u64 id = 0;
+
+	while ((m = xm_mirror_visit(dm, mm, id))) {
+		id = m->id;
+		m->ops->point(m, point, start, end, -1, true);
+		/* May be gone right after; only its address is used then. */
+		if (atomic_dec_and_test(&m->visitors))
+			wake_up_var(&m->visitors);
+	}
+}
+
 static LIST_HEAD(xm_mms);
 static DEFINE_MUTEX(xm_mms_mutex); /* protects xm_mms and xm_mm.mirrors */
 
@@ -295,7 +353,6 @@ int xm_may_retry(struct xmirror *m, unsigned long deadline)
 struct xmirror *xmirror_create(struct mm_struct *mm, struct xmirror_devmem *dm,
 			       const struct xmirror_ops *ops, void *priv)
 {
-	static atomic64_t ids;
 	struct xmirror *m;
 
 	m = kzalloc_obj(*m, GFP_KERNEL_ACCOUNT);
@@ -309,7 +366,6 @@ struct xmirror *xmirror_create(struct mm_struct *mm, struct xmirror_devmem *dm,
 	mmgrab(mm);
 	m->mm = mm;
 	m->dm = dm;
-	m->id = atomic64_inc_return(&ids);
 	m->ops = ops;
 	m->priv = priv;
 	m->granule = PAGE_SIZE;
@@ -317,6 +373,7 @@ struct xmirror *xmirror_create(struct mm_struct *mm, struct xmirror_devmem *dm,
 	xm_fork_create(m);
 	xa_init(&m->chunks);
 	mutex_init(&m->chunk_mutex);
+	xm_mirror_add(m);
 	return m;
 }
 EXPORT_SYMBOL_GPL(xmirror_create);
@@ -363,7 +420,7 @@ static void xm_restore_all(struct xmirror *m, struct xm_chunk *chunk)
  * Exclusive pages go back to the CPU, what the device wrote goes to the folios,
  * device memory that was allocated for this mirror goes back to system memory,
  * and no reference to the mm or its pages is left. No other call on the mirror
- * may be running or follow.
+ * may be running or follow, and nobody may be kept at a sync point of it.
  *
  * Context: may sleep; must not be called from a notifier.
  */
@@ -375,6 +432,7 @@ void xmirror_destroy(struct xmirror *m)
 	xmirror_stop(m);
 	/* From now on it ends before it looks at a chunk. */
 	xm_fork_cancel(m);
+	xm_mirror_remove(m);
 	if (mmget_not_zero(m->mm)) {
 		xa_for_each(&m->chunks, index, chunk)
 			xm_restore_all(m, chunk);

@@ -725,7 +725,31 @@ struct xmirror_stats {
  * @XMIRROR_PT_EXCL_STALE: an exclusive entry was made and has to be made again,
  *	because its page was invalidated meanwhile; a spinning lock and those of
  *	XMIRROR_PT_EXCL_MADE are held
+ * @XMIRROR_PT_MIGRATE_UNMAPPED: the pages are locked and unmapped, and nothing
+ *	is allocated for them yet; the same lock is held
+ * @XMIRROR_PT_MIGRATE_MOVED: the new pages have taken over, but are not mapped
+ *	yet; the same lock is held
+ * @XMIRROR_PT_TO_RAM_BEGIN: the CPU touched private memory of this device in
+ *	this address space; mmap_lock (read) is held, and on newer kernels the
+ *	lock of the page
+ * @XMIRROR_PT_TO_RAM_UNMAPPED: the same, the pages that shall come back are
+ *	locked and unmapped
+ * @XMIRROR_PT_TO_RAM_COPIED: the same, they are copied
+ * @XMIRROR_PT_TO_RAM_MOVED: the same, the new pages have taken over
+ * @XMIRROR_PT_TO_RAM_DONE: the same as XMIRROR_PT_TO_RAM_BEGIN, and the CPU is
+ *	about to try again
+ * @XMIRROR_PT_EVICT_BEGIN: pages of this device are about to be evicted, because
+ *	it is full or unplugged or because their mirror goes; no lock that a
+ *	process needs, but the next eviction waits
+ * @XMIRROR_PT_EVICT_UNMAPPED: the same, the pages are locked and unmapped
+ * @XMIRROR_PT_EVICT_COPIED: the same, they are copied
+ * @XMIRROR_PT_UNPLUG: the device allocates no memory any more, and nothing was
+ *	evicted yet; no lock held
  * @XMIRROR_PT_NR: number of points; not a point
+ *
+ * Nobody in particular evicts or unplugs: these points are reached by every
+ * mirror of the device that has armed them, whoever the pages belong to, and
+ * have no range.
  */
 enum xmirror_point {
 	XMIRROR_PT_FAULT_BEGIN,
@@ -747,6 +771,17 @@ enum xmirror_point {
 	XMIRROR_PT_MIGRATE_PAGE,
 	XMIRROR_PT_DIRTY,
 	XMIRROR_PT_EXCL_STALE,
+	XMIRROR_PT_MIGRATE_UNMAPPED,
+	XMIRROR_PT_MIGRATE_MOVED,
+	XMIRROR_PT_TO_RAM_BEGIN,
+	XMIRROR_PT_TO_RAM_UNMAPPED,
+	XMIRROR_PT_TO_RAM_COPIED,
+	XMIRROR_PT_TO_RAM_MOVED,
+	XMIRROR_PT_TO_RAM_DONE,
+	XMIRROR_PT_EVICT_BEGIN,
+	XMIRROR_PT_EVICT_UNMAPPED,
+	XMIRROR_PT_EVICT_COPIED,
+	XMIRROR_PT_UNPLUG,
 	XMIRROR_PT_NR
 };
 
