@@ -27,7 +27,7 @@ demo	:= $(kernels)
 endif
 
 .PHONY: self-mutants modules clean selftests demo check check-all check-stock shell bench
-.PHONY: lint peer-bugs install junit fuzz lifecycle soak coverage
+.PHONY: lint peer-bugs install junit fuzz lifecycle soak coverage race-matrix
 .PHONY: dkms-install dkms-remove help
 .DEFAULT_GOAL := modules
 
@@ -74,6 +74,9 @@ fuzz:
 soak:
 	@guest/soak.sh $(MINUTES) $(firstword $(kernels))
 
+race-matrix:
+	@guest/long.sh 24 $(firstword $(kernels)) race_matrix --all $(CELLS:%=-r %)
+
 lifecycle:
 	@guest/long.sh 24 $(firstword $(kernels)) XM_LOADS=$(LOADS) lifecycle
 
@@ -98,6 +101,7 @@ help:
 	@echo "check-stock   run the tests on Debian's kernels, modules by DKMS"
 	@echo 'coverage      lines of the modules that the tests run, by file'
 	@echo 'fuzz          CALLS calls of the fuzzer, with SEED=number to repeat'
+	@echo "race-matrix   all races, as a table; CELLS='read evict.unmap' for some"
 	@echo 'soak          MINUTES of everything at once'
 	@echo 'lifecycle     load and unload the modules LOADS times, and the rest'
 	@echo 'install       install the tests like kselftest in DESTDIR'
