@@ -4,6 +4,7 @@
  * by a test that is named for it.
  */
 #include <fcntl.h>
+#include <sys/wait.h>
 
 #include "libconf.h"
 #include "libtest.h"
@@ -273,6 +274,25 @@ TEST_F(questions, is_a_write_to_a_free_page_kept)
 	EXPECT_EQ(0xd2, XM_LOAD(self->p));
 }
 
+/* One that is reclaimed as free, by the kernel's belief, while exclusive */
+TEST_F(questions, is_a_free_page_kept_that_is_reclaimed)
+{
+	int i, err = 0;
+
+	if (!has_swap())
+		SKIP(return, "no swap");
+	ASSERT_EQ(0, madvise(self->p, XM_PAGE, MADV_FREE));
+	ASSERT_EQ(0, xm_op(self->fd, XMIRROR_OP_XCHG, 8, self->p, 0xd4, NULL));
+	for (i = 0; i < 5 && !err; i++)
+		err = conf_reclaim("16M");
+	if (err == -ENOENT)
+		SKIP(return, "no memory.reclaim");
+	ASSERT_EQ(0, err);
+	EXPECT_CLEAN(self->fd);
+	EXPECT_EQ(0xd4, XM_LOAD(self->p));
+	EXPECT_EQ(0x1111111111111111ULL, self->p[1]);
+}
+
 /* Shared memory that is swapped in by a read, written, swapped out */
 TEST_F(questions, is_a_write_to_shared_memory_kept)
 {
@@ -320,6 +340,215 @@ TEST_F(questions, is_a_write_after_writeback_kept)
 	ASSERT_EQ(8, pread(file, &word, 8, 0));
 	EXPECT_EQ(99, word);
 	close(file);
+}
+
+/*
+ * fork()
+ */
+
+/* As a driver that lets go of the folio too late */
+static int hold_the_folio(struct worker *w)
+{
+	struct xmirror_range r = {
+		.size = sizeof(r),
+		.flags = XMIRROR_EXCLUSIVE_BARE | XMIRROR_EXCLUSIVE_LATE,
+		.addr = (uintptr_t)w->addr,
+		.length = XM_PAGE,
+	};
+
+	return xm_ioctl(w->fd, XMIRROR_IOC_EXCLUSIVE, &r);
+}
+
+/* The child's exit status is whether it sees @value; -errno without a child. */
+static int fork_and_look(const __u64 *p, __u64 value)
+{
+	pid_t pid = fork();
+	int status;
+
+	if (pid < 0)
+		return -errno;
+	if (!pid)
+		_exit(XM_LOAD(p) != value);
+	return waitpid(pid, &status, 0) == pid ? status : -errno;
+}
+
+TEST_F(questions, does_fork_fail_while_a_driver_holds_the_folio)
+{
+	struct worker w = {
+		.fn = hold_the_folio,
+		.fd = self->fd,
+		.addr = self->p,
+	};
+	struct xmirror_stats before, after;
+	__u32 id;
+
+	NEED(XMIRROR_CAP_SYNC);
+	/* The device watches the place, and has nothing. */
+	ASSERT_EQ(0, xm_fault(self->fd, self->p, XM_PAGE, 0, NULL));
+	ASSERT_EQ(0, xm_sync_arm(self->fd, XMIRROR_PT_EXCL_DONE, self->p,
+				 XM_PAGE, &id));
+	ASSERT_EQ(0, worker_start(&w));
+	ASSERT_EQ(0, xm_sync_reached(self->fd, id, XM_LONG));
+	ASSERT_TRUE(xm_is_exclusive(self->p));
+	ASSERT_EQ(0, xm_stats(self->fd, &before));
+	EXPECT_EQ(-ENOMEM, fork_and_look(self->p, 5));
+	ASSERT_EQ(0, xm_stats(self->fd, &after));
+	/* It came as far as the page, and left it alone. */
+	EXPECT_LE(1, after.inv[XM_EV_PROTECTION_PAGE] -
+		     before.inv[XM_EV_PROTECTION_PAGE]);
+	EXPECT_TRUE(xm_is_exclusive(self->p));
+	ASSERT_EQ(0, xm_sync_resume(self->fd, id, NULL));
+	ASSERT_EQ(0, worker_join(&w));
+	EXPECT_TRUE(xm_is_exclusive(self->p));
+	EXPECT_EQ(0, fork_and_look(self->p, 5));
+	EXPECT_FALSE(xm_is_exclusive(self->p));
+	EXPECT_EQ(5, XM_LOAD(self->p));
+}
+
+struct seen {
+	const __u64 *p;
+	__u64 pfn;
+};
+
+static int keep_the_page(struct child *c, void *arg)
+{
+	struct seen *seen = arg;
+
+	CHILD_CHECK(child_hear(c) == 'e');
+	CHILD_CHECK(XM_LOAD(seen->p) == 6);
+	CHILD_CHECK(xm_pfn(seen->p) == seen->pfn);
+	return 0;
+}
+
+/* The one that writes second gets a copy, the device's process included. */
+TEST_F(questions, who_keeps_the_page_after_fork)
+{
+	struct seen seen = { .p = self->p };
+	struct child c;
+
+	ASSERT_EQ(0, xm_add(self->fd, self->p, 1));
+	seen.pfn = xm_pfn(self->p);
+	ASSERT_NE(0, seen.pfn);
+	/* The child lives: it keeps the page, the parent's device a copy. */
+	ASSERT_EQ(0, child_start(&c, keep_the_page, &seen));
+	EXPECT_EQ(seen.pfn, xm_pfn(self->p));
+	ASSERT_EQ(0, xm_add(self->fd, self->p, 1));
+	EXPECT_NE(seen.pfn, xm_pfn(self->p));
+	EXPECT_EQ(0, child_tell(&c, 'e'));
+	EXPECT_EQ(0, child_end(&c));
+	EXPECT_EQ(7, XM_LOAD(self->p));
+	/* It is gone when the device writes: nothing is copied. */
+	ASSERT_EQ(0, xm_add(self->fd, self->p, 1));
+	seen.pfn = xm_pfn(self->p);
+	EXPECT_EQ(0, fork_and_look(self->p, 8));
+	ASSERT_EQ(0, xm_add(self->fd, self->p, 1));
+	EXPECT_EQ(seen.pfn, xm_pfn(self->p));
+	EXPECT_EQ(9, XM_LOAD(self->p));
+}
+
+/*
+ * Others
+ */
+
+static int add_many(struct worker *w)
+{
+	int err = 0;
+
+	for (w->done = 0; w->done < ADDS && !err; w->done++)
+		err = xm_add(w->fd, w->addr, 1);
+	return err;
+}
+
+/* A page that nobody gets for five seconds would be an error: -EBUSY. */
+TEST_F(questions, do_two_devices_that_fight_get_on)
+{
+	struct worker storm = { .fn = storm_over, .addr = self->p };
+	struct worker w[2] = {
+		{ .fn = add_many, .fd = self->fd, .addr = self->p },
+		{ .fn = add_many, .addr = self->p },
+	};
+	struct xmirror_stats s[2];
+	cpu_set_t all;
+	int i;
+
+	/* Both CPUs, or they take turns anyway. */
+	memset(&all, 0xff, sizeof(all));
+	ASSERT_EQ(0, sched_setaffinity(0, sizeof(all), &all));
+	OPEN(w[1].fd, 1);
+	for (i = 0; i < 2; i++) {
+		ASSERT_EQ(0, xm_set(w[i].fd, XMIRROR_SET_TIMEOUT, 5000, NULL));
+		ASSERT_EQ(0, worker_start(&w[i]));
+	}
+	ASSERT_EQ(0, worker_start(&storm));
+	for (i = 0; i < 2; i++) {
+		EXPECT_EQ(0, worker_join(&w[i]));
+		ASSERT_EQ(0, xm_stats(w[i].fd, &s[i]));
+		EXPECT_LT(0, s[i].excl_made);
+		EXPECT_LE(s[i].excl_lost, s[i].excl_made);
+	}
+	XM_STORE(&storm.stop, true);
+	EXPECT_EQ(0, worker_join(&storm));
+	EXPECT_LT(0, s[0].excl_lost + s[1].excl_lost);
+	EXPECT_EQ(5 + 2 * ADDS, XM_LOAD(self->p));
+	EXPECT_CLEAN(w[1].fd);
+	close(w[1].fd);
+}
+
+/* What /sys/kernel/mm/page_idle says after it has looked for accesses */
+static int is_idle(int fd, __u64 pfn)
+{
+	__u64 bits;
+
+	if (pread(fd, &bits, 8, pfn / 64 * 8) != 8)
+		return -errno;
+	return bits >> pfn % 64 & 1;
+}
+
+static int set_idle(int fd, __u64 pfn)
+{
+	__u64 bits = 1ULL << pfn % 64;
+
+	return pwrite(fd, &bits, 8, pfn / 64 * 8) == 8 ? 0 : -errno;
+}
+
+/*
+ * What asks the rmap learns of the CPU's accesses only: the page is old however
+ * hot it is for the device. That it is dirty it has to take from the folio.
+ */
+TEST_F(questions, what_does_the_rmap_know_of_a_hot_page)
+{
+	int fd = open("/sys/kernel/mm/page_idle/bitmap", O_RDWR | O_CLOEXEC);
+	struct xmirror_stats before, after;
+	__u64 pfn;
+	int i;
+
+	if (fd < 0)
+		SKIP(return, "no CONFIG_IDLE_PAGE_TRACKING");
+	ASSERT_EQ(0, xm_add(self->fd, self->p, 1));
+	pfn = xm_pfn(self->p);
+	ASSERT_NE(0, pfn);
+	/* Only pages on the LRU can be idle: have its batch drained. */
+	for (i = 0; i < 20 && is_idle(fd, pfn) != 1; i++) {
+		ASSERT_EQ(0, madvise(self->p + WORDS, XM_PAGE, MADV_PAGEOUT));
+		ASSERT_EQ(0, set_idle(fd, pfn));
+	}
+	ASSERT_EQ(1, is_idle(fd, pfn));
+	ASSERT_EQ(0, xm_stats(self->fd, &before));
+	for (i = 0; i < 10; i++) {
+		ASSERT_EQ(0, xm_add(self->fd, self->p, 1));
+	}
+	EXPECT_EQ(1, is_idle(fd, pfn));
+	EXPECT_NE(0, xm_kpageflags(pfn) & XM_KPF_DIRTY);
+	/* To look takes nothing from the device. */
+	ASSERT_EQ(0, xm_stats(self->fd, &after));
+	EXPECT_EQ(before.inv_leaves, after.inv_leaves);
+	EXPECT_EQ(before.excl_made, after.excl_made);
+	EXPECT_LEAF(self->fd, self->p, LEAF_EXCL);
+	/* The CPU's access is one. */
+	EXPECT_EQ(16, XM_LOAD(self->p));
+	EXPECT_EQ(pfn, xm_pfn(self->p));
+	EXPECT_EQ(0, is_idle(fd, pfn));
+	close(fd);
 }
 
 TEST_HARNESS_MAIN

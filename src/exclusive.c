@@ -277,6 +277,8 @@ EXPORT_SYMBOL_GPL(xmirror_exclusive);
  * @m: the mirror
  * @start: first address, page aligned
  * @end: address behind the last, page aligned
+ * @late: keep the folio locked for a while after mmap_lock was dropped, which
+ * makes fork() fail; @end - @start has to be one page then
  * @done: out: how many bytes from @start became exclusive, also on failure
  *
  * Replaces the CPU's entries and maps nothing for the device: the floor that
@@ -287,9 +289,9 @@ EXPORT_SYMBOL_GPL(xmirror_exclusive);
  * at once.
  */
 int xmirror_exclusive_bare(struct xmirror *m, unsigned long start,
-			   unsigned long end, unsigned long *done)
+			   unsigned long end, bool late, unsigned long *done)
 {
-	struct page *pages[XM_EXCL_BATCH];
+	struct page *pages[XM_EXCL_BATCH], *locked = NULL;
 	unsigned long addr = start;
 	int i, n, ret;
 
@@ -318,6 +320,10 @@ int xmirror_exclusive_bare(struct xmirror *m, unsigned long start,
 				ret = -EBUSY;
 				continue;
 			}
+			if (late) {
+				locked = pages[i];
+				continue;
+			}
 			unlock_page(pages[i]);
 			put_page(pages[i]);
 		}
@@ -326,6 +332,11 @@ int xmirror_exclusive_bare(struct xmirror *m, unsigned long start,
 			*done = addr - start;
 	}
 	mmap_read_unlock(m->mm);
+	if (locked) {
+		xm_point(m, XMIRROR_PT_EXCL_DONE, start, addr);
+		unlock_page(locked);
+		put_page(locked);
+	}
 out:
 	xm_leave(m);
 	return ret;

@@ -155,16 +155,20 @@ static int xt_ioctl_fault(struct xt_file *f, union xt_arg *arg)
 static int xt_ioctl_exclusive(struct xt_file *f, union xt_arg *arg)
 {
 	struct xmirror_range *r = &arg->range;
+	bool late = r->flags & XMIRROR_EXCLUSIVE_LATE;
 	unsigned long done = 0;
 	int ret;
 
 	r->done = 0;
 	r->rounds = 0;
-	if (r->flags & ~XMIRROR_EXCLUSIVE_BARE)
+	if (r->flags & ~(XMIRROR_EXCLUSIVE_BARE | XMIRROR_EXCLUSIVE_LATE))
+		return -EINVAL;
+	if (late && (!(r->flags & XMIRROR_EXCLUSIVE_BARE) ||
+		     r->length != PAGE_SIZE))
 		return -EINVAL;
 	if (r->flags & XMIRROR_EXCLUSIVE_BARE)
 		ret = xmirror_exclusive_bare(f->mirror, r->addr,
-					     r->addr + r->length, &done);
+					     r->addr + r->length, late, &done);
 	else
 		ret = xmirror_exclusive(f->mirror, r->addr,
 					r->addr + r->length, &done, &r->rounds);

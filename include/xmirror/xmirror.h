@@ -91,7 +91,7 @@ int xmirror_fault_local(struct xmirror *m, unsigned long start,
 int xmirror_exclusive(struct xmirror *m, unsigned long start,
 		      unsigned long end, unsigned long *done, u64 *rounds);
 int xmirror_exclusive_bare(struct xmirror *m, unsigned long start,
-			   unsigned long end, unsigned long *done);
+			   unsigned long end, bool late, unsigned long *done);
 int xmirror_release(struct xmirror *m, unsigned long start, unsigned long end,
 		    unsigned long *done, u64 *rounds);
 

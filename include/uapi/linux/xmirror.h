@@ -186,11 +186,17 @@ struct xmirror_set {
  * device; to measure the kernel's part. The range has to lie in one VMA.
  */
 #define XMIRROR_EXCLUSIVE_BARE	(1U << 0)
+/**
+ * XMIRROR_EXCLUSIVE_LATE: with XMIRROR_EXCLUSIVE_BARE and for one page (-EINVAL
+ * else): unlock the page after mmap_lock instead of before, as no driver should,
+ * and pass XMIRROR_PT_EXCL_DONE in between. Meanwhile fork() fails.
+ */
+#define XMIRROR_EXCLUSIVE_LATE	(1U << 1)
 
 /**
  * struct xmirror_range - a range of the mirrored address space
  * @size: sizeof(struct xmirror_range)
- * @flags: XMIRROR_FAULT_WRITE for XMIRROR_IOC_FAULT, XMIRROR_EXCLUSIVE_BARE for
+ * @flags: XMIRROR_FAULT_WRITE for XMIRROR_IOC_FAULT, XMIRROR_EXCLUSIVE_* for
  *	XMIRROR_IOC_EXCLUSIVE, or zero
  * @addr: first byte, page aligned
  * @length: bytes, page aligned
@@ -702,7 +708,8 @@ struct xmirror_stats {
  * @XMIRROR_PT_EXCL_MADE: the CPU entry is exclusive, nothing committed yet;
  *	mmap_lock (read) and the folio lock are held
  * @XMIRROR_PT_EXCL_COMMITTED: the leaf is exclusive; the same locks are held
- * @XMIRROR_PT_EXCL_DONE: after unlock
+ * @XMIRROR_PT_EXCL_DONE: after unlock; with XMIRROR_EXCLUSIVE_LATE the folio
+ *	lock is held
  * @XMIRROR_PT_ACCESS: between two locations of a job, no lock held
  * @XMIRROR_PT_INV_OWN: an invalidation that this mirror's own call causes;
  *	the caller's locks are held
