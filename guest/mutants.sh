@@ -35,7 +35,9 @@ build()
 	local name=$1 dir=$tmp/build
 
 	mkdir -p "$dir"
-	rsync -a "$XM_TOP"/{Kbuild,include,src,test_driver} "$dir/"
+	# A file that is put back has to be newer than what was built of the
+	# mistake in it, else that stays: hence by contents and without times.
+	rsync -rc "$XM_TOP"/{Kbuild,include,src,test_driver} "$dir/"
 	if [ "$name" != none ]; then
 		sed -i "${expression[$name]}" "$dir/${file[$name]}"
 		! cmp -s "$XM_TOP/${file[$name]}" "$dir/${file[$name]}" ||
@@ -63,7 +65,8 @@ script()
 
 	for n; do
 		cat <<-SH
-		insmod /lib/modules/${n%%:*}.ko && insmod /lib/modules/${n%%:*}-test.ko
+		# With the one before still loaded nothing would be tried.
+		insmod /lib/modules/${n%%:*}.ko && insmod /lib/modules/${n%%:*}-test.ko || exit 1
 		echo "mutant $n begins"
 		timeout -s KILL 120 ${program[${n##*:}]} -r ${test[${n##*:}]} >/tmp/out 2>&1
 		rc=\$?
