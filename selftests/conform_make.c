@@ -170,6 +170,7 @@ static int shared_anon(struct env *e)
 	return 0;
 }
 
+/* E2, E3 */
 static int huge_tlb(struct env *e, int flags)
 {
 	e->p = mmap(NULL, XM_2M, PROT_READ | PROT_WRITE,
@@ -293,6 +294,21 @@ static int uffd_wp_async(struct env *e)
 	return conf_uffd_wp(e->uffd, e->p, XM_PAGE, true);
 }
 
+/* Protected against reads as well, without a page that could be read */
+static int uffd_rwp(struct env *e)
+{
+	struct uffdio_writeprotect rwp = { .mode = 1 };
+	int err = touched(e);
+
+	if (err)
+		return err;
+	if (uffd(e, CONF_UFFD_RWP, CONF_UFFD_REGISTER_RWP))
+		return not_here(e, "read-write protection: Linux 7.3, CONFIG_USERFAULTFD_RWP");
+	rwp.range.start = (uintptr_t)e->p;
+	rwp.range.len = XM_PAGE;
+	return ioctl(e->uffd, CONF_UFFDIO_RWPROTECT, &rwp) ? -errno : 0;
+}
+
 /* A fixed buffer of io_uring is pinned for long. */
 static int pinned(struct env *e)
 {
@@ -391,30 +407,31 @@ FIXTURE_VARIANT(make) {
 	int err;
 	bool large;
 	__u64 word;	/* what is in word 1 */
+	int clear;	/* CLEAR is seen: 1, is not: -1 */
 };
 
 #define KIND(kind, ...) \
 	FIXTURE_VARIANT_ADD(make, kind) { #kind, kind, __VA_ARGS__ }
 
-KIND(anon, 0);
-KIND(touched, 0, .word = FILL);
-KIND(zero_page, 0);
-KIND(huge_zero_page, 0);
-KIND(ksm_page, 0, .word = FILL);
-KIND(cow_shared, 0, .word = FILL);
+KIND(anon, 0, .clear = -1);
+KIND(touched, 0, .word = FILL, .clear = -1);
+KIND(zero_page, 0, .clear = 1);
+KIND(huge_zero_page, 0, .clear = 1);
+KIND(ksm_page, 0, .word = FILL, .clear = 1);
+KIND(cow_shared, 0, .word = FILL, .clear = 1);
 KIND(private_memfd, 0, .word = FILL);
 KIND(private_file, 0, .word = FILL);
-KIND(private_file_written, 0, .word = FILL);
+KIND(private_file_written, 0, .word = FILL, .clear = -1);
 KIND(uffd_not_missing, 0, .word = FILL);
-KIND(uffd_wp_lifted, 0, .word = FILL);
+KIND(uffd_wp_lifted, 0, .word = FILL, .clear = -1);
 KIND(uffd_wp_async, 0, .word = FILL);
-KIND(pinned, 0, .word = FILL);
+KIND(pinned, 0, .word = FILL, .clear = -1);
 KIND(in_device_memory, 0, .word = FILL);
 KIND(swapped_out, 0, .word = FILL);
-KIND(locked, 0, .word = FILL);
+KIND(locked, 0, .word = FILL, .clear = -1);
 KIND(lazyfree, 0, .word = FILL);
-KIND(thp_head, 0, .large = true, .word = FILL);
-KIND(thp_tail, 0, .large = true, .word = FILL);
+KIND(thp_head, 0, .large = true, .word = FILL, .clear = 1);
+KIND(thp_tail, 0, .large = true, .word = FILL, .clear = 1);
 KIND(thp_by_page, 0, .large = true, .word = FILL);
 KIND(shared_anon, -EOPNOTSUPP, .word = FILL);
 KIND(shared_memfd, -EOPNOTSUPP, .word = FILL);
@@ -428,6 +445,7 @@ KIND(hole, -EFAULT);
 KIND(pfn_map, -EFAULT);
 KIND(uffd_missing, -EFAULT);
 KIND(uffd_wp, -EFAULT, .word = FILL);
+KIND(uffd_rwp, -EFAULT);
 
 FIXTURE_SETUP(make)
 {
@@ -450,6 +468,7 @@ FIXTURE_TEARDOWN(make)
 
 TEST_F(make, kind)
 {
+	struct xmirror_stats before, after;
 	struct env *e = &self->e;
 	__u64 done = 1, flags, *page;
 	int want, err;
@@ -463,7 +482,9 @@ TEST_F(make, kind)
 	want = variant->err;
 	if (variant->large && !(xm_caps() & XMIRROR_CAP_EXCLUSIVE_LARGE))
 		want = -EOPNOTSUPP;
+	ASSERT_EQ(0, xm_stats(e->fd, &before));
 	err = xm_exclusive(e->fd, e->p, XM_PAGE, &done);
+	ASSERT_EQ(0, xm_stats(e->fd, &after));
 	EXPECT_EQ(want, err)
 		TH_LOG("row %s, kernel %d.%d: expected %d, seen %d",
 		       variant->name, xm_kver() >> 8, xm_kver() & 0xff, want,
@@ -479,6 +500,17 @@ TEST_F(make, kind)
 		return;
 	}
 
+	/* What was announced: the own event, and what had to go before it. */
+	EXPECT_LE(1, after.inv_own - before.inv_own);
+	if (variant->clear) {
+		EXPECT_EQ(variant->clear > 0, after.inv[XM_EV_CLEAR] !=
+					      before.inv[XM_EV_CLEAR])
+			TH_LOG("row %s, kernel %d.%d: %llu CLEAR events",
+			       variant->name, xm_kver() >> 8,
+			       xm_kver() & 0xff,
+			       (unsigned long long)(after.inv[XM_EV_CLEAR] -
+						    before.inv[XM_EV_CLEAR]));
+	}
 	EXPECT_TRUE(xm_is_exclusive(e->p));
 	EXPECT_LEAF(e->fd, e->p, LEAF_EXCL);
 	if (e->same_page) {

@@ -21,6 +21,10 @@
 #define CONF_UFFD_WP_ASYNC	(1ULL << 15)
 #define CONF_UFFD_MOVE		(1ULL << 16)
 #define CONF_PM_UFFD_WP		(1ULL << 57)
+/* Read-write protection, Linux 7.3 */
+#define CONF_UFFD_RWP		(1ULL << 17)
+#define CONF_UFFD_REGISTER_RWP	(1ULL << 3)
+#define CONF_UFFDIO_RWPROTECT	_IOWR(UFFDIO, 0x09, struct uffdio_writeprotect)
 
 /** struct conf_uffd_move - the argument of UFFDIO_MOVE, Linux 6.8 */
 struct conf_uffd_move {
