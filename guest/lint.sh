@@ -3,7 +3,8 @@
 # usage: lint.sh
 #
 # All checks that need no guest: compiler and sparse warnings, checkpatch,
-# kernel-doc, shellcheck, and the test of the log judge.
+# kernel-doc, shellcheck, the test of the log judge, and the names of tests in
+# Documentation/coverage.md.
 
 . "$(dirname "$0")/lib.sh"
 
@@ -78,6 +79,7 @@ mapfile -t docs < <(list 'src/*.[ch]' 'test_driver/*.[ch]' 'include/*.h')
 mapfile -t scripts < <(list 'guest/*.sh' '.ci/run')
 
 check "judge" guest/judge-test.sh
+check "tests that the documents name" guest/rows.sh
 check "shellcheck" shellcheck -S warning -x -P guest -e SC2034 "${scripts[@]}"
 check "shellcheck guest/init" shellcheck -s dash guest/init
 check "checkpatch" style NONE "${kernel[@]}"
