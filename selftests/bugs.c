@@ -7,6 +7,7 @@
  */
 #include <fcntl.h>
 #include <linux/mempolicy.h>
+#include <linux/perf_event.h>
 #include <sys/uio.h>
 
 #include "libconf.h"
@@ -253,6 +254,75 @@ TEST_F(bugs, shared_with_a_child_or_not)
 	EXPECT_NE(0, xm_pagemap(self->p) & XM_PM_ANON_EXCLUSIVE);
 	EXPECT_EQ(0, child_tell(&c, 'e'));
 	EXPECT_EQ(0, child_end(&c));
+}
+
+/* A breakpoint at the first byte of @path for all who map it; a file to close */
+static int add_uprobe(const char *path)
+{
+	struct perf_event_attr attr = { .size = sizeof(attr) };
+	char text[16] = "";
+	int fd = open("/sys/bus/event_source/devices/uprobe/type",
+		      O_RDONLY | O_CLOEXEC);
+	ssize_t n;
+
+	if (fd < 0)
+		return -errno;
+	n = read(fd, text, sizeof(text) - 1);
+	close(fd);
+	if (n <= 0)
+		return -EIO;
+	attr.type = atoi(text);
+	attr.config1 = (uintptr_t)path;
+	fd = syscall(SYS_perf_event_open, &attr, -1, 0, -1,
+		     PERF_FLAG_FD_CLOEXEC);
+	return fd < 0 ? -errno : fd;
+}
+
+/*
+ * E10: a breakpoint is put into a program's page, and taken out of it, by
+ * replacing the page; here one that the device has.
+ */
+TEST_F(bugs, uprobe_on_a_page_of_the_device)
+{
+	static const char path[] = "/tmp/xmirror-uprobe";
+	int file = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0700);
+	__u8 code[XM_PAGE] = { 0x90, 0xc3 }, *p;	/* nop; ret */
+	__u64 *word;
+	int probe;
+
+	ASSERT_LE(0, file);
+	ASSERT_EQ(XM_PAGE, write(file, code, XM_PAGE));
+	p = mmap(NULL, XM_PAGE, PROT_READ | PROT_WRITE | PROT_EXEC,
+		 MAP_PRIVATE, file, 0);
+	ASSERT_NE(MAP_FAILED, p);
+	close(file);
+	word = (__u64 *)(p + 64);
+	/* Its own copy, of the device; only code that is not writable is probed */
+	ASSERT_EQ(0, xm_op(self->fd, XMIRROR_OP_XCHG, 8, word, 0xe10, NULL));
+	ASSERT_EQ(0, mprotect(p, XM_PAGE, PROT_READ | PROT_EXEC));
+	EXPECT_TRUE(xm_is_exclusive(p));
+	probe = add_uprobe(path);
+	if (probe == -ENOENT) {
+		unlink(path);
+		SKIP(return, "no CONFIG_UPROBE_EVENTS");
+	}
+	ASSERT_LE(0, probe) TH_LOG("uprobe: %s", strerror(-probe));
+	EXPECT_FALSE(xm_is_exclusive(p));
+	EXPECT_CLEAN(self->fd);
+	EXPECT_EQ(0xcc, XM_LOAD(p));
+	EXPECT_EQ(0xe10, XM_LOAD(word));
+	/* The page with the breakpoint is the device's when it is taken out. */
+	ASSERT_EQ(0, mprotect(p, XM_PAGE, PROT_READ | PROT_WRITE | PROT_EXEC));
+	ASSERT_EQ(0, xm_add(self->fd, word, 1));
+	EXPECT_TRUE(xm_is_exclusive(p));
+	ASSERT_EQ(0, mprotect(p, XM_PAGE, PROT_READ | PROT_EXEC));
+	close(probe);
+	EXPECT_CLEAN(self->fd);
+	EXPECT_EQ(0x90, XM_LOAD(p));
+	EXPECT_EQ(0xe11, XM_LOAD(word));
+	((void (*)(void))p)();
+	EXPECT_EQ(0, munmap(p, XM_PAGE));
+	unlink(path);
 }
 
 static int add_until_stopped(struct worker *w)
