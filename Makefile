@@ -63,7 +63,7 @@ demo:
 	@guest/start.sh demo $(demo)
 
 bench:
-	@guest/start.sh bench $(kernels)
+	@guest/start.sh bench $(firstword $(kernels)) $(BENCH)
 
 shell:
 	@guest/start.sh shell $(kernels)
@@ -107,6 +107,7 @@ help:
 	@echo 'install       install the tests like kselftest in DESTDIR'
 	@echo 'junit         the last check, or LOG=directory, as JUnit XML'
 	@echo 'bench         run the benchmark on a kernel without debugging'
+	@echo '              BENCH="--quick --only migrate" and the like'
 	@echo 'shell         a shell in a guest with the modules loaded'
 	@echo 'peer-bugs     the bugs of the kernel'"'"'s own test device, there and here'
 	@echo 'self-mutants  deliberate mistakes in the modules, and what catches them'
