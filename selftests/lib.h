@@ -195,6 +195,7 @@ __u64 xm_kpageflags(__u64 pfn);
 #define XM_KPF_DIRTY		(1ULL << 4)
 #define XM_KPF_SWAPCACHE	(1ULL << 13)
 #define XM_KPF_SWAPBACKED	(1ULL << 14)
+#define XM_KPF_THP		(1ULL << 22)
 /** xm_status_kb: a field of /proc/self/status such as "VmRSS", -1 if none. */
 long xm_status_kb(const char *field);
 long xm_vmrss_kb(void);
