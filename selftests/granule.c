@@ -35,6 +35,11 @@ static char *thp(char *p, size_t len)
 		return NULL;
 	for (size_t i = 0; i < len; i += XM_PAGE)
 		*(volatile __u64 *)(p + i) = i;
+	/* Where there was none at hand, have one made. */
+	for (size_t i = 0; i < len; i += XM_2M) {
+		if (!(xm_kpageflags(xm_pfn(p + i)) & XM_KPF_THP))
+			madvise(p + i, XM_2M, MADV_COLLAPSE);
+	}
 	return p;
 }
 
@@ -94,8 +99,41 @@ TEST_F(granule, faults_and_bytes_fall_with_it)
 	EXPECT_EQ(LEN / XM_PAGE, faults[0]);
 	EXPECT_EQ(LEN / 65536, faults[1]);
 	EXPECT_EQ(LEN / XM_2M, faults[2]);
+	EXPECT_LE(faults[2], faults[0] / 256);
 	EXPECT_LE(bytes[0], 10 * (LEN / XM_PAGE));
-	EXPECT_LE(bytes[2], bytes[0] / 400);
+	/* With leaves of 2 MiB there is no table, only what stands for one. */
+	EXPECT_LT(bytes[2], XM_PAGE);
+}
+
+/* Over a whole piece of page table, which is made at once. */
+TEST_F(granule, table_takes_a_400th)
+{
+	static const __u64 granule[2] = { XM_PAGE, XM_2M };
+	const size_t len = 64UL << 20;
+	struct xmirror_stats s[2];
+	char *p;
+	int fd;
+
+	if (xm_facts()->chunk_size > len)
+		SKIP(return, "xmirror.ko has chunk_mb above 64");
+	p = xm_anon_aligned(len, len);
+	ASSERT_NE(NULL, p);
+	if (!thp(p, len)) {
+		munmap(p, len);
+		SKIP(return, "no CONFIG_TRANSPARENT_HUGEPAGE");
+	}
+	for (int i = 0; i < 2; i++) {
+		OPEN(fd, 0);
+		ASSERT_EQ(0, xm_set(fd, XMIRROR_SET_GRANULE, granule[i], NULL));
+		ASSERT_EQ(0, xm_fault(fd, p, len, 0, NULL));
+		s[i] = stats(fd);
+		EXPECT_EQ(len / granule[i], s[i].leaves);
+		/* A leaf is a word, so less than that is not all of it. */
+		EXPECT_GE(s[i].table_bytes, s[i].leaves * sizeof(long));
+		close(fd);
+	}
+	EXPECT_LE(s[1].table_bytes, s[0].table_bytes / 400);
+	munmap(p, len);
 }
 
 TEST_F(granule, large_leaf_splits_once)

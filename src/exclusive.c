@@ -355,11 +355,13 @@ int xm_release_pages(struct xmirror *m, unsigned long *pos, unsigned long end,
 	int ret = 0;
 
 	for (; *pos < end && !ret; *pos = next) {
-		next = *pos + PAGE_SIZE;
 		chunk = xm_chunk_find(m, *pos);
-		if (!chunk) {
-			next = min(end, ALIGN(next, 1UL << xm_chunk_shift));
-		} else if (xm_is_exclusive(chunk, *pos)) {
+		next = min(end, ALIGN(*pos + 1, chunk ? XM_TABLE_SIZE :
+				      1UL << xm_chunk_shift));
+		if (chunk)
+			*pos = xm_next_exclusive(chunk, *pos, next);
+		if (chunk && *pos < next) {
+			next = *pos + PAGE_SIZE;
 			xm_point(m, XMIRROR_PT_RELEASE, *pos, next);
 			xm_restore(m, *pos, false);
 			xm_count(m, excl_released, 1);

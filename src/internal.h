@@ -43,8 +43,11 @@
  *
  * XM_PTE_BITS are what the device knows of a page. XMIRROR_PTE_64K is set on
  * sixteen aligned leaves that map contiguous memory with the same rights, which
- * hardware could hold as one; each keeps its own DIRTY bit. A leaf of 2 MiB is
- * one word in place of a table, with XMIRROR_PTE_2M set.
+ * hardware could hold as one; each keeps its own DIRTY bit.
+ *
+ * A slot is the word that stands for XM_TABLE_SIZE bytes of address space: a leaf
+ * for all of it, with XMIRROR_PTE_2M set; the address of a table of leaves, which
+ * is aligned to its size and so has that bit clear; or 0.
  */
 #define XM_PTE_BITS	(XMIRROR_PTE_VALID | XMIRROR_PTE_WRITE | \
 			 XMIRROR_PTE_EXCLUSIVE | XMIRROR_PTE_ACCESSED | \
@@ -54,18 +57,6 @@
 #define XM_TABLE_SIZE		(XM_TABLE_ENTRIES * PAGE_SIZE)
 #define XM_GROUP_SIZE		SZ_64K
 #define XM_GROUP_ENTRIES	(XM_GROUP_SIZE / PAGE_SIZE)
-
-/**
- * struct xm_slot - XM_TABLE_SIZE bytes of address space
- * @pte: table of leaves; NULL until needed
- * @large: a leaf for all of it, then no other is valid; else 0
- * @used: how many leaves of @pte are valid
- */
-struct xm_slot {
-	unsigned long *pte;
-	unsigned long large;
-	unsigned int used;
-};
 
 /* Invalidations that a chunk remembers, see xm_read_retry(). */
 #define XM_INV_LOG	16
@@ -89,6 +80,7 @@ struct xm_seq {
  * @lock: protects @slot and everything below it
  * @inv_count: foreign invalidations so far
  * @inv: ranges of the last of them
+ * @used: for each slot the number of valid leaves in its table, 0 if it has none
  * @slot: the device page table
  */
 struct xm_chunk {
@@ -102,8 +94,12 @@ struct xm_chunk {
 		unsigned long start;
 		unsigned long end;
 	} inv[XM_INV_LOG];
-	struct xm_slot slot[];
+	u16 *used;
+	unsigned long slot[];
 };
+
+/* Bytes of a chunk for each slot. */
+#define XM_SLOT_BYTES	(sizeof(unsigned long) + sizeof(u16))
 
 #define XM_STAT(offset)	((offset) / sizeof(u64))
 
@@ -218,6 +214,8 @@ unsigned long xm_leaf(struct xm_chunk *chunk, unsigned long addr,
 		      unsigned long **word);
 bool xm_allows(struct xm_chunk *chunk, unsigned long addr,
 	       unsigned long need);
+unsigned long xm_next_exclusive(struct xm_chunk *chunk, unsigned long addr,
+				unsigned long end);
 bool xm_pte_set(struct xm_chunk *chunk, unsigned long addr, unsigned long pte);
 void xm_large_set(struct xm_chunk *chunk, unsigned long addr,
 		  unsigned long pte);
@@ -225,6 +223,12 @@ void xm_group_set(struct xm_chunk *chunk, unsigned long start,
 		  unsigned long end);
 unsigned long xm_clear_range(struct xm_chunk *chunk, unsigned long start,
 			     unsigned long end, bool free_tables);
+
+static inline unsigned long xm_slot_index(struct xm_chunk *chunk,
+					  unsigned long addr)
+{
+	return (addr - chunk->start) / XM_TABLE_SIZE;
+}
 
 static inline unsigned long xm_pte_pfn(unsigned long pte)
 {

@@ -136,6 +136,7 @@ bool xm_read_retry(struct xm_chunk *chunk, struct xm_seq seq,
 struct xm_chunk *xm_chunk_get(struct xmirror *m, unsigned long addr)
 {
 	unsigned long size = 1UL << xm_chunk_shift;
+	unsigned long slots = size / XM_TABLE_SIZE;
 	struct xm_chunk *chunk;
 	int ret;
 
@@ -149,10 +150,11 @@ struct xm_chunk *xm_chunk_get(struct xmirror *m, unsigned long addr)
 		goto out;
 
 	ret = -ENOMEM;
-	chunk = kvzalloc(struct_size(chunk, slot, size / XM_TABLE_SIZE),
+	chunk = kvzalloc(sizeof(*chunk) + slots * XM_SLOT_BYTES,
 			 GFP_KERNEL_ACCOUNT);
 	if (!chunk)
 		goto err;
+	chunk->used = (u16 *)&chunk->slot[slots];
 	chunk->m = m;
 	chunk->start = ALIGN_DOWN(addr, size);
 	chunk->end = chunk->start + size;
@@ -166,6 +168,7 @@ struct xm_chunk *xm_chunk_get(struct xmirror *m, unsigned long addr)
 			      GFP_KERNEL_ACCOUNT));
 	if (ret)
 		goto err_remove;
+	xm_count(m, table_bytes, slots * XM_SLOT_BYTES);
 	goto out;
 
 err_remove:
@@ -400,10 +403,7 @@ static void xm_restore_all(struct xmirror *m, struct xm_chunk *chunk)
 	unsigned long addr;
 
 	for (addr = chunk->start; addr < chunk->end; addr += PAGE_SIZE) {
-		struct xm_slot *slot = &chunk->slot[(addr - chunk->start) /
-						    XM_TABLE_SIZE];
-
-		if (!READ_ONCE(slot->used)) {
+		if (!READ_ONCE(chunk->used[xm_slot_index(chunk, addr)])) {
 			addr = ALIGN(addr + 1, XM_TABLE_SIZE) - PAGE_SIZE;
 			continue;
 		}

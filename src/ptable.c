@@ -15,9 +15,15 @@
 #include <linux/slab.h>
 #include "internal.h"
 
-static struct xm_slot *xm_slot_of(struct xm_chunk *chunk, unsigned long addr)
+static bool xm_slot_is_large(unsigned long slot)
 {
-	return &chunk->slot[(addr - chunk->start) / XM_TABLE_SIZE];
+	return slot & XMIRROR_PTE_2M;
+}
+
+/* The table of a slot, NULL if there is none. */
+static unsigned long *xm_slot_table(unsigned long slot)
+{
+	return xm_slot_is_large(slot) ? NULL : (unsigned long *)slot;
 }
 
 static unsigned long xm_index(unsigned long addr)
@@ -26,29 +32,29 @@ static unsigned long xm_index(unsigned long addr)
 }
 
 /*
- * Have a table for @addr. Somebody else may free it again: by an invalidation,
- * which makes the commit retry, if this is called after xm_read_begin(); or for
- * a large leaf, which xm_pte_set() finds.
+ * Have a table for @addr, or a large leaf. Somebody else may take it away again: by
+ * an invalidation, which makes the commit retry, if this is called after
+ * xm_read_begin(); or for a large leaf, which xm_pte_set() finds.
  */
 int xm_table_alloc(struct xm_chunk *chunk, unsigned long addr)
 {
-	struct xm_slot *slot = xm_slot_of(chunk, addr);
-	unsigned long *pte;
+	unsigned long *slot = &chunk->slot[xm_slot_index(chunk, addr)];
+	unsigned long *table;
 
-	if (READ_ONCE(slot->pte))
+	if (READ_ONCE(*slot))
 		return 0;
-	pte = kzalloc(PAGE_SIZE, GFP_KERNEL_ACCOUNT);
-	if (!pte)
+	table = kzalloc(PAGE_SIZE, GFP_KERNEL_ACCOUNT);
+	if (!table)
 		return -ENOMEM;
 
 	write_lock(&chunk->lock);
-	if (!slot->pte) {
-		WRITE_ONCE(slot->pte, pte);
+	if (!*slot) {
+		WRITE_ONCE(*slot, (unsigned long)table);
 		xm_count(chunk->m, table_bytes, PAGE_SIZE);
-		pte = NULL;
+		table = NULL;
 	}
 	write_unlock(&chunk->lock);
-	kfree(pte);
+	kfree(table);
 	return 0;
 }
 
@@ -59,18 +65,16 @@ int xm_table_alloc(struct xm_chunk *chunk, unsigned long addr)
 unsigned long xm_leaf(struct xm_chunk *chunk, unsigned long addr,
 		      unsigned long **word)
 {
-	struct xm_slot *slot = xm_slot_of(chunk, addr);
-	unsigned long *p, pte;
+	unsigned long *p = &chunk->slot[xm_slot_index(chunk, addr)], pte;
 
 	lockdep_assert_held(&chunk->lock);
-	if (slot->large) {
-		p = &slot->large;
-		pte = *p + (xm_index(addr) << PAGE_SHIFT);
-	} else if (slot->pte) {
-		p = &slot->pte[xm_index(addr)];
-		pte = *p;
-	} else {
+	if (!*p)
 		return 0;
+	if (xm_slot_is_large(*p)) {
+		pte = *p + (xm_index(addr) << PAGE_SHIFT);
+	} else {
+		p = &xm_slot_table(*p)[xm_index(addr)];
+		pte = *p;
 	}
 	if (word)
 		*word = p;
@@ -88,11 +92,30 @@ bool xm_allows(struct xm_chunk *chunk, unsigned long addr, unsigned long need)
 	return (pte & need) == need;
 }
 
-static unsigned long xm_address(struct xm_chunk *chunk, struct xm_slot *slot,
+static unsigned long xm_address(struct xm_chunk *chunk, unsigned long nr,
 				unsigned long index)
 {
-	return chunk->start + (slot - chunk->slot) * XM_TABLE_SIZE +
-	       index * PAGE_SIZE;
+	return chunk->start + nr * XM_TABLE_SIZE + index * PAGE_SIZE;
+}
+
+/*
+ * The first exclusive page from @addr on, or @end, which lies in the same table or
+ * is its end. Takes the chunk's lock.
+ */
+unsigned long xm_next_exclusive(struct xm_chunk *chunk, unsigned long addr,
+				unsigned long end)
+{
+	unsigned long nr = xm_slot_index(chunk, addr), *table;
+
+	read_lock(&chunk->lock);
+	table = xm_slot_table(chunk->slot[nr]);
+	if (!table || !chunk->used[nr])
+		addr = end;
+	for (; addr < end; addr += PAGE_SIZE)
+		if (table[xm_index(addr)] & XMIRROR_PTE_EXCLUSIVE)
+			break;
+	read_unlock(&chunk->lock);
+	return addr;
 }
 
 /* What the device wrote is the folio's from now on: true if it wrote. */
@@ -109,79 +132,92 @@ static bool xm_move_dirty(struct xm_chunk *chunk, unsigned long addr,
 }
 
 /* No leaf of the group of @index is part of a larger one any more. */
-static void xm_group_clear(struct xm_chunk *chunk, struct xm_slot *slot,
+static void xm_group_clear(struct xm_chunk *chunk, unsigned long *table,
 			   unsigned long index)
 {
 	unsigned long i, first = ALIGN_DOWN(index, XM_GROUP_ENTRIES);
 
-	if (!(slot->pte[index] & XMIRROR_PTE_64K))
+	if (!(table[index] & XMIRROR_PTE_64K))
 		return;
 	for (i = first; i < first + XM_GROUP_ENTRIES; i++)
-		slot->pte[i] &= ~(unsigned long)XMIRROR_PTE_64K;
+		table[i] &= ~(unsigned long)XMIRROR_PTE_64K;
 	xm_count(chunk->m, splits, 1);
 }
 
-static void xm_clear_table(struct xm_chunk *chunk, struct xm_slot *slot,
+/* Clear the leaves @first to @last of slot number @nr, which has a table. */
+static void xm_clear_table(struct xm_chunk *chunk, unsigned long nr,
 			   unsigned long first, unsigned long last)
 {
+	unsigned long *table = xm_slot_table(chunk->slot[nr]);
 	unsigned long i, lost = 0, dirtied = 0, cleared = 0;
 
 	if (!IS_ALIGNED(first, XM_GROUP_ENTRIES))
-		xm_group_clear(chunk, slot, first);
+		xm_group_clear(chunk, table, first);
 	if (!IS_ALIGNED(last + 1, XM_GROUP_ENTRIES))
-		xm_group_clear(chunk, slot, last);
-	for (i = first; i <= last && cleared < slot->used; i++) {
-		if (!slot->pte[i])
+		xm_group_clear(chunk, table, last);
+	for (i = first; i <= last && cleared < chunk->used[nr]; i++) {
+		if (!table[i])
 			continue;
-		dirtied += xm_move_dirty(chunk, xm_address(chunk, slot, i),
-					 slot->pte[i]);
-		if (slot->pte[i] & XMIRROR_PTE_EXCLUSIVE)
+		dirtied += xm_move_dirty(chunk, xm_address(chunk, nr, i),
+					 table[i]);
+		if (table[i] & XMIRROR_PTE_EXCLUSIVE)
 			lost++;
-		slot->pte[i] = 0;
+		table[i] = 0;
 		cleared++;
 	}
-	slot->used -= cleared;
+	chunk->used[nr] -= cleared;
 	xm_count(chunk->m, leaves, -cleared);
 	xm_count(chunk->m, inv_leaves, cleared);
 	xm_count(chunk->m, excl_lost, lost);
 	xm_count(chunk->m, dirtied, dirtied);
 }
 
-static void xm_clear_large(struct xm_chunk *chunk, struct xm_slot *slot)
+static void xm_clear_large(struct xm_chunk *chunk, unsigned long nr)
 {
 	xm_count(chunk->m, dirtied,
-		 xm_move_dirty(chunk, xm_address(chunk, slot, 0), slot->large));
+		 xm_move_dirty(chunk, xm_address(chunk, nr, 0),
+			       chunk->slot[nr]));
 	xm_count(chunk->m, leaves, -1L);
 	xm_count(chunk->m, inv_leaves, 1);
-	slot->large = 0;
+	WRITE_ONCE(chunk->slot[nr], 0);
+}
+
+static void xm_free_table(struct xm_chunk *chunk, unsigned long nr)
+{
+	unsigned long *table = xm_slot_table(chunk->slot[nr]);
+
+	if (!table)
+		return;
+	WRITE_ONCE(chunk->slot[nr], 0);
+	kfree(table);
+	xm_count(chunk->m, table_bytes, -(long)PAGE_SIZE);
 }
 
 /*
- * Make pages of a large leaf. In an invalidation there is no waiting for
- * memory: without a table the large leaf goes as a whole, and the device has to
- * fault for the rest.
+ * Make pages of a large leaf. Under the lock there is no waiting for memory:
+ * without a table the large leaf goes as a whole, and the device has to fault
+ * for the rest.
  */
-static void xm_split_large(struct xm_chunk *chunk, struct xm_slot *slot)
+static void xm_split_large(struct xm_chunk *chunk, unsigned long nr)
 {
-	unsigned long i, pte = slot->large & ~(unsigned long)XMIRROR_PTE_2M;
+	unsigned long pte = chunk->slot[nr] & ~(unsigned long)XMIRROR_PTE_2M;
+	unsigned long *table, i;
 
-	if (!slot->pte) {
-		slot->pte = kzalloc(PAGE_SIZE, GFP_NOWAIT | __GFP_NOWARN);
-		if (!slot->pte) {
-			xm_clear_large(chunk, slot);
-			return;
-		}
-		xm_count(chunk->m, table_bytes, PAGE_SIZE);
+	table = kzalloc(PAGE_SIZE, GFP_NOWAIT | __GFP_NOWARN);
+	if (!table) {
+		xm_clear_large(chunk, nr);
+		return;
 	}
+	xm_count(chunk->m, table_bytes, PAGE_SIZE);
 	/* Dirty is the folio; none of the pages needs to say so again. */
-	if (xm_move_dirty(chunk, xm_address(chunk, slot, 0), pte)) {
+	if (xm_move_dirty(chunk, xm_address(chunk, nr, 0), pte)) {
 		xm_count(chunk->m, dirtied, 1);
 		pte &= ~(unsigned long)XMIRROR_PTE_DIRTY;
 	}
 	for (i = 0; i < XM_TABLE_ENTRIES; i++)
-		slot->pte[i] = pte + (i << PAGE_SHIFT);
-	slot->large = 0;
-	slot->used = XM_TABLE_ENTRIES;
+		table[i] = pte + (i << PAGE_SHIFT);
+	WRITE_ONCE(chunk->slot[nr], (unsigned long)table);
+	chunk->used[nr] = XM_TABLE_ENTRIES;
 	xm_count(chunk->m, leaves, (long)XM_TABLE_ENTRIES - 1);
 	xm_count(chunk->m, splits, 1);
 }
@@ -194,21 +230,21 @@ static void xm_split_large(struct xm_chunk *chunk, struct xm_slot *slot)
  */
 bool xm_pte_set(struct xm_chunk *chunk, unsigned long addr, unsigned long pte)
 {
-	struct xm_slot *slot = xm_slot_of(chunk, addr);
-	unsigned long *p;
+	unsigned long nr = xm_slot_index(chunk, addr), *table, *p;
 
 	lockdep_assert_held_write(&chunk->lock);
-	if (slot->large)
-		xm_split_large(chunk, slot);
-	if (!slot->pte)
+	if (xm_slot_is_large(chunk->slot[nr]))
+		xm_split_large(chunk, nr);
+	table = xm_slot_table(chunk->slot[nr]);
+	if (!table)
 		return false;
-	p = &slot->pte[xm_index(addr)];
+	p = &table[xm_index(addr)];
 	if (*p) {
 		WARN_ON_ONCE(xm_pte_pfn(*p) != xm_pte_pfn(pte));
-		xm_group_clear(chunk, slot, xm_index(addr));
+		xm_group_clear(chunk, table, xm_index(addr));
 		pte |= *p & XM_PTE_BITS;
 	} else {
-		slot->used++;
+		chunk->used[nr]++;
 		xm_count(chunk->m, leaves, 1);
 	}
 	*p = pte;
@@ -219,22 +255,19 @@ bool xm_pte_set(struct xm_chunk *chunk, unsigned long addr, unsigned long pte)
 void xm_large_set(struct xm_chunk *chunk, unsigned long addr,
 		  unsigned long pte)
 {
-	struct xm_slot *slot = xm_slot_of(chunk, addr);
+	unsigned long nr = xm_slot_index(chunk, addr), old = chunk->slot[nr];
 
 	lockdep_assert_held_write(&chunk->lock);
-	if (slot->large) {
-		WARN_ON_ONCE(xm_pte_pfn(slot->large) != xm_pte_pfn(pte));
-		pte |= slot->large & XM_PTE_BITS;
+	if (xm_slot_is_large(old)) {
+		WARN_ON_ONCE(xm_pte_pfn(old) != xm_pte_pfn(pte));
+		pte |= old & XM_PTE_BITS;
 	} else {
-		if (slot->used)
-			xm_clear_table(chunk, slot, 0, XM_TABLE_ENTRIES - 1);
+		if (chunk->used[nr])
+			xm_clear_table(chunk, nr, 0, XM_TABLE_ENTRIES - 1);
+		xm_free_table(chunk, nr);
 		xm_count(chunk->m, leaves, 1);
 	}
-	if (slot->pte)
-		xm_count(chunk->m, table_bytes, -(long)PAGE_SIZE);
-	kfree(slot->pte);
-	WRITE_ONCE(slot->pte, NULL);
-	slot->large = pte | XMIRROR_PTE_2M;
+	WRITE_ONCE(chunk->slot[nr], pte | XMIRROR_PTE_2M);
 }
 
 /*
@@ -246,15 +279,15 @@ void xm_group_set(struct xm_chunk *chunk, unsigned long start,
 {
 	unsigned long rights = XMIRROR_PTE_VALID | XMIRROR_PTE_WRITE |
 			       XMIRROR_PTE_EXCLUSIVE | XMIRROR_PTE_LOCAL;
-	struct xm_slot *slot = xm_slot_of(chunk, start);
-	unsigned long addr, i, *p;
+	unsigned long addr, i, *table, *p;
 
 	lockdep_assert_held_write(&chunk->lock);
-	if (!slot->pte)
+	table = xm_slot_table(chunk->slot[xm_slot_index(chunk, start)]);
+	if (!table)
 		return;
 	for (addr = ALIGN(start, XM_GROUP_SIZE); addr + XM_GROUP_SIZE <= end;
 	     addr += XM_GROUP_SIZE) {
-		p = &slot->pte[xm_index(addr)];
+		p = &table[xm_index(addr)];
 		if (!*p || *p & XMIRROR_PTE_64K)
 			continue;
 		for (i = 1; i < XM_GROUP_ENTRIES; i++)
@@ -276,32 +309,29 @@ void xm_group_set(struct xm_chunk *chunk, unsigned long start,
 unsigned long xm_clear_range(struct xm_chunk *chunk, unsigned long start,
 			     unsigned long end, bool free_tables)
 {
-	unsigned long addr, next, cleared = 0;
-	struct xm_slot *slot;
+	unsigned long addr, next, nr, cleared = 0;
+	bool large;
 
 	lockdep_assert_held_write(&chunk->lock);
 	for (addr = start; addr < end; addr = next) {
 		next = min(end, ALIGN(addr + 1, XM_TABLE_SIZE));
-		slot = xm_slot_of(chunk, addr);
-		if (slot->large && next - addr == XM_TABLE_SIZE) {
-			xm_clear_large(chunk, slot);
+		nr = xm_slot_index(chunk, addr);
+		large = xm_slot_is_large(chunk->slot[nr]);
+		if (large && next - addr == XM_TABLE_SIZE) {
+			xm_clear_large(chunk, nr);
 			cleared++;
-		} else if (slot->large) {
-			xm_split_large(chunk, slot);
+		} else if (large) {
+			xm_split_large(chunk, nr);
 		}
-		if (slot->used) {
-			cleared += slot->used;
+		if (chunk->used[nr]) {
+			cleared += chunk->used[nr];
 			/* A range may end inside a page: take it whole. */
-			xm_clear_table(chunk, slot, xm_index(addr),
+			xm_clear_table(chunk, nr, xm_index(addr),
 				       xm_index(next - 1));
-			cleared -= slot->used;
+			cleared -= chunk->used[nr];
 		}
-		if (free_tables && slot->pte && next - addr == XM_TABLE_SIZE) {
-			kfree(slot->pte);
-			WRITE_ONCE(slot->pte, NULL);
-			xm_count(chunk->m, table_bytes,
-				 -(long)PAGE_SIZE);
-		}
+		if (free_tables && next - addr == XM_TABLE_SIZE)
+			xm_free_table(chunk, nr);
 	}
 	return cleared;
 }
