@@ -171,6 +171,27 @@ static inline int xm_make_exclusive(struct mm_struct *mm, unsigned long addr,
 #define MIGRATE_VMA_SELECT_COMPOUND	0
 #endif
 
+#if MIGRATE_PFN_COMPOUND
+/* What the core does itself for a driver without the callback comes first. */
+#define XM_DEV_SPLIT(name)	.folio_split = name,
+#define XM_DEFINE_DEV_SPLIT(name, fn)					\
+static void name(struct folio *head, struct folio *part)		\
+{									\
+	if (part) {							\
+		part->pgmap = head->pgmap;				\
+		part->mapping = head->mapping;				\
+	}								\
+	fn(&head->page);						\
+}
+#else
+#define XM_DEV_SPLIT(name)
+#define XM_DEFINE_DEV_SPLIT(name, fn)					\
+static void __maybe_unused name(struct page *page)			\
+{									\
+	fn(page);							\
+}
+#endif
+
 #if XM_HAVE_FOLIO_FREE
 #define XM_DEV_FREE	folio_free
 #define XM_DEFINE_DEV_FREE(name, fn)					\

@@ -47,11 +47,32 @@ static struct xm_block *xm_block_of(struct xmirror_devmem *dm,
 	return &dm->block[index / XM_BLOCK_PAGES];
 }
 
-/* Put a block on the list that it belongs to. Needs the lock. */
-static void xm_block_sort(struct xmirror_devmem *dm, struct xm_block *block)
+/* The list for a block with @free pages that are free. */
+static struct list_head *xm_block_list(struct xmirror_devmem *dm,
+				       unsigned int free)
 {
-	list_move(&block->node, block->free == XM_BLOCK_PAGES ? &dm->empty :
-		  block->free ? &dm->partial : &dm->full);
+	return free == XM_BLOCK_PAGES ? &dm->empty :
+	       free ? &dm->partial : &dm->full;
+}
+
+/* @nr more pages of a block are free, or less. Needs the lock. */
+static void xm_block_add(struct xmirror_devmem *dm, struct xm_block *block,
+			 int nr)
+{
+	struct list_head *before = xm_block_list(dm, block->free), *now;
+
+	block->free += nr;
+	dm->free += nr;
+	now = xm_block_list(dm, block->free);
+	if (now != before)
+		list_move(&block->node, now);
+}
+
+/* The block is in use: the last to be evicted. Needs the lock. */
+static void xm_block_touch(struct xmirror_devmem *dm, struct xm_block *block)
+{
+	if (!list_is_last(&block->lru, &dm->lru))
+		list_move_tail(&block->lru, &dm->lru);
 }
 
 /* Take 1 << @order pages: index, or -1 if there is no room. */
@@ -73,10 +94,8 @@ static long xm_take(struct xmirror_devmem *dm, unsigned int order)
 		goto out;
 	bit = find_first_zero_bit(block->used, XM_BLOCK_PAGES);
 	bitmap_set(block->used, bit, 1 << order);
-	block->free -= 1 << order;
-	dm->free -= 1 << order;
-	xm_block_sort(dm, block);
-	list_move_tail(&block->lru, &dm->lru);
+	xm_block_add(dm, block, -(1 << order));
+	xm_block_touch(dm, block);
 	index = (block - dm->block) * XM_BLOCK_PAGES + bit;
 out:
 	spin_unlock_irqrestore(&dm->lock, flags);
@@ -91,13 +110,14 @@ static void xm_put(struct xmirror_devmem *dm, unsigned long index,
 
 	spin_lock_irqsave(&dm->lock, flags);
 	bitmap_clear(block->used, index % XM_BLOCK_PAGES, nr);
-	block->free += nr;
-	dm->free += nr;
-	xm_block_sort(dm, block);
+	xm_block_add(dm, block, nr);
 	spin_unlock_irqrestore(&dm->lock, flags);
 }
 
-/* Have memory behind private pages; several come in one piece. */
+/*
+ * Have memory behind private pages. What is behind a large folio is one piece,
+ * and stays so until the folio is split.
+ */
 static bool xm_back(struct xmirror_devmem *dm, unsigned long index,
 		    unsigned int order)
 {
@@ -114,20 +134,26 @@ static bool xm_back(struct xmirror_devmem *dm, unsigned long index,
 	page = alloc_pages_node(dm->node, gfp, order);
 	if (!page)
 		return false;
-	if (order)
-		split_page(page, order);
 	for (i = 0; i < 1U << order; i++)
 		dm->page[index + i].backing = page + i;
+	if (order)
+		xm_block_of(dm, index)->whole = true;
 	return true;
 }
 
 static void xm_unback(struct xmirror_devmem *dm, unsigned long index,
 		      unsigned int nr)
 {
+	struct xm_block *block = xm_block_of(dm, index);
+	bool whole = block->whole;
 	unsigned int i;
 
+	if (whole) {
+		__free_pages(dm->page[index].backing, XM_BLOCK_ORDER);
+		block->whole = false;
+	}
 	for (i = 0; i < nr; i++) {
-		if (dm->page[index + i].backing)
+		if (!whole && dm->page[index + i].backing)
 			__free_page(dm->page[index + i].backing);
 		dm->page[index + i].backing = NULL;
 		dm->page[index + i].owner = 0;
@@ -184,7 +210,7 @@ void xm_dev_touch(struct xmirror_devmem *dm, struct page *page)
 	if (READ_ONCE(dm->lru.prev) == &block->lru)
 		return;
 	spin_lock_irqsave(&dm->lock, flags);
-	list_move_tail(&block->lru, &dm->lru);
+	xm_block_touch(dm, block);
 	spin_unlock_irqrestore(&dm->lock, flags);
 }
 
@@ -201,8 +227,28 @@ static void xm_dev_free(struct page *page, unsigned int nr)
 
 XM_DEFINE_DEV_FREE(xm_folio_free, xm_dev_free)
 
+/*
+ * Called by the core when a large folio is split, for each part but the first
+ * before anybody can see it. Each part will be freed on its own.
+ */
+static void xm_dev_split(struct page *page)
+{
+	struct xmirror_devmem *dm = container_of(page_pgmap(page),
+						 struct xmirror_devmem, pgmap);
+	unsigned long index = xm_index_of(dm, page);
+	struct xm_block *block = xm_block_of(dm, index);
+
+	if (!block->whole)
+		return;
+	split_page(dm->page[index].backing, XM_BLOCK_ORDER);
+	block->whole = false;
+}
+
+XM_DEFINE_DEV_SPLIT(xm_folio_split, xm_dev_split)
+
 const struct dev_pagemap_ops xm_devmem_ops = {
 	.XM_DEV_FREE = xm_folio_free,
+	XM_DEV_SPLIT(xm_folio_split)
 	.migrate_to_ram = xm_migrate_to_ram,
 };
 

@@ -19,12 +19,14 @@
  * @node: on the list of empty, partial or full blocks
  * @lru: on the pool's list, the least recently used first
  * @free: pages that are free
+ * @whole: a large folio has it all, and the memory behind it is one allocation
  * @used: a bit for each page that is not
  */
 struct xm_block {
 	struct list_head node;
 	struct list_head lru;
 	unsigned int free;
+	bool whole;
 	DECLARE_BITMAP(used, XM_BLOCK_PAGES);
 };
 

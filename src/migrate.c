@@ -87,21 +87,25 @@ static struct page *xm_data_of(struct page *page)
 	return dm ? xm_dev_data(dm, page) : page;
 }
 
-/* Copy to a destination that was just allocated. False if that fails. */
+/*
+ * Copy to a destination that was just allocated. False if that fails. The data of
+ * a folio is one piece, wherever it is.
+ */
 static bool xm_copy(const struct xm_target *t, struct page *dst,
 		    struct page *src, unsigned long addr, unsigned int nr)
 {
-	unsigned long d = page_to_pfn(dst), s = src ? page_to_pfn(src) : 0;
 	unsigned int i;
 
 	if (xm_step_fails(t, XMIRROR_PT_MIGRATE_COPY, addr, nr))
 		return false;
+	dst = xm_data_of(dst);
+	if (src)
+		src = xm_data_of(src);
 	for (i = 0; i < nr; i++) {
 		if (src)
-			copy_highpage(xm_data_of(pfn_to_page(d + i)),
-				      xm_data_of(pfn_to_page(s + i)));
+			copy_highpage(dst + i, src + i);
 		else
-			clear_highpage(xm_data_of(pfn_to_page(d + i)));
+			clear_highpage(dst + i);
 	}
 	return true;
 }
@@ -211,14 +215,15 @@ static void xm_withdraw(const struct xm_target *t, const unsigned long *src,
 static unsigned long xm_settle(const unsigned long *src,
 			       const unsigned long *dst, unsigned long nr)
 {
-	unsigned long i, moved = 0;
+	unsigned long i, n, moved = 0;
 	struct page *to;
 
-	for (i = 0; i < nr; i++) {
+	for (i = 0; i < nr; i += n) {
+		n = dst[i] & MIGRATE_PFN_COMPOUND ? XM_BLOCK_PAGES : 1;
 		to = migrate_pfn_to_page(dst[i]);
 		if (!to || !(src[i] & MIGRATE_PFN_MIGRATE))
 			continue;
-		moved += dst[i] & MIGRATE_PFN_COMPOUND ? XM_BLOCK_PAGES : 1;
+		moved += n;
 		if (!is_zone_device_page(to))
 			folio_mark_dirty(page_folio(to));
 	}
@@ -432,7 +437,8 @@ int xmirror_migrate(struct xmirror *m, unsigned long start, unsigned long end,
 	if (ret)
 		return ret;
 	ret = -ENOMEM;
-	if (!xm_alloc_pfns(&args, XM_BLOCK_PAGES))
+	if (!xm_alloc_pfns(&args, min((end - start) >> PAGE_SHIFT,
+				      XM_BLOCK_PAGES)))
 		goto out;
 	for (ret = 0; addr < end && !ret; addr = next) {
 		next = min(end, ALIGN(addr + 1, XM_BLOCK_PAGES * PAGE_SIZE));
