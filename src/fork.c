@@ -89,11 +89,8 @@ bool xm_fork_note(struct xm_chunk *chunk, unsigned long start,
 		return false;
 	spin_lock(&fork->lock);
 	for (addr = start; addr < end; addr = next) {
-		struct xm_slot *slot = &chunk->slot[(addr - chunk->start) /
-						    XM_TABLE_SIZE];
-
 		next = min(end, ALIGN(addr + 1, XM_TABLE_SIZE));
-		if (!slot->used)
+		if (!chunk->used[xm_slot_index(chunk, addr)])
 			continue;
 		for (; addr < next; addr += PAGE_SIZE)
 			if ((xm_leaf(chunk, addr, NULL) & hot) == hot)
