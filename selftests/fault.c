@@ -503,6 +503,15 @@ static int do_free(char *p)
 	return madvise(p, BYTES, MADV_FREE) ? -errno : 0;
 }
 
+static void pin_to_one_cpu(void)
+{
+	cpu_set_t set;
+
+	CPU_ZERO(&set);
+	CPU_SET(0, &set);
+	sched_setaffinity(0, sizeof(set), &set);
+}
+
 static int do_pageout(char *p)
 {
 	return madvise(p, BYTES, MADV_PAGEOUT) ? -errno : 0;
@@ -551,6 +560,8 @@ EXACT(mremap_dontunmap, do_dontunmap, XM_EV_UNMAP, 0);
 
 FIXTURE_SETUP(exact)
 {
+	/* What waits for the LRU on another CPU cannot be paged out. */
+	pin_to_one_cpu();
 	OPEN(self->fd, 0);
 }
 
@@ -797,15 +808,6 @@ TEST_F(fault, reads_stay_clean)
 	EXPECT_EQ(0, stats.dirtied);
 	ASSERT_EQ(pfn, xm_pfn(p));
 	EXPECT_EQ(0, xm_kpageflags(pfn) & XM_KPF_DIRTY);
-}
-
-static void pin_to_one_cpu(void)
-{
-	cpu_set_t set;
-
-	CPU_ZERO(&set);
-	CPU_SET(0, &set);
-	sched_setaffinity(0, sizeof(set), &set);
 }
 
 /*

@@ -126,19 +126,19 @@ static int xm_exclusive_commit(struct xm_chunk *chunk, unsigned long addr,
 
 /*
  * One round from *@pos, under one mmap_lock. *@pos moves over what was done. On
- * -EAGAIN the page at *@pos can be tried again; @made tells that its entry was
- * made and has to be given back, on whatever error.
+ * -EAGAIN the page at *@pos can be tried again. From there to *@made, entries may
+ * have been made that nobody has; they have to be given back on whatever error.
  */
 static int xm_exclusive_round(struct xmirror *m, struct xm_chunk *chunk,
 			      unsigned long *pos, unsigned long end,
-			      bool *made, struct xmirror_access *a)
+			      unsigned long *made, struct xmirror_access *a)
 {
 	struct page *pages[XM_EXCL_BATCH];
 	unsigned long start = *pos, addr = start;
 	int i, n, ret, err;
 	struct xm_seq seq;
 
-	*made = false;
+	*made = 0;
 	ret = xm_point(m, XMIRROR_PT_EXCL_BEGIN, addr, end);
 	if (ret)
 		return ret;
@@ -174,7 +174,7 @@ static int xm_exclusive_round(struct xmirror *m, struct xm_chunk *chunk,
 			if (err && !ret) {
 				ret = err;
 				*pos = addr;
-				*made = true;
+				*made = addr + (n - i) * PAGE_SIZE;
 			}
 		}
 	}
@@ -195,8 +195,8 @@ int xm_exclusive_pages(struct xmirror *m, unsigned long *pos,
 		       struct xmirror_access *a)
 {
 	unsigned long deadline = xm_deadline(m), start = *pos, last;
+	unsigned long addr, made;
 	struct xm_chunk *chunk;
-	bool made;
 	int ret = 0;
 
 	chunk = xm_chunk_get(m, start);
@@ -206,8 +206,9 @@ int xm_exclusive_pages(struct xmirror *m, unsigned long *pos,
 		last = *pos;
 		ret = xm_exclusive_round(m, chunk, pos, end, &made, a);
 		(*rounds)++;
-		if (made)
-			xm_restore(m, *pos, true);
+		for (addr = *pos; addr < made; addr += PAGE_SIZE)
+			if (!xm_is_exclusive(chunk, addr))
+				xm_restore(m, addr, true);
 		if (*pos != last)
 			deadline = xm_deadline(m);
 		if (!ret)
