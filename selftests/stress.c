@@ -245,7 +245,7 @@ static int disturb(__u64 *w, __u64 pages, __u64 round)
 
 TEST_F(stress, counters_disturbed)
 {
-	count(_metadata, &self->fd, 1, self->w, PAGES, count_each() / 32, 25,
+	count(_metadata, &self->fd, 1, self->w, PAGES, count_each() / 8, 25,
 	      disturb);
 }
 
