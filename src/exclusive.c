@@ -356,12 +356,12 @@ int xm_release_pages(struct xmirror *m, unsigned long *pos, unsigned long end,
 	int ret = 0;
 
 	for (; *pos < end && !ret; *pos = next) {
-		chunk = xm_chunk_find(m, *pos);
-		next = min(end, ALIGN(*pos + 1, chunk ? XM_TABLE_SIZE :
-				      1UL << xm_chunk_shift));
-		if (chunk)
-			*pos = xm_next_exclusive(chunk, *pos, next);
-		if (chunk && *pos < next) {
+		chunk = xm_chunk_next(m, pos, end);
+		if (!chunk)
+			break;
+		next = min(end, ALIGN(*pos + 1, XM_TABLE_SIZE));
+		*pos = xm_next_exclusive(chunk, *pos, next);
+		if (*pos < next) {
 			next = *pos + PAGE_SIZE;
 			xm_point(m, XMIRROR_PT_RELEASE, *pos, next);
 			xm_restore(m, *pos, false);

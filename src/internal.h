@@ -203,6 +203,23 @@ static inline struct xm_chunk *xm_chunk_find(struct xmirror *m,
 	return xa_load(&m->chunks, addr >> xm_chunk_shift);
 }
 
+/*
+ * The first chunk from *@addr to @end, and where in it to begin; NULL and @end
+ * if there is none.
+ */
+static inline struct xm_chunk *xm_chunk_next(struct xmirror *m,
+					     unsigned long *addr,
+					     unsigned long end)
+{
+	unsigned long index = *addr >> xm_chunk_shift;
+	struct xm_chunk *chunk;
+
+	chunk = xa_find(&m->chunks, &index, (end - 1) >> xm_chunk_shift,
+			XA_PRESENT);
+	*addr = chunk ? max(*addr, index << xm_chunk_shift) : end;
+	return chunk;
+}
+
 static inline unsigned long xm_deadline(struct xmirror *m)
 {
 	return jiffies + msecs_to_jiffies(READ_ONCE(m->timeout));
