@@ -236,6 +236,13 @@ static inline bool xm_can_migrate(struct folio *folio)
 	       !folio_test_swapcache(folio);
 }
 
+#if !XM_HAVE_FOLIO_MEMCG_CHARGED
+static inline bool folio_memcg_charged(struct folio *folio)
+{
+	return folio_memcg(folio);
+}
+#endif
+
 static inline struct folio *xm_vma_alloc_folio(gfp_t gfp, int order,
 					       struct vm_area_struct *vma,
 					       unsigned long addr)

@@ -18,6 +18,7 @@
 
 #include <linux/highmem.h>
 #include <linux/hugetlb.h>
+#include <linux/memcontrol.h>
 #include <linux/migrate.h>
 #include <linux/mm.h>
 #include <linux/module.h>
@@ -134,6 +135,18 @@ static void xm_give_up_hole(unsigned long *dst, unsigned long nr)
 }
 
 /*
+ * Eviction finds pages by their number, and so also one that another migration
+ * has moved already and is about to put: nothing maps it, and its charge is gone.
+ * migrate_device_range() takes it for a page that can move, and the core would
+ * warn of it in mem_cgroup_migrate().
+ */
+static bool xm_has_moved(struct folio *folio)
+{
+	return folio_is_zone_device(folio) && !mem_cgroup_disabled() &&
+	       !folio_memcg_charged(folio);
+}
+
+/*
  * Allocate and copy for every page that can move. A large source whose large
  * destination cannot be had goes to small pages; the core then splits it, which
  * it can only do by address. What gets no destination stays where it is.
@@ -151,7 +164,8 @@ static void xm_alloc_and_copy(const struct xm_target *t, unsigned long *src,
 			continue;
 		/* An empty entry and the zero page have no source. */
 		from = migrate_pfn_to_page(src[i]);
-		if (from && !xm_can_migrate(page_folio(from)))
+		if (from && (!xm_can_migrate(page_folio(from)) ||
+			     xm_has_moved(page_folio(from))))
 			continue;
 		if (n > 1) {
 			to = NULL;
@@ -194,6 +208,8 @@ static void xm_withdraw(const struct xm_target *t, const unsigned long *src,
 {
 	unsigned long i, j, n, size;
 
+	if (!static_branch_unlikely(&xm_points_key))
+		return;
 	for (i = 0; i < nr; i += n) {
 		n = src[i] & MIGRATE_PFN_COMPOUND ? XM_BLOCK_PAGES : 1;
 		for (j = 0; j < n && i + j < nr; j++) {
