@@ -293,6 +293,7 @@ int xt_vram_mmap(struct file *file, struct vm_area_struct *vma)
 	struct xt_file *f = file->private_data;
 	struct xt_vram *vram = &f->dev->vram;
 	pgoff_t size = xt_vram_size(vram) >> PAGE_SHIFT;
+	bool mixed;
 	int ret;
 
 	/* A private writable mapping would be copied on write: a PFN cannot. */
@@ -301,18 +302,18 @@ int xt_vram_mmap(struct file *file, struct vm_area_struct *vma)
 
 	mutex_lock(&vram->lock);
 	ret = xt_vram_get_blocks(vram);
-	if (!ret && (vma->vm_pgoff >= size ||
-		     vma_pages(vma) > size - vma->vm_pgoff))
-		ret = -EINVAL;
-	if (!ret) {
-		/* Never both. */
-		vm_flags_set(vma, f->vram.unsafe == XMIRROR_VRAM_UNSAFE_MIXED ?
-			     VM_MIXEDMAP : VM_PFNMAP);
-		vm_flags_set(vma, VM_DONTEXPAND | VM_DONTDUMP);
-		vma->vm_ops = &xt_vram_vm_ops;
-	}
+	mixed = f->vram.unsafe == XMIRROR_VRAM_UNSAFE_MIXED;
 	mutex_unlock(&vram->lock);
-	return ret;
+	if (ret)
+		return ret;
+	if (vma->vm_pgoff >= size || vma_pages(vma) > size - vma->vm_pgoff)
+		return -EINVAL;
+
+	/* Never both. Takes the VMA's lock, which is outside of ours. */
+	vm_flags_set(vma, (mixed ? VM_MIXEDMAP : VM_PFNMAP) |
+			  VM_DONTEXPAND | VM_DONTDUMP);
+	vma->vm_ops = &xt_vram_vm_ops;
+	return 0;
 }
 
 /**
