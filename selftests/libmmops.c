@@ -15,6 +15,7 @@
 #include <sys/uio.h>
 #include <sys/wait.h>
 
+#include "libgup.h"
 #include "libmatrix.h"
 
 #define KSM		"/sys/kernel/mm/ksm/"
@@ -145,35 +146,19 @@ static int direct_write(struct race_env *e)
 	return failed(pwrite(e->file, (char *)e->p + SECTOR, SECTOR, 0));
 }
 
-/* /sys/kernel/debug/gup_test, which has no uapi header */
-struct gup_call {
-	__u64 get_delta_usec;
-	__u64 put_delta_usec;
-	__u64 addr;
-	__u64 size;
-	__u32 nr_pages_per_call;
-	__u32 gup_flags;
-	__u32 test_flags;
-	__u32 which_pages[8];
-};
-
-#define GUP_FAST	_IOWR('g', 1, struct gup_call)
-#define PIN_LONGTERM	_IOWR('g', 3, struct gup_call)
-#define PIN_BASIC	_IOWR('g', 5, struct gup_call)
-
 static int gup_prepare(struct race_env *e)
 {
-	e->file = open("/sys/kernel/debug/gup_test", O_RDWR | O_CLOEXEC);
+	e->file = open(GUP_FILE, O_RDWR | O_CLOEXEC);
 	return e->file < 0 ? race_not_here(e, "no CONFIG_GUP_TEST") : 0;
 }
 
 static int gup(struct race_env *e, unsigned long nr, bool write)
 {
-	struct gup_call call = {
+	struct gup_test call = {
 		.addr = (uintptr_t)e->p,
 		.size = XM_PAGE,
 		.nr_pages_per_call = 1,
-		.gup_flags = write,	/* FOLL_WRITE is 1 */
+		.gup_flags = write ? GUP_WRITE : 0,
 	};
 
 	if (ioctl(e->file, nr, &call))

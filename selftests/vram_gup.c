@@ -15,6 +15,7 @@
 #include <sys/ioctl.h>
 #include <sys/uio.h>
 
+#include "libgup.h"
 #include "libtest.h"
 #include "libvram.h"
 
@@ -27,26 +28,6 @@
 #endif
 #define FUTEX_PRIVATE	128
 #define F_NODE_ADDR	3	/* MPOL_F_NODE | MPOL_F_ADDR */
-
-/* /sys/kernel/debug/gup_test, which has no uapi header */
-struct gup_test {
-	__u64 get_delta_usec;
-	__u64 put_delta_usec;
-	__u64 addr;
-	__u64 size;
-	__u32 nr_pages_per_call;
-	__u32 gup_flags;
-	__u32 test_flags;
-	__u32 which_pages[8];
-};
-
-#define GUP_TEST(nr)	_IOWR('g', (nr), struct gup_test)
-#define GUP_FAST	GUP_TEST(1)
-#define PIN_FAST	GUP_TEST(2)
-#define PIN_LONGTERM	GUP_TEST(3)
-#define GUP_BASIC	GUP_TEST(4)
-#define PIN_BASIC	GUP_TEST(5)
-#define GUP_WRITE	1	/* FOLL_WRITE */
 
 /**
  * struct grip - an attempt to get at a page
@@ -204,7 +185,7 @@ static int kernel_gup(struct grip *g, unsigned long nr, __u32 flags)
 		.gup_flags = flags,
 	};
 
-	g->fd = open("/sys/kernel/debug/gup_test", O_RDWR | O_CLOEXEC);
+	g->fd = open(GUP_FILE, O_RDWR | O_CLOEXEC);
 	if (g->fd < 0) {
 		g->why = "no CONFIG_GUP_TEST";
 		return CANNOT;
