@@ -115,6 +115,24 @@ console+='
 [    2.500003] WARNING: CPU: 0 PID: 12 at x'
 expect "1 passed, 1 failed, 1 skipped" "a report next to a harmless dump"
 
+# A report that the test announced, to its end, and one that it did not.
+announced()
+{
+	console=${console/$'\n[    2.000000]'/"
+[    1.100000] xmirror-test: expect $1
+[    1.200000] WARNING: CPU: 0 PID: 12 at __page_table_check_ptes_set+0x1
+[    1.900000] Call Trace:
+[    2.900000] ---[ end trace 0000000000000000 ]---
+$2[    3.000000]"}
+}
+announced "at __page_table_check" ""
+expect "2 passed, 0 failed, 1 skipped" "an announced report"
+announced "at __page_table_check" "[    2.950000] WARNING: CPU: 0 PID: 12 at x
+"
+expect "2 passed, 1 failed, 1 skipped" "a report after an announced one"
+announced "at something else" ""
+expect "1 passed, 1 failed, 1 skipped" "another report than the announced one"
+
 # Test results.
 result=${result/ok 1/not ok 1}
 expect "0 passed, 1 failed, 1 skipped" "a failed test"

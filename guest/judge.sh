@@ -38,7 +38,8 @@ function is_harmless(s) {
 	return s ~ /FAULT_FLAG_ALLOW_RETRY missing|FAULT_INJECTION: forcing a failure|page allocation failure|invoked oom-killer/
 }
 
-function console(file,    s, t, program, last, shown, harmless) {
+function console(file,    s, t, program, last, harmless, known, known_seen,
+		 in_known) {
 	program = "boot"
 	last = -10
 	while ((getline s < file) > 0) {
@@ -55,9 +56,26 @@ function console(file,    s, t, program, last, shown, harmless) {
 		}
 		if (s ~ /^xmirror-test: end /) {
 			program = "after " program
+			known = ""
 			continue
 		}
-		if (is_harmless(s)) {
+		# A test says which report of the kernel it is about to cause.
+		if (sub(/^xmirror-test: expect /, "", s)) {
+			known = s
+			known_seen = 0
+			continue
+		}
+		if (in_known) {
+			in_known = s !~ /---\[ end trace/
+		} else if (known != "" && is_splat(s) && index(s, known)) {
+			in_known = 1
+			# The same again is no other failure.
+			if (!known_seen++) {
+				passed++
+				print "expected failure: " program \
+					": kernel log: " s
+			}
+		} else if (is_harmless(s)) {
 			harmless = NR_console + 20
 		} else if (is_splat(s) || (s ~ /Call Trace:/ && NR_console > harmless)) {
 			# One report has several such lines.

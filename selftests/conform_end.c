@@ -723,33 +723,26 @@ static int uffd_move(struct env *e)
 	return errno == EFAULT ? 0 : -EIO;
 }
 
+/*
+ * From 6.10 to 6.14 the page table check calls a protected entry that was
+ * writable a mistake; only mprotect() took its write bit away.
+ */
 static int scan_prepare(struct env *e)
 {
 	int err = uffd_open(e, UFFD_FEATURE_PAGEFAULT_FLAG_WP |
 			    CONF_UFFD_WP_ASYNC, UFFDIO_REGISTER_MODE_WP);
 
-	return err ? not_here(e, "asynchronous uffd-wp: Linux 6.7, CONFIG_PTE_MARKER_UFFD_WP") : 0;
+	if (err)
+		return not_here(e, "asynchronous uffd-wp: Linux 6.7, CONFIG_PTE_MARKER_UFFD_WP");
+	if (xm_kver() >= XM_KVER(6, 10) && xm_kver() < XM_KVER(6, 15))
+		xm_expect_splat("__page_table_check_ptes_set");
+	return 0;
 }
 
 static int pagemap_scan(struct env *e)
 {
-	__u64 region[3];
-	struct conf_pm_scan scan = {
-		.size = sizeof(scan),
-		.flags = CONF_PM_WP_MATCHING | CONF_PM_CHECK_WPASYNC,
-		.start = (uintptr_t)e->p,
-		.end = (uintptr_t)e->p + XM_PAGE,
-		.vec = (uintptr_t)region,
-		.vec_len = 1,
-		.category_mask = CONF_PAGE_IS_WRITTEN,
-		.return_mask = CONF_PAGE_IS_WRITTEN,
-	};
-	int fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
-
-	FAIL_UNLESS(fd >= 0);
 	/* The device wrote, so it has to be among the written. */
-	FAIL_UNLESS(ioctl(fd, CONF_PAGEMAP_SCAN, &scan) == 1);
-	close(fd);
+	FAIL_UNLESS(conf_scan_written(e->p) == 1);
 	FAIL_UNLESS(xm_pagemap(e->p) & CONF_PM_UFFD_WP);
 	return 0;
 }

@@ -366,6 +366,8 @@ int xm_sync_resume(int fd, __u32 id, __u32 *timed_out)
 
 	if (timed_out)
 		*timed_out = s.timed_out;
+	else if (!err && s.timed_out)
+		err = -ETIMEDOUT;
 	return err;
 }
 
@@ -591,4 +593,12 @@ int xm_write_file(const char *path, const char *text)
 		err = -errno;
 	close(fd);
 	return err;
+}
+
+void xm_expect_splat(const char *text)
+{
+	char line[160];
+
+	snprintf(line, sizeof(line), "xmirror-test: expect %s\n", text);
+	xm_write_file("/dev/kmsg", line);
 }

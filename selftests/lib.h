@@ -157,7 +157,10 @@ int xm_sync_arm(int fd, enum xmirror_point point, const void *addr, size_t len,
 /** xm_sync_arm_full: the same with everything; @s->size and cmd are filled. */
 int xm_sync_arm_full(int fd, struct xmirror_sync *s);
 int xm_sync_reached(int fd, __u32 id, __u32 timeout_ms);
-/** xm_sync_resume: @timed_out may be NULL. */
+/**
+ * xm_sync_resume: if @timed_out is NULL, -ETIMEDOUT for who went on by itself, for
+ * then nothing has happened in that place.
+ */
 int xm_sync_resume(int fd, __u32 id, __u32 *timed_out);
 
 /* Injected failures */
@@ -227,6 +230,13 @@ bool xm_expired(__u64 start_ns, unsigned int ms);
 
 /** xm_write_file: write a string to a file, as to sysfs. */
 int xm_write_file(const char *path, const char *text);
+
+/**
+ * xm_expect_splat() - say in the kernel log that a bug of the kernel is about to
+ * be reported there, for who judges the log (guest/judge.sh)
+ * @text: a part of the line that the report begins with
+ */
+void xm_expect_splat(const char *text);
 
 /** XM_LOAD, XM_ADD: CPU accesses that the compiler may not move or merge. */
 #define XM_LOAD(p)	__atomic_load_n((p), __ATOMIC_SEQ_CST)

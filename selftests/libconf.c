@@ -106,6 +106,30 @@ int conf_uffd_wp(int uffd, void *p, size_t len, bool on)
 	return ioctl(uffd, UFFDIO_WRITEPROTECT, &wp) ? -errno : 0;
 }
 
+int conf_scan_written(const void *p)
+{
+	__u64 region[3];
+	struct conf_pm_scan scan = {
+		.size = sizeof(scan),
+		.flags = CONF_PM_WP_MATCHING | CONF_PM_CHECK_WPASYNC,
+		.start = (uintptr_t)p,
+		.end = (uintptr_t)p + XM_PAGE,
+		.vec = (uintptr_t)region,
+		.vec_len = 1,
+		.category_mask = CONF_PAGE_IS_WRITTEN,
+		.return_mask = CONF_PAGE_IS_WRITTEN,
+	};
+	int fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+	int n;
+
+	if (fd < 0)
+		return -errno;
+	n = ioctl(fd, CONF_PAGEMAP_SCAN, &scan);
+	n = n < 0 ? -errno : n;
+	close(fd);
+	return n;
+}
+
 int conf_reclaim(const char *bytes)
 {
 	char line[256], path[320] = "";

@@ -81,6 +81,11 @@ int conf_uffd(__u64 features);
 int conf_uffd_register(int uffd, void *p, size_t len, __u64 mode);
 /** conf_uffd_wp: write-protect, or with @on false lift it and wake. */
 int conf_uffd_wp(int uffd, void *p, size_t len, bool on);
+/**
+ * conf_scan_written: how many pages were written at @p, 0 or 1, which is then
+ * protected again. Needs asynchronous write protection; a negative errno.
+ */
+int conf_scan_written(const void *p);
 
 /**
  * conf_reclaim: ask memory.reclaim of the own control group for @bytes. 0 also
