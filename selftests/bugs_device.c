@@ -590,6 +590,8 @@ TEST_F(device, huge_page_on_its_way_to_another)
 	w.addr = p;
 	other.addr = p;
 	other.fd = self->fd1;
+	/* To make a thread takes the lock that the migration holds. */
+	ASSERT_EQ(0, worker_prepare(&other));
 	STOP_COPIED(&w);
 	/* It passes the page or waits for it, and lives in either case. */
 	ASSERT_EQ(0, worker_start(&other));
@@ -628,6 +630,7 @@ TEST_F(device, huge_page_is_split_and_freed)
 		w.addr = p;
 		w.len = XM_2M / 2;
 		other.addr = p;
+		ASSERT_EQ(0, worker_prepare(&other));
 		if (round & 1) {
 			ASSERT_EQ(0, worker_start(&w));
 		} else {

@@ -757,7 +757,7 @@ TEST_F_TIMEOUT(model, agrees, 280)
 	int bad;
 
 	run.seed = number("XM_SEED", 20210518) + variant->nr;
-	run.steps = (number("XM_STEPS", 10000) + RUNS - 1) / RUNS;
+	run.steps = (number("XM_STEPS", 5000) + RUNS - 1) / RUNS;
 	TH_LOG("XM_SEED=%llu, %u steps", (unsigned long long)run.seed,
 	       run.steps);
 	bad = run_once(&run);

@@ -472,7 +472,7 @@ TEST_F(peer_bugs, failed_allocations_do_no_harm)
 	madvise(p, len, MADV_HUGEPAGE);
 	if (!inject("3"))
 		SKIP(return, "no CONFIG_FAIL_PAGE_ALLOC");
-	for (int i = 0; i < 30; i++) {
+	for (int i = 0; i < 12; i++) {
 		int fd = open(NODE, O_RDWR);
 
 		ASSERT_GE(fd, 0);

@@ -21,8 +21,8 @@ static __u64 count_each(void)
 	const char *text = getenv("XM_COUNT");
 	__u64 count = text ? strtoull(text, NULL, 0) : 1000000;
 
-	/* the same for every page, also if it is an eighth */
-	return (count + 8 * PAGES - 1) / (8 * PAGES) * (8 * PAGES);
+	/* the same for every page, also if it is a small part */
+	return (count + 64 * PAGES - 1) / (64 * PAGES) * (64 * PAGES);
 }
 
 FIXTURE(stress) {
@@ -245,7 +245,7 @@ static int disturb(__u64 *w, __u64 pages, __u64 round)
 
 TEST_F(stress, counters_disturbed)
 {
-	count(_metadata, &self->fd, 1, self->w, PAGES, count_each() / 8, 25,
+	count(_metadata, &self->fd, 1, self->w, PAGES, count_each() / 64, 25,
 	      disturb);
 }
 
