@@ -117,6 +117,27 @@ static unsigned long xm_fault_leaf(struct xmirror *m, unsigned long addr,
 	return page_to_pfn(page) << PAGE_SHIFT | bits;
 }
 
+/*
+ * A huge page that the CPU maps by small entries, all alike. It has to be one
+ * folio, since the leaf has one DIRTY bit for it.
+ */
+static bool xm_fault_is_contiguous(const unsigned long *pfns)
+{
+	const unsigned long flags = HMM_PFN_VALID | HMM_PFN_WRITE |
+				    HMM_PFN_ERROR;
+	struct page *page = hmm_pfn_to_page(*pfns);
+	unsigned long i, pfn = page_to_pfn(page);
+
+	if (folio_order(page_folio(page)) < XM_BLOCK_ORDER ||
+	    is_zone_device_page(page))
+		return false;
+	for (i = 1; i < XM_TABLE_ENTRIES; i++)
+		if ((pfns[i] ^ *pfns) & flags ||
+		    page_to_pfn(hmm_pfn_to_page(pfns[i])) != pfn + i)
+			return false;
+	return true;
+}
+
 /* Is this a piece of 2 MiB that can be one leaf? */
 static bool xm_fault_is_large(struct xm_chunk *chunk, unsigned long start,
 			      unsigned long end, unsigned long granule,
@@ -125,8 +146,10 @@ static bool xm_fault_is_large(struct xm_chunk *chunk, unsigned long start,
 	unsigned long last = XM_TABLE_ENTRIES - 1, first_pte, last_pte;
 
 	if (granule < XM_TABLE_SIZE ||
-	    end - start != XM_TABLE_SIZE || !(*pfns & HMM_PFN_VALID) ||
-	    hmm_pfn_to_map_order(*pfns) < XM_BLOCK_ORDER)
+	    end - start != XM_TABLE_SIZE || !(*pfns & HMM_PFN_VALID))
+		return false;
+	if (hmm_pfn_to_map_order(*pfns) < XM_BLOCK_ORDER &&
+	    !xm_fault_is_contiguous(pfns))
 		return false;
 	first_pte = xm_fault_leaf(chunk->m, start, pfns[0]);
 	last_pte = xm_fault_leaf(chunk->m, start + last * PAGE_SIZE,
