@@ -212,6 +212,63 @@ TEST_F(granule, file_mapping_splits_in_part)
 	}
 }
 
+/* Both ways through one leaf for all of it, which goes with the mapping. */
+static void works_by_one_leaf(struct __test_metadata *_metadata, int fd,
+			      char *q)
+{
+	__u64 *last = (__u64 *)(q + XM_2M - 8), value = 77;
+	int err;
+
+	XM_STORE((__u64 *)q, 5);
+	ASSERT_EQ(0, xm_set(fd, XMIRROR_SET_GRANULE, XM_2M, NULL));
+	ASSERT_EQ(0, xm_write(fd, last, &value, 8));
+	EXPECT_EQ(XMIRROR_PTE_2M | LEAF_WRITE,
+		  xm_page(fd, q).dev & (SIZES | LEAF_EXCL));
+	EXPECT_EQ(1, stats(fd).leaves);
+	EXPECT_EQ(0, touch(fd, q, XM_2M, &err));
+	EXPECT_EQ(0, err);
+	ASSERT_EQ(0, xm_read(fd, q, &value, 8));
+	EXPECT_EQ(5, value);
+	EXPECT_EQ(77, XM_LOAD(last));
+	XM_STORE(last, 78);
+	ASSERT_EQ(0, xm_read(fd, last, &value, 8));
+	EXPECT_EQ(78, value);
+	EXPECT_EQ(1, stats(fd).device_faults);
+	EXPECT_CLEAN(fd);
+	munmap(q, XM_2M);
+	EXPECT_EQ(0, stats(fd).leaves);
+}
+
+TEST_F(granule, hugetlb_page_is_one_leaf)
+{
+	char *q = mmap(NULL, XM_2M, PROT_READ | PROT_WRITE,
+		       MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB, -1, 0);
+
+	if (q == MAP_FAILED)
+		SKIP(return, "no hugetlb page: %s", strerror(errno));
+	works_by_one_leaf(_metadata, self->fd, q);
+}
+
+TEST_F(granule, huge_page_of_a_file_is_one_leaf)
+{
+	char *q = self->p;
+	int file;
+
+	file = memfd_create("xmirror", MFD_CLOEXEC);
+	ASSERT_LE(0, file);
+	ASSERT_EQ(0, ftruncate(file, XM_2M));
+	ASSERT_EQ(q, mmap(q, XM_2M, PROT_READ | PROT_WRITE,
+			  MAP_SHARED | MAP_FIXED, file, 0));
+	close(file);
+	memset(q, 1, XM_2M);
+	if (madvise(q, XM_2M, MADV_COLLAPSE))
+		SKIP(return, "MADV_COLLAPSE of a file: Linux 6.1, CONFIG_TRANSPARENT_HUGEPAGE");
+	XM_STORE((__u64 *)q, 1);
+	if (!(xm_page(self->fd, q).cpu & XMIRROR_CPU_HUGE))
+		SKIP(return, "the file's huge page is not mapped as one");
+	works_by_one_leaf(_metadata, self->fd, q);
+}
+
 /* Sixteen pages in a row in memory, from a huge page that is mapped small. */
 TEST_F(granule, groups_of_64k)
 {
