@@ -28,7 +28,7 @@
 
 #include <linux/atomic.h>
 #include <linux/bits.h>
-#include <linux/jump_label.h>
+#include <linux/jump_label_ratelimit.h>
 #include <linux/list.h>
 #include <linux/mmu_notifier.h>
 #include <linux/mutex.h>
@@ -284,7 +284,7 @@ void xm_fork_start(struct xmirror *m);
 u64 xm_access_page(struct xmirror *m, struct xm_chunk *chunk,
 		   struct xmirror_access *a);
 
-DECLARE_STATIC_KEY_FALSE(xm_points_key);
+extern struct static_key_false_deferred xm_points_key;
 
 void __xm_point_device(struct xmirror_devmem *dm, struct mm_struct *mm,
 		       enum xmirror_point point, unsigned long start,
@@ -293,7 +293,7 @@ void __xm_point_device(struct xmirror_devmem *dm, struct mm_struct *mm,
 static inline int xm_point(struct xmirror *m, enum xmirror_point point,
 			   unsigned long start, unsigned long end)
 {
-	if (!static_branch_unlikely(&xm_points_key) || !m->ops)
+	if (!static_branch_unlikely(&xm_points_key.key) || !m->ops)
 		return 0;
 	return m->ops->point(m, point, start, end, -1, true);
 }
@@ -302,7 +302,7 @@ static inline int xm_point(struct xmirror *m, enum xmirror_point point,
 static inline int xm_point_locked(struct xmirror *m, enum xmirror_point point,
 				  unsigned long start, unsigned long end)
 {
-	if (!static_branch_unlikely(&xm_points_key) || !m->ops)
+	if (!static_branch_unlikely(&xm_points_key.key) || !m->ops)
 		return 0;
 	return m->ops->point(m, point, start, end, -1, false);
 }
@@ -316,7 +316,7 @@ static inline void xm_point_device(struct xmirror_devmem *dm,
 				   enum xmirror_point point,
 				   unsigned long start, unsigned long end)
 {
-	if (static_branch_unlikely(&xm_points_key))
+	if (static_branch_unlikely(&xm_points_key.key))
 		__xm_point_device(dm, mm, point, start, end);
 }
 
@@ -324,7 +324,7 @@ static inline void xm_point_inv(struct xmirror *m, enum xmirror_point point,
 				unsigned long start, unsigned long end,
 				const struct mmu_notifier_range *range)
 {
-	if (static_branch_unlikely(&xm_points_key) && m->ops)
+	if (static_branch_unlikely(&xm_points_key.key) && m->ops)
 		m->ops->point(m, point, start, end, range->event,
 			      mmu_notifier_range_blockable(range));
 }

@@ -208,7 +208,7 @@ static void xm_withdraw(const struct xm_target *t, const unsigned long *src,
 {
 	unsigned long i, j, n, size;
 
-	if (!static_branch_unlikely(&xm_points_key))
+	if (!static_branch_unlikely(&xm_points_key.key))
 		return;
 	for (i = 0; i < nr; i += n) {
 		n = src[i] & MIGRATE_PFN_COMPOUND ? XM_BLOCK_PAGES : 1;

@@ -37,7 +37,11 @@ MODULE_PARM_DESC(chunk_mb,
 
 unsigned int xm_chunk_shift;
 
-DEFINE_STATIC_KEY_FALSE(xm_points_key);
+/*
+ * Tests arm and disarm points all the time, and each change patches code on all
+ * CPUs: so it stays on for a while.
+ */
+DEFINE_STATIC_KEY_DEFERRED_FALSE(xm_points_key, 10 * HZ);
 
 #define XM_DEFAULT_TIMEOUT_MS	10000
 
@@ -554,7 +558,7 @@ EXPORT_SYMBOL_GPL(xmirror_set_granule);
  */
 void xmirror_points_get(void)
 {
-	static_branch_inc(&xm_points_key);
+	static_branch_deferred_inc(&xm_points_key);
 }
 EXPORT_SYMBOL_GPL(xmirror_points_get);
 
@@ -565,7 +569,7 @@ EXPORT_SYMBOL_GPL(xmirror_points_get);
  */
 void xmirror_points_put(void)
 {
-	static_branch_dec(&xm_points_key);
+	static_branch_slow_dec_deferred(&xm_points_key);
 }
 EXPORT_SYMBOL_GPL(xmirror_points_put);
 
@@ -582,6 +586,7 @@ static int __init xm_init(void)
 
 static void __exit xm_exit(void)
 {
+	static_key_deferred_flush(&xm_points_key);
 	xm_fork_exit();
 }
 
