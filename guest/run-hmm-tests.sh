@@ -28,10 +28,16 @@ skip()
 	exit 4
 }
 
+# It comes with CONFIG_DEVICE_PRIVATE.
+has_private()
+{
+	grep -q ' make_device_exclusive' /proc/kallsyms
+}
+
 # A line for each test of the program $1 that cannot pass: its name, and why.
 todo()
 {
-	if ! grep -q ' make_device_exclusive' /proc/kallsyms; then
+	if ! has_private; then
 		for test in hmm.*.exclusive hmm.*.exclusive_mprotect \
 				hmm.*.exclusive_cow \
 				hmm.*_private.anon_write_child \
@@ -62,6 +68,9 @@ case $name in
 hmm-tests)
 	program=$bin-$version
 	[ -e "$program" ] || program=$bin-7.3
+	# Their teardown fails again and again after a test that failed.
+	has_private || [ "$program" = "$bin-7.3" ] ||
+		skip "CONFIG_DEVICE_PRIVATE is off; hmm-tests-7.3 has the rest"
 	set -- -T $bench
 	;;
 hmm-tests-7.3)
@@ -102,7 +111,7 @@ BEGIN {
 		sub(/ .*/, "", name)
 		sub(/^[^ ]* /, "", line)
 		gsub(/\./, "\\.", name)
-		gsub(/\*/, "[a-z_]*", name)
+		gsub(/\*/, "[a-z0-9_]*", name)
 		why["^not ok [0-9]+ " name "$"] = line
 	}
 }

@@ -388,7 +388,7 @@ TEST_F(anon, device_writes_to_private_memory_are_written)
 	EXPECT_EQ(0, conf_scan_written(self->p));
 	ASSERT_EQ(0, xm_op(self->fd, XMIRROR_OP_STORE, 8, self->p, 7, NULL));
 	if (!conf_scan_written(self->p))
-		CONF_XFAIL(return, "the entry stays writable for the device: PAGEMAP_SCAN, seen on 6.12 and 7.3");
+		CONF_XFAIL(return, "PAGEMAP_SCAN leaves the entry writable, 6.12 and 7.3");
 	EXPECT_EQ(7, XM_LOAD(self->p));
 }
 

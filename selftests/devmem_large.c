@@ -63,17 +63,21 @@ static int fork_and_look(struct worker *w)
 FIXTURE_VARIANT_ADD(large, munmap) {
 	.fn = work_munmap, .nr = SYS_munmap, .read = -EFAULT, .write = -EFAULT,
 };
+
 FIXTURE_VARIANT_ADD(large, mprotect) {
 	.fn = work_mprotect, .arg = PROT_READ, .nr = SYS_mprotect,
 	.write = -EPERM,
 };
+
 FIXTURE_VARIANT_ADD(large, mremap) {
 	.fn = work_mremap, .nr = SYS_mremap, .moves = true,
 };
+
 FIXTURE_VARIANT_ADD(large, dontneed) {
 	.fn = work_madvise, .arg = MADV_DONTNEED, .nr = SYS_madvise,
 	.lost = true,
 };
+
 FIXTURE_VARIANT_ADD(large, fork) {
 	.fn = fork_and_look, .nr = SYS_clone,
 };

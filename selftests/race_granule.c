@@ -37,10 +37,12 @@ FIXTURE_VARIANT(large_leaf) {
 FIXTURE_VARIANT_ADD(large_leaf, dontneed) {
 	.fn = work_madvise, .arg = MADV_DONTNEED, .event = XM_EV_CLEAR,
 };
+
 FIXTURE_VARIANT_ADD(large_leaf, mprotect) {
 	.fn = work_mprotect, .arg = PROT_READ, .event = XM_EV_PROTECTION_VMA,
 	.write = -EPERM, .value = HOLE,
 };
+
 FIXTURE_VARIANT_ADD(large_leaf, munmap) {
 	.fn = work_munmap, .event = XM_EV_UNMAP,
 	.read = -EFAULT, .write = -EFAULT,
