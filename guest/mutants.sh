@@ -68,7 +68,7 @@ script()
 		# With the one before still loaded nothing would be tried.
 		insmod /lib/modules/${n%%:*}.ko && insmod /lib/modules/${n%%:*}-test.ko || exit 1
 		echo "mutant $n begins"
-		timeout -s KILL 120 ${program[${n##*:}]} -r ${test[${n##*:}]} >/tmp/out 2>&1
+		timeout -s KILL 120 /xm/bin/${program[${n##*:}]} -r ${test[${n##*:}]} >/tmp/out 2>&1
 		rc=\$?
 		grep -q '^1\.\.1' /tmp/out || rc=none
 		echo "mutant $n exits \$rc"

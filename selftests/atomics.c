@@ -541,6 +541,11 @@ TEST_F(atomics, two_devices)
 	EXPECT_EQ(0, xm_op(fd1, XMIRROR_OP_LOAD, 8, w, 0, NULL));
 	EXPECT_LEAF(self->fd, w, LEAF_NONE);
 	EXPECT_EQ(3, *w);
+	/* And exclusive access by the one ends any access of the other. */
+	EXPECT_TRUE(xm_page(fd1, w).dev & XMIRROR_PTE_VALID);
+	ASSERT_EQ(0, xm_add(self->fd, w, 1));
+	EXPECT_LEAF(fd1, w, LEAF_NONE);
+	EXPECT_EQ(4, *w);
 	EXPECT_CLEAN(fd1);
 	close(fd1);
 }

@@ -91,6 +91,8 @@ static int injector(void)
 	return open("/proc/thread-self/fail-nth", O_RDWR | O_CLOEXEC);
 }
 
+#define FREED	(64 * XM_PAGE)
+
 /*
  * D4: where the page cannot be brought back, whoever asked gets an error or the
  * data, and never what was in the page that it should have come to.
@@ -101,7 +103,7 @@ TEST_F(device, failed_return_shows_nothing_stale)
 	struct iovec to, from = { self->p, 8 };
 	__u64 v, want = 0, moved;
 	int nth = injector();
-	char text[16];
+	char text[16], *freed;
 	bool hit = true;
 	ssize_t got;
 
@@ -114,6 +116,10 @@ TEST_F(device, failed_return_shows_nothing_stale)
 		ASSERT_EQ(0, conf_migrate(self->fd, self->p, XM_PAGE, 0,
 					  &moved));
 		ASSERT_EQ(1, moved);
+		/* The page that it was in has the data; it must not be next. */
+		freed = xm_anon(FREED);
+		ASSERT_NE(NULL, freed);
+		memset(freed, 0x77, FREED);
 		v = 0xaaaa;
 		snprintf(text, sizeof(text), "%u", n);
 		ASSERT_LT(0, pwrite(nth, text, strlen(text), 0));
@@ -129,6 +135,7 @@ TEST_F(device, failed_return_shows_nothing_stale)
 		EXPECT_TRUE(got == 8 || got == -1);
 		EXPECT_EQ(want, XM_LOAD(self->p));
 		EXPECT_EQ(0x1111111111111111ULL, XM_LOAD(self->p + 1));
+		munmap(freed, FREED);
 	}
 	close(nth);
 	EXPECT_FALSE(hit);
@@ -168,6 +175,8 @@ TEST_F(device, private_folio_is_mapped_by_its_size)
 			 !!(page.dev & XMIRROR_PTE_VALID);
 	}
 	EXPECT_EQ(0, wrong);
+	ASSERT_EQ(0, xm_read(self->fd, p + (512UL << 10), &v, 8));
+	EXPECT_EQ(512UL << 10, v);
 	/* All of it, as large as can be, by a mirror that has none yet */
 	OPEN(fd, 0);
 	ASSERT_EQ(0, xm_set(fd, XMIRROR_SET_GRANULE, ~0ULL, NULL));

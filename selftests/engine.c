@@ -464,6 +464,24 @@ TEST_F(engine, interrupted_wait)
 
 /* Files come and go. */
 
+/* One command is enough to keep an engine busy for ever. */
+TEST_F(engine, close_in_a_long_command)
+{
+	struct xmirror_cmd cmd = xm_cmds(XMIRROR_OP_STORE, 8, self->w, 0,
+					 ~0U, 1);
+	__u64 fence, value = 1;
+	int fd;
+
+	OPEN(fd, 0);
+	ASSERT_EQ(0, xm_submit(fd, 0, &cmd, 1, 1, &fence));
+	ASSERT_TRUE(seen(self->w, 1));
+	ASSERT_EQ(0, close(fd));
+	XM_STORE(self->w, 0);
+	cmd = xm_cmd(XMIRROR_OP_LOAD, 8, self->w, 0);
+	ASSERT_EQ(0, xm_run_on(self->fd, 0, &cmd, &value));
+	EXPECT_EQ(0, value);
+}
+
 TEST_F(engine, close_with_jobs)
 {
 	unsigned int i, n;

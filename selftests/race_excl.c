@@ -67,6 +67,25 @@ TEST_F(race, atomic_dontneed)
 }
 
 /* Twice in a row */
+/*
+ * The call passes the entry, which stays. To make it again would fault it back,
+ * an invalidation that undoes the next attempt, and so on: first give it back.
+ */
+TEST_F(race, exclusive_lazyfree)
+{
+	STOP_AT(XMIRROR_PT_EXCL_MADE, work_exclusive);
+	ASSERT_EQ(0, madvise(self->p, XM_PAGE, MADV_FREE));
+	EXPECT_TRUE(xm_is_exclusive(self->p));
+	FINISH(0);
+	EXPECT_TRUE(xm_is_exclusive(self->p));
+	EXPECT_LEAF(self->fd, self->p, LEAF_EXCL);
+	EXPECT_EQ(1, RETRIES(excl_retries));
+	EXPECT_EQ(0, xm_add(self->fd, self->p, 1));
+	EXPECT_EQ(6, *self->p);
+	EXPECT_SAME_PAGE(self->p);
+	EXPECT_NEIGHBOURS();
+}
+
 TEST_F(race, exclusive_dontneed_twice)
 {
 	STOP_AT(XMIRROR_PT_EXCL_MADE, work_exclusive);
