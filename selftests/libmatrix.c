@@ -310,6 +310,9 @@ static void run_cell(struct race_env *e, const struct race_window *w)
 		      race_in_window(e, w, &dev, &mm, s.id);
 	if (!err && !race_check(e, dev.err, mm.err))
 		race_cell->result.verdict = RACE_PASS;
+	/* If it was not reached, the end of this process must not be stopped. */
+	if (!race_cell->reached)
+		xm_sync_resume(e->fd, s.id, NULL);
 }
 
 struct which {
