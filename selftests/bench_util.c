@@ -180,7 +180,9 @@ int cpu_touch(int fd, char *addr, size_t len, char *buf)
 
 char *huge_memory(size_t len)
 {
-	char *p = xm_anon_aligned(len, XM_2M);
+	/* Where a piece of device page table begins, so that none is shared. */
+	size_t chunk = xm_facts()->chunk_size;
+	char *p = xm_anon_aligned(len, len < chunk ? XM_2M : chunk);
 	int err = EAGAIN;
 	size_t i;
 
