@@ -1122,6 +1122,25 @@ FIXTURE_TEARDOWN(large)
 	close(self->fd);
 }
 
+/* The mapping is small from then on, and all of it still counts. */
+TEST_F(large, counters)
+{
+	EXPECT_EQ(2048, conf_smaps_kb(self->p, "Rss"));
+	EXPECT_EQ(0, conf_smaps_kb(self->p, "AnonHugePages"));
+	EXPECT_EQ(DEV, XM_LOAD(self->q));
+	EXPECT_EQ(2048, conf_smaps_kb(self->p, "Rss"));
+	EXPECT_EQ(0, conf_smaps_kb(self->p, "AnonHugePages"));
+	ASSERT_EQ(0, madvise(self->p, XM_2M, MADV_COLLAPSE));
+	EXPECT_EQ(2048, conf_smaps_kb(self->p, "Rss"));
+	EXPECT_EQ(2048, conf_smaps_kb(self->p, "AnonHugePages"));
+	/* Exclusive as a whole: no page is lost from the count, nor counted twice. */
+	EXPECT_EQ(0, xm_exclusive(self->fd, self->p, XM_2M, NULL));
+	EXPECT_EQ(512, xm_count_exclusive(self->p, XM_2M));
+	EXPECT_EQ(2048, conf_smaps_kb(self->p, "Rss"));
+	EXPECT_EQ(0, conf_smaps_kb(self->p, "AnonHugePages"));
+	EXPECT_EQ(DEV, XM_LOAD(self->q));
+}
+
 TEST_F(large, cpu_read)
 {
 	EXPECT_EQ(DEV, XM_LOAD(self->q));
