@@ -424,6 +424,7 @@ static int keep_the_page(struct child *c, void *arg)
 TEST_F(questions, who_keeps_the_page_after_fork)
 {
 	struct seen seen = { .p = self->p };
+	int i, kept = 0;
 	struct child c;
 
 	ASSERT_EQ(0, xm_add(self->fd, self->p, 1));
@@ -437,13 +438,19 @@ TEST_F(questions, who_keeps_the_page_after_fork)
 	EXPECT_EQ(0, child_tell(&c, 'e'));
 	EXPECT_EQ(0, child_end(&c));
 	EXPECT_EQ(7, XM_LOAD(self->p));
-	/* It is gone when the device writes: nothing is copied. */
-	ASSERT_EQ(0, xm_add(self->fd, self->p, 1));
-	seen.pfn = xm_pfn(self->p);
-	EXPECT_EQ(0, fork_and_look(self->p, 8));
-	ASSERT_EQ(0, xm_add(self->fd, self->p, 1));
-	EXPECT_EQ(seen.pfn, xm_pfn(self->p));
-	EXPECT_EQ(9, XM_LOAD(self->p));
+	/*
+	 * It is gone when the device writes: nothing is copied, unless a CPU's
+	 * LRU batch happens to have a reference still.
+	 */
+	for (i = 0; i < 10; i++) {
+		ASSERT_EQ(0, xm_add(self->fd, self->p, 1));
+		seen.pfn = xm_pfn(self->p);
+		EXPECT_EQ(0, fork_and_look(self->p, 8 + 2 * i));
+		ASSERT_EQ(0, xm_add(self->fd, self->p, 1));
+		kept += seen.pfn == xm_pfn(self->p);
+	}
+	EXPECT_LT(0, kept);
+	EXPECT_EQ(27, XM_LOAD(self->p));
 }
 
 /*
