@@ -64,29 +64,6 @@ static long map_count(__u64 pfn)
 	return n;
 }
 
-/* What PAGEMAP_SCAN says of @p's page, a negative errno if nothing */
-static long scan(const void *p, __u64 categories)
-{
-	__u64 region[3] = {};
-	struct conf_pm_scan s = {
-		.size = sizeof(s),
-		.start = (uintptr_t)p,
-		.end = (uintptr_t)p + XM_PAGE,
-		.vec = (uintptr_t)region,
-		.vec_len = 1,
-		.return_mask = categories,
-	};
-	int fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
-	long n;
-
-	if (fd < 0)
-		return -errno;
-	n = ioctl(fd, CONF_PAGEMAP_SCAN, &s);
-	n = n < 0 ? -errno : n ? (long)region[2] : -ENOENT;
-	close(fd);
-	return n;
-}
-
 #define PAGE_PRESENT	(1ULL << 3)
 #define PAGE_SWAPPED	(1ULL << 4)
 
@@ -118,7 +95,7 @@ TEST_F(paths, views_by_version)
 	/* The test's own stack and heap may grow by a few pages. */
 	EXPECT_GE(64, labs(xm_vmrss_kb() - rss));
 	EXPECT_NE(0, xm_kpageflags(pfn) & XM_KPF_DIRTY);
-	seen = scan(self->p, PAGE_PRESENT | PAGE_SWAPPED);
+	seen = conf_scan(self->p, 0, 0, PAGE_PRESENT | PAGE_SWAPPED);
 	if (seen != -ENOTTY) {
 		EXPECT_EQ(PAGE_SWAPPED, seen);
 	}
@@ -339,16 +316,17 @@ TEST_F(paths, each_page_of_64k)
 	char *p = xm_anon_aligned(XM_2M, XM_2M);
 	struct xmirror_stats before, after;
 	size_t i;
+	int err;
 
 	ASSERT_NE(NULL, p);
 	NEED(XMIRROR_CAP_EXCLUSIVE_LARGE);
-	if (xm_write_file(THP "hugepages-64kB/enabled", "always"))
+	err = conf_thp_64k(true);
+	if (err == -ENOENT)
 		SKIP(return, "no large folios of 64 KiB: Linux 6.8");
-	ASSERT_EQ(0, xm_write_file(THP "hugepages-2048kB/enabled", "never"));
+	ASSERT_EQ(0, err);
 	EXPECT_EQ(0, madvise(p, XM_2M, MADV_HUGEPAGE));
 	memset(p, 0x22, len);
-	xm_write_file(THP "hugepages-64kB/enabled", "never");
-	xm_write_file(THP "hugepages-2048kB/enabled", "inherit");
+	conf_thp_64k(false);
 	if (xm_pfn(p + 15 * XM_PAGE) != xm_pfn(p) + 15)
 		SKIP(return, "no folio of 64 KiB was to be had");
 	for (i = 0; i < len; i += XM_PAGE) {

@@ -4,6 +4,7 @@
  * on the same bytes wherever the page is.
  */
 
+#include "libconf.h"
 #include "libtest.h"
 
 #define PAGES	16UL
@@ -56,13 +57,6 @@ FIXTURE(devmem) {
 	__u64 free_at_start;
 };
 
-static __u64 devmem_free(int fd)
-{
-	struct xmirror_stats s;
-
-	return xm_stats(fd, &s) ? 0 : s.devmem_free;
-}
-
 FIXTURE_SETUP(devmem)
 {
 	self->fd = -1;
@@ -72,7 +66,7 @@ FIXTURE_SETUP(devmem)
 	OPEN(self->peer, 1);
 	self->p = xm_anon(LEN);
 	ASSERT_NE(NULL, self->p);
-	self->free_at_start = devmem_free(self->fd);
+	self->free_at_start = conf_devmem_free(self->fd);
 	ASSERT_NE(0, self->free_at_start);
 }
 
@@ -83,7 +77,7 @@ FIXTURE_TEARDOWN(devmem)
 	EXPECT_CLEAN(self->fd);
 	EXPECT_CLEAN(self->peer);
 	munmap(self->p, LEN);
-	EXPECT_EQ(self->free_at_start, devmem_free(self->fd));
+	EXPECT_EQ(self->free_at_start, conf_devmem_free(self->fd));
 	close(self->fd);
 	close(self->peer);
 }
@@ -96,10 +90,10 @@ TEST_F(devmem, there_and_back_by_cpu)
 	for (size_t i = 0; i < PAGES; i++) {
 		EXPECT_TRUE(is_private(self->fd, self->p + i * XM_PAGE));
 	}
-	EXPECT_EQ(self->free_at_start - PAGES, devmem_free(self->fd));
+	EXPECT_EQ(self->free_at_start - PAGES, conf_devmem_free(self->fd));
 	EXPECT_EQ(0, wrong((__u64 *)self->p, LEN, 1));
 	EXPECT_TRUE(xm_is_present(self->p));
-	EXPECT_EQ(self->free_at_start, devmem_free(self->fd));
+	EXPECT_EQ(self->free_at_start, conf_devmem_free(self->fd));
 }
 
 TEST_F(devmem, there_and_back_by_call)
@@ -111,7 +105,7 @@ TEST_F(devmem, there_and_back_by_call)
 			     XMIRROR_MIGRATE_TO_SYSTEM, 0, &self->moved));
 	EXPECT_EQ(PAGES, self->moved);
 	EXPECT_TRUE(xm_is_present(self->p));
-	EXPECT_EQ(self->free_at_start, devmem_free(self->fd));
+	EXPECT_EQ(self->free_at_start, conf_devmem_free(self->fd));
 	EXPECT_EQ(0, wrong((__u64 *)self->p, LEN, 2));
 }
 
@@ -164,7 +158,7 @@ TEST_F(devmem, peer_access_brings_it_back)
 
 TEST_F(devmem, device_to_device)
 {
-	__u64 value, peer_free = devmem_free(self->peer);
+	__u64 value, peer_free = conf_devmem_free(self->peer);
 
 	fill((__u64 *)self->p, LEN, 5);
 	ASSERT_EQ(0, migrate(self->fd, self->p, LEN, 0, 0, &self->moved));
@@ -173,11 +167,11 @@ TEST_F(devmem, device_to_device)
 	EXPECT_EQ(PAGES, self->moved);
 	EXPECT_TRUE(is_private(self->peer, self->p));
 	EXPECT_FALSE(is_private(self->fd, self->p));
-	EXPECT_EQ(self->free_at_start, devmem_free(self->fd));
+	EXPECT_EQ(self->free_at_start, conf_devmem_free(self->fd));
 	ASSERT_EQ(0, xm_read(self->peer, self->p, &value, sizeof(value)));
 	EXPECT_EQ(5, value);
 	EXPECT_EQ(0, wrong((__u64 *)self->p, LEN, 5));
-	EXPECT_EQ(peer_free, devmem_free(self->peer));
+	EXPECT_EQ(peer_free, conf_devmem_free(self->peer));
 }
 
 /* What clears the device's leaves must not lose its way to its own pages. */

@@ -82,14 +82,6 @@ FIXTURE_VARIANT_ADD(large, fork) {
 	.fn = fork_and_look, .nr = SYS_clone,
 };
 
-static __u64 devmem_free(int fd)
-{
-	struct xmirror_stats s = {};
-
-	xm_stats(fd, &s);
-	return s.devmem_free;
-}
-
 FIXTURE_SETUP(large)
 {
 	__u64 moved;
@@ -99,10 +91,8 @@ FIXTURE_SETUP(large)
 	NEED(XMIRROR_CAP_SYNC);
 	OPEN(self->fd, 0);
 	OPEN(self->owner, 0);
-	/* As in librace.h: no page fault while somebody has mmap_lock. */
-	ASSERT_EQ(0, mlockall(MCL_CURRENT));
-	ASSERT_NE(0, xm_now_ns());
-	self->free = devmem_free(self->fd);
+	ASSERT_EQ(0, xm_no_faults());
+	self->free = conf_devmem_free(self->fd);
 	self->p = conf_thp(self->fd, 0);
 	if (!self->p)
 		SKIP(return, "no huge page was to be had");
@@ -126,7 +116,7 @@ FIXTURE_SETUP(large)
 	ASSERT_EQ(0, conf_migrate(self->owner, self->p, XM_2M, 0, &moved));
 	ASSERT_EQ(PAGES, moved);
 	EXPECT_TRUE(xm_page(self->fd, self->p).cpu & XMIRROR_CPU_PRIVATE);
-	EXPECT_EQ(self->free - PAGES, devmem_free(self->fd));
+	EXPECT_EQ(self->free - PAGES, conf_devmem_free(self->fd));
 }
 
 FIXTURE_TEARDOWN(large)
@@ -139,7 +129,7 @@ FIXTURE_TEARDOWN(large)
 		munmap(self->q, XM_PAGE);
 	if (self->owner >= 0)
 		close(self->owner);
-	EXPECT_EQ(self->free, devmem_free(self->fd));
+	EXPECT_EQ(self->free, conf_devmem_free(self->fd));
 	close(self->fd);
 }
 

@@ -359,7 +359,7 @@ static int cpu_adds(struct worker *w)
 {
 	__u64 *p = w->addr, i;
 
-	for (i = 0; i < w->arg && !XM_LOAD(&w->stop); i++)
+	for (i = 0; !XM_LOAD(&w->stop); i++)
 		XM_ADD(p + i % PAGES * WORDS, 1);
 	w->done = i;
 	return 0;
@@ -369,7 +369,7 @@ TEST_F(fork, counting_through_forks)
 {
 	struct xmirror_cmd cmd = xm_cmds(XMIRROR_OP_ADD, 8, self->w, XM_PAGE,
 					 PAGES, 1);
-	struct worker cpu = { .fn = cpu_adds, .addr = self->w, .arg = ~0ULL };
+	struct worker cpu = { .fn = cpu_adds, .addr = self->w };
 	__u64 fences[ENGINES], sum = 0, want, i;
 	int forks;
 	struct child c;

@@ -4,6 +4,7 @@
  * invalidation, and never at the expense of a neighbour.
  */
 
+#include "libconf.h"
 #include "libtest.h"
 
 #define SIZES	(XMIRROR_PTE_64K | XMIRROR_PTE_2M)
@@ -38,7 +39,7 @@ static char *thp(char *p, size_t len)
 	/* Where there was none at hand, have one made. */
 	for (size_t i = 0; i < len; i += XM_2M) {
 		if (!(xm_kpageflags(xm_pfn(p + i)) & XM_KPF_THP))
-			madvise(p + i, XM_2M, MADV_COLLAPSE);
+			conf_collapse(p + i);
 	}
 	return p;
 }
@@ -261,7 +262,7 @@ TEST_F(granule, huge_page_of_a_file_is_one_leaf)
 			  MAP_SHARED | MAP_FIXED, file, 0));
 	close(file);
 	memset(q, 1, XM_2M);
-	if (madvise(q, XM_2M, MADV_COLLAPSE))
+	if (conf_collapse(q))
 		SKIP(return, "MADV_COLLAPSE of a file: Linux 6.1, CONFIG_TRANSPARENT_HUGEPAGE");
 	XM_STORE((__u64 *)q, 1);
 	if (!(xm_page(self->fd, q).cpu & XMIRROR_CPU_HUGE))

@@ -8,6 +8,8 @@
 
 #include "libconf.h"
 
+#define THP	"/sys/kernel/mm/transparent_hugepage/"
+
 void *conf_area(size_t len, size_t room)
 {
 	const struct xmirror_info *facts = xm_facts();
@@ -47,8 +49,7 @@ char *conf_thp(int fd, unsigned char byte)
 	char *p = xm_anon_aligned(XM_2M, XM_2M);
 
 	/* With this khugepaged leaves exclusive entries alone. */
-	xm_write_file("/sys/kernel/mm/transparent_hugepage/khugepaged/max_ptes_swap",
-		      "0");
+	xm_write_file(THP "khugepaged/max_ptes_swap", "0");
 	if (!p || madvise(p, XM_2M, MADV_HUGEPAGE))
 		return NULL;
 	memset(p, byte, XM_2M);
@@ -106,28 +107,67 @@ int conf_uffd_wp(int uffd, void *p, size_t len, bool on)
 	return ioctl(uffd, UFFDIO_WRITEPROTECT, &wp) ? -errno : 0;
 }
 
-int conf_scan_written(const void *p)
+long conf_scan(const void *p, __u64 flags, __u64 need, __u64 tell)
 {
-	__u64 region[3];
+	__u64 region[3] = {};
 	struct conf_pm_scan scan = {
 		.size = sizeof(scan),
-		.flags = CONF_PM_WP_MATCHING | CONF_PM_CHECK_WPASYNC,
+		.flags = flags,
 		.start = (uintptr_t)p,
 		.end = (uintptr_t)p + XM_PAGE,
 		.vec = (uintptr_t)region,
 		.vec_len = 1,
-		.category_mask = CONF_PAGE_IS_WRITTEN,
-		.return_mask = CONF_PAGE_IS_WRITTEN,
+		.category_mask = need,
+		.return_mask = tell,
 	};
 	int fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
-	int n;
+	long n;
 
 	if (fd < 0)
 		return -errno;
 	n = ioctl(fd, CONF_PAGEMAP_SCAN, &scan);
-	n = n < 0 ? -errno : n;
+	n = n < 0 ? -errno : n ? (long)region[2] : -ENOENT;
 	close(fd);
 	return n;
+}
+
+int conf_scan_written(const void *p)
+{
+	long n = conf_scan(p, CONF_PM_WP_MATCHING | CONF_PM_CHECK_WPASYNC,
+			   CONF_PAGE_IS_WRITTEN, CONF_PAGE_IS_WRITTEN);
+
+	return n == -ENOENT ? 0 : n < 0 ? n : 1;
+}
+
+int conf_collapse(void *p)
+{
+	unsigned int tries;
+
+	/* A reference that somebody has for a moment: madvise(2) says to repeat. */
+	for (tries = 0; tries < 1000; tries++) {
+		if (!madvise(p, XM_2M, MADV_COLLAPSE))
+			return 0;
+		if (errno != EAGAIN)
+			break;
+		sched_yield();
+	}
+	return -errno;
+}
+
+int conf_thp_64k(bool only)
+{
+	int err = xm_write_file(THP "hugepages-64kB/enabled",
+				only ? "always" : "never");
+
+	return err ? err : xm_write_file(THP "hugepages-2048kB/enabled",
+					 only ? "never" : "inherit");
+}
+
+__u64 conf_devmem_free(int fd)
+{
+	struct xmirror_stats s;
+
+	return xm_stats(fd, &s) ? 0 : s.devmem_free;
 }
 
 int conf_reclaim(const char *bytes)

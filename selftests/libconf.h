@@ -82,10 +82,28 @@ int conf_uffd_register(int uffd, void *p, size_t len, __u64 mode);
 /** conf_uffd_wp: write-protect, or with @on false lift it and wake. */
 int conf_uffd_wp(int uffd, void *p, size_t len, bool on);
 /**
+ * conf_scan: what PAGEMAP_SCAN (@flags) says of the page at @p: its categories out
+ * of @tell, -ENOENT if it lacks one of @need, another errno, -ENOTTY before 6.7.
+ */
+long conf_scan(const void *p, __u64 flags, __u64 need, __u64 tell);
+/**
  * conf_scan_written: how many pages were written at @p, 0 or 1, which is then
  * protected again. Needs asynchronous write protection; a negative errno.
  */
 int conf_scan_written(const void *p);
+
+/**
+ * conf_collapse: MADV_COLLAPSE of the 2 MiB at @p, again for as long as that is
+ * said to help. -EINVAL on Linux 6.0 and before, or without huge pages.
+ */
+int conf_collapse(void *p);
+/**
+ * conf_thp_64k: huge pages of 64 KiB and no others, or as the guest has it.
+ * -ENOENT before Linux 6.8.
+ */
+int conf_thp_64k(bool only);
+/** conf_devmem_free: free pages of the device's memory. */
+__u64 conf_devmem_free(int fd);
 
 /**
  * conf_reclaim: ask memory.reclaim of the own control group for @bytes. 0 also

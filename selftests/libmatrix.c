@@ -202,14 +202,8 @@ static int prepare(struct race_env *e, struct worker *dev, struct worker *mm)
 	pthread_attr_setstacksize(&attr, 64 << 10);
 	pthread_setattr_default_np(&attr);
 	CHECK(!worker_prepare(dev) && !worker_prepare(mm), "no threads");
-	/*
-	 * Before Linux 6.4 each page fault takes mmap_lock. What is there by now
-	 * has none any more; what comes now is not the program's own.
-	 */
-	CHECK(!mlockall(MCL_CURRENT), "mlockall: %d", errno);
-	/* The clock's page is the kernel's, and comes with the first look. */
-	xm_now_ns();
-
+	err = xm_no_faults();
+	CHECK(!err, "mlockall: %d", err);
 	if (make_memory(e))
 		return -1;
 	if (e->mmop->prepare) {

@@ -161,6 +161,13 @@ static int open_syscall(pid_t tid)
 	return open(path, O_RDONLY | O_CLOEXEC);
 }
 
+int xm_no_faults(void)
+{
+	if (mlockall(MCL_CURRENT))
+		return -errno;
+	return xm_now_ns() ? 0 : -EIO;
+}
+
 int worker_prepare(struct worker *w)
 {
 	int err;

@@ -78,6 +78,14 @@ struct worker {
 };
 
 /**
+ * xm_no_faults: keep page faults of the program's own pages away from threads
+ * that hold mmap_lock while they are stopped: before Linux 6.4 each takes it. What
+ * there is by now gets none any more. That does not include the page that the
+ * clock is read from, which is the kernel's and comes with the first look.
+ */
+int xm_no_faults(void);
+
+/**
  * worker_prepare: make the thread, which needs mmap_lock for writing, so that
  * worker_start() only has to wake it.
  */

@@ -10,19 +10,16 @@
  * has a VMA of its own.
  */
 #include "libconf.h"
-#include "libtest.h"
+#include "librace.h"
 
 #define SIZES	(XMIRROR_PTE_64K | XMIRROR_PTE_2M)
 #define PAGES	(XM_2M / XM_PAGE)
 #define HOLE	100UL
+#define WORD(page)	(self->all + (page) * WORDS)
 
+/* @all is the memory, @p the page that changes, and @other what changes it. */
 FIXTURE(large_leaf) {
-	int fd;
-	char *p;
-	__u64 *hole;
-	struct worker op;
-	struct worker change;
-	__u32 id;
+	RACE_FIELDS;
 };
 
 FIXTURE_VARIANT(large_leaf) {
@@ -48,47 +45,35 @@ FIXTURE_VARIANT_ADD(large_leaf, munmap) {
 	.read = -EFAULT, .write = -EFAULT,
 };
 
-static __u64 *word(char *p, size_t page)
-{
-	return (__u64 *)(p + page * XM_PAGE);
-}
-
 FIXTURE_SETUP(large_leaf)
 {
 	size_t i;
 
 	OPEN(self->fd, 0);
 	NEED(XMIRROR_CAP_SYNC);
-	/* As in librace.h: no page fault while somebody has mmap_lock. */
-	ASSERT_EQ(0, mlockall(MCL_CURRENT));
-	ASSERT_NE(0, xm_now_ns());
-	self->p = conf_thp(self->fd, 0);
-	if (!self->p)
+	ASSERT_EQ(0, xm_no_faults());
+	self->all = (__u64 *)conf_thp(self->fd, 0);
+	if (!self->all)
 		SKIP(return, "no huge page was to be had");
-	self->hole = word(self->p, HOLE);
+	self->p = WORD(HOLE);
 	/* Split the mapping, not the memory. */
-	ASSERT_EQ(0, mprotect(self->p, XM_PAGE, PROT_READ));
-	ASSERT_EQ(0, mprotect(self->p, XM_PAGE, PROT_READ | PROT_WRITE));
-	EXPECT_FALSE(xm_page(self->fd, self->p).cpu & XMIRROR_CPU_HUGE);
+	ASSERT_EQ(0, mprotect(self->all, XM_PAGE, PROT_READ));
+	ASSERT_EQ(0, mprotect(self->all, XM_PAGE, PROT_READ | PROT_WRITE));
+	EXPECT_FALSE(xm_page(self->fd, self->all).cpu & XMIRROR_CPU_HUGE);
 	/* Nobody shall collapse it again. */
-	ASSERT_EQ(0, madvise(self->p, XM_2M, MADV_NOHUGEPAGE));
-	ASSERT_EQ(0, madvise(self->hole, XM_PAGE, MADV_DONTDUMP));
+	ASSERT_EQ(0, madvise(self->all, XM_2M, MADV_NOHUGEPAGE));
+	ASSERT_EQ(0, madvise(self->p, XM_PAGE, MADV_DONTDUMP));
 	for (i = 0; i < PAGES; i++)
-		*word(self->p, i) = i;
+		*WORD(i) = i;
 	ASSERT_EQ(0, xm_set(self->fd, XMIRROR_SET_GRANULE, XM_2M, NULL));
-	self->op = (struct worker){
-		.fn = work_fault_write,
-		.fd = self->fd,
-		.addr = self->p,
-		.len = XM_2M,
-	};
-	self->change = (struct worker){
-		.fn = variant->fn,
-		.addr = self->hole,
-		.len = XM_PAGE,
-		.arg = variant->arg,
-	};
-	ASSERT_EQ(0, worker_prepare(&self->change));
+	self->op.fd = self->fd;
+	self->op.addr = self->all;
+	self->op.len = XM_2M;
+	self->other.fn = variant->fn;
+	self->other.addr = self->p;
+	self->other.len = XM_PAGE;
+	self->other.arg = variant->arg;
+	ASSERT_EQ(0, worker_prepare(&self->other));
 }
 
 FIXTURE_TEARDOWN(large_leaf)
@@ -108,8 +93,8 @@ FIXTURE_TEARDOWN(large_leaf)
 			if (nb_i == HOLE) \
 				continue; \
 			nb_value = nb_i + (add); \
-			ASSERT_EQ(0, xm_write(self->fd, word(self->p, nb_i), \
-					      &nb_value, 8)); \
+			ASSERT_EQ(0, xm_write(self->fd, WORD(nb_i), &nb_value, \
+					      8)); \
 		} \
 		ASSERT_EQ(0, xm_stats(self->fd, &nb_is)); \
 		EXPECT_EQ(nb_was.device_faults, nb_is.device_faults); \
@@ -120,49 +105,37 @@ FIXTURE_TEARDOWN(large_leaf)
 	do { \
 		__u64 hole_value = 0; \
 		EXPECT_EQ(variant->read, \
-			  xm_read(self->fd, self->hole, &hole_value, 8)); \
+			  xm_read(self->fd, self->p, &hole_value, 8)); \
 		EXPECT_EQ(variant->value, hole_value); \
 		EXPECT_EQ(variant->write, \
-			  xm_write(self->fd, self->hole, &hole_value, 8)); \
+			  xm_write(self->fd, self->p, &hole_value, 8)); \
 	} while (0)
 
 /* The invalidation of the page stops at @where. */
 #define INVALIDATE(where) \
 	do { \
-		struct xmirror_sync inv_s = { \
-			.action = XMIRROR_SYNC_PAUSE, \
-			.point = (where), \
-			.event = variant->event + 1, \
-			.addr = (uintptr_t)self->hole, \
-			.length = XM_PAGE, \
-			.timeout_ms = XM_LONG, \
-		}; \
 		struct xmirror_stats inv_was, inv_is; \
 		size_t inv_i; \
-		ASSERT_EQ(0, xm_fault(self->fd, self->p, XM_2M, \
+		ASSERT_EQ(0, xm_fault(self->fd, self->all, XM_2M, \
 				      XMIRROR_FAULT_WRITE, NULL)); \
 		EXPECT_EQ(XMIRROR_PTE_2M, \
-			  xm_page(self->fd, self->p).dev & SIZES); \
+			  xm_page(self->fd, self->all).dev & SIZES); \
 		ASSERT_EQ(0, xm_stats(self->fd, &inv_was)); \
-		ASSERT_EQ(0, xm_sync_arm_full(self->fd, &inv_s)); \
-		ASSERT_EQ(0, worker_start(&self->change)); \
-		ASSERT_EQ(0, xm_sync_reached(self->fd, inv_s.id, XM_LONG)); \
+		STOP_INVALIDATION((where), variant->event, variant->fn); \
 		WRITE_NEIGHBOURS(1000); \
-		ASSERT_EQ(0, xm_sync_resume(self->fd, inv_s.id, NULL)); \
-		EXPECT_EQ(0, worker_join(&self->change)); \
+		GO_ON(); \
+		EXPECT_EQ(0, worker_join(&self->other)); \
 		WRITE_NEIGHBOURS(2000); \
 		ASSERT_EQ(0, xm_stats(self->fd, &inv_is)); \
 		EXPECT_EQ(1, inv_is.splits - inv_was.splits); \
 		EXPECT_EQ(1, inv_is.inv_leaves - inv_was.inv_leaves); \
 		EXPECT_EQ(PAGES - 1, inv_is.leaves); \
-		EXPECT_LEAF(self->fd, self->hole, LEAF_NONE); \
+		EXPECT_LEAF(self->fd, self->p, LEAF_NONE); \
 		for (inv_i = 0; inv_i < PAGES; inv_i++) { \
 			if (inv_i == HOLE) \
 				continue; \
-			EXPECT_LEAF(self->fd, word(self->p, inv_i), \
-				    LEAF_WRITE); \
-			EXPECT_EQ(2000 + inv_i, \
-				  XM_LOAD(word(self->p, inv_i))); \
+			EXPECT_LEAF(self->fd, WORD(inv_i), LEAF_WRITE); \
+			EXPECT_EQ(2000 + inv_i, XM_LOAD(WORD(inv_i))); \
 		} \
 		EXPECT_HOLE(); \
 	} while (0)
@@ -183,14 +156,10 @@ TEST_F(large_leaf, after_the_walk)
 	struct xmirror_stats s;
 	size_t i;
 
-	ASSERT_EQ(0, xm_sync_arm(self->fd, XMIRROR_PT_FAULT_WALKED, self->p,
-				 XM_2M, &self->id));
-	ASSERT_EQ(0, worker_start(&self->op));
-	ASSERT_EQ(0, xm_sync_reached(self->fd, self->id, XM_LONG));
-	ASSERT_EQ(0, worker_start(&self->change));
-	EXPECT_EQ(0, worker_join(&self->change));
-	ASSERT_EQ(0, xm_sync_resume(self->fd, self->id, NULL));
-	EXPECT_EQ(variant->write, worker_join(&self->op));
+	STOP_AT(XMIRROR_PT_FAULT_WALKED, work_fault_write);
+	ASSERT_EQ(0, worker_start(&self->other));
+	EXPECT_EQ(0, worker_join(&self->other));
+	FINISH(variant->write);
 	ASSERT_EQ(0, xm_stats(self->fd, &s));
 	EXPECT_LT(0, s.fault_retries);
 	for (i = 0; i < PAGES; i++) {
@@ -198,10 +167,9 @@ TEST_F(large_leaf, after_the_walk)
 
 		if (i == HOLE)
 			continue;
-		EXPECT_EQ(0, xm_page(self->fd, word(self->p, i)).dev &
-			  XMIRROR_PTE_2M);
-		ASSERT_EQ(0, xm_write(self->fd, word(self->p, i), &value, 8));
-		EXPECT_EQ(1000 + i, XM_LOAD(word(self->p, i)));
+		EXPECT_EQ(0, xm_page(self->fd, WORD(i)).dev & XMIRROR_PTE_2M);
+		ASSERT_EQ(0, xm_write(self->fd, WORD(i), &value, 8));
+		EXPECT_EQ(1000 + i, XM_LOAD(WORD(i)));
 	}
 	EXPECT_HOLE();
 }
@@ -211,24 +179,24 @@ TEST_F(large_leaf, is_made_again)
 {
 	const bool same = variant->fn == work_mprotect;
 
-	ASSERT_EQ(0, xm_fault(self->fd, self->p, XM_2M, XMIRROR_FAULT_WRITE,
+	ASSERT_EQ(0, xm_fault(self->fd, self->all, XM_2M, XMIRROR_FAULT_WRITE,
 			      NULL));
-	ASSERT_EQ(0, worker_start(&self->change));
-	EXPECT_EQ(0, worker_join(&self->change));
-	EXPECT_LEAF(self->fd, self->hole, LEAF_NONE);
-	EXPECT_EQ(0, xm_page(self->fd, self->p).dev & XMIRROR_PTE_2M);
+	ASSERT_EQ(0, worker_start(&self->other));
+	EXPECT_EQ(0, worker_join(&self->other));
+	EXPECT_LEAF(self->fd, self->p, LEAF_NONE);
+	EXPECT_EQ(0, xm_page(self->fd, self->all).dev & XMIRROR_PTE_2M);
 	/* Other rights, another folio, or nothing at all */
-	EXPECT_EQ(variant->read, xm_fault(self->fd, self->p, XM_2M, 0, NULL));
-	EXPECT_EQ(0, xm_page(self->fd, self->p).dev & XMIRROR_PTE_2M);
+	EXPECT_EQ(variant->read, xm_fault(self->fd, self->all, XM_2M, 0, NULL));
+	EXPECT_EQ(0, xm_page(self->fd, self->all).dev & XMIRROR_PTE_2M);
 	if (same) {
-		EXPECT_LEAF(self->fd, self->hole, LEAF_READ);
-		ASSERT_EQ(0, mprotect(self->hole, XM_PAGE,
+		EXPECT_LEAF(self->fd, self->p, LEAF_READ);
+		ASSERT_EQ(0, mprotect(self->p, XM_PAGE,
 				      PROT_READ | PROT_WRITE));
 	}
-	EXPECT_EQ(variant->read, xm_fault(self->fd, self->p, XM_2M,
+	EXPECT_EQ(variant->read, xm_fault(self->fd, self->all, XM_2M,
 					  XMIRROR_FAULT_WRITE, NULL));
 	EXPECT_EQ(same ? XMIRROR_PTE_2M : 0,
-		  xm_page(self->fd, self->p).dev & XMIRROR_PTE_2M);
+		  xm_page(self->fd, self->all).dev & XMIRROR_PTE_2M);
 	WRITE_NEIGHBOURS(0);
 }
 

@@ -10,7 +10,6 @@
 #include "libconf.h"
 #include "libtest.h"
 
-#define THP	"/sys/kernel/mm/transparent_hugepage/"
 #define FOLIO	(64UL << 10)
 #define LEN	(1UL << 20)
 /* Of that it is not present, and then that it is of no such folio */
@@ -46,8 +45,8 @@ TEST(reclaim_of_large_folios_with_an_exclusive_page)
 {
 	char *p = xm_anon_aligned(LEN, XM_2M);
 	unsigned int large = 0;
+	int fd, err;
 	size_t i;
-	int fd;
 
 	NEED(XMIRROR_CAP_EXCLUSIVE);
 	NEED(XMIRROR_CAP_EXCLUSIVE_LARGE);
@@ -55,9 +54,10 @@ TEST(reclaim_of_large_folios_with_an_exclusive_page)
 	ASSERT_NE(NULL, p);
 	if (xm_meminfo_kb("SwapTotal") <= 0)
 		SKIP(return, "no swap");
-	if (xm_write_file(THP "hugepages-64kB/enabled", "always"))
+	err = conf_thp_64k(true);
+	if (err == -ENOENT)
 		SKIP(return, "no large folios of 64 KiB: Linux 6.8");
-	ASSERT_EQ(0, xm_write_file(THP "hugepages-2048kB/enabled", "never"));
+	ASSERT_EQ(0, err);
 	ASSERT_EQ(0, madvise(p, LEN, MADV_HUGEPAGE));
 	memset(p, 0x11, LEN);
 	for (i = 0; i < LEN; i += FOLIO) {
@@ -76,9 +76,7 @@ TEST(reclaim_of_large_folios_with_an_exclusive_page)
 		EXPECT_EQ(0x11, p[i]);
 	}
 	close(fd);
-	/* As the guest had it */
-	xm_write_file(THP "hugepages-64kB/enabled", "never");
-	xm_write_file(THP "hugepages-2048kB/enabled", "inherit");
+	conf_thp_64k(false);
 	if (log_has(SPLAT))
 		CONF_XFAIL(return, "E15: folio_referenced_one() takes the entry for a present one");
 }
@@ -92,21 +90,22 @@ TEST(reclaim_of_droppable_folios_that_end_with_an_exclusive_page)
 {
 	unsigned int large = 0;
 	size_t i, kept = 0;
+	int fd, err;
 	__u64 v;
 	char *p;
-	int fd;
 
 	NEED(XMIRROR_CAP_EXCLUSIVE);
 	NEED(XMIRROR_CAP_EXCLUSIVE_LARGE);
 	OPEN(fd, 0);
-	p = mmap(NULL, 2 * LEN, PROT_READ | PROT_WRITE,
+	p = mmap(NULL, LEN + XM_2M, PROT_READ | PROT_WRITE,
 		 MAP_DROPPABLE | MAP_ANONYMOUS, -1, 0);
 	if (p == MAP_FAILED)
 		SKIP(return, "MAP_DROPPABLE: Linux 6.11");
 	p += -(uintptr_t)p & (XM_2M - 1);
-	if (xm_write_file(THP "hugepages-64kB/enabled", "always"))
+	err = conf_thp_64k(true);
+	if (err == -ENOENT)
 		SKIP(return, "no large folios of 64 KiB: Linux 6.8");
-	ASSERT_EQ(0, xm_write_file(THP "hugepages-2048kB/enabled", "never"));
+	ASSERT_EQ(0, err);
 	ASSERT_EQ(0, madvise(p, LEN, MADV_HUGEPAGE));
 	memset(p, 0x11, LEN);
 	ASSERT_EQ(0, madvise(p, LEN, MADV_COLD));
@@ -130,8 +129,7 @@ TEST(reclaim_of_droppable_folios_that_end_with_an_exclusive_page)
 	EXPECT_GT(LEN / XM_PAGE, kept);
 	EXPECT_EQ(0, munmap(p, LEN));
 	close(fd);
-	xm_write_file(THP "hugepages-64kB/enabled", "never");
-	xm_write_file(THP "hugepages-2048kB/enabled", "inherit");
+	conf_thp_64k(false);
 	EXPECT_FALSE(log_has("Bad page state"));
 	EXPECT_FALSE(log_has("Bad rss-counter"));
 }
