@@ -4,6 +4,7 @@
  *
  * An op runs in a thread beside the device's and may have to wait for it. What it
  * needs is made before the device gets the page: files, other processes, twins.
+ * Input and output are in libmmops_io.c.
  */
 #include <fcntl.h>
 #include <linux/mempolicy.h>
@@ -16,14 +17,9 @@
 #include <sys/wait.h>
 
 #include "libgup.h"
-#include "libmatrix.h"
+#include "libmmops.h"
 
 #define KSM		"/sys/kernel/mm/ksm/"
-
-static int failed(long n)
-{
-	return n < 0 ? -errno : 0;
-}
 
 static int nothing(struct race_env *e)
 {
@@ -109,41 +105,6 @@ static int poke(struct race_env *e)
 	if (send(e->helper.sock, &tid, sizeof(tid), 0) != sizeof(tid))
 		return -errno;
 	return child_end(&e->helper) ? -EIO : 0;
-}
-
-#define SECTOR	512
-
-static int scratch_prepare(struct race_env *e)
-{
-	__u64 *buf = xm_anon(XM_PAGE);
-	const char *dir = getenv("XM_SCRATCH");
-	char path[256];
-	int i;
-
-	if (!dir)
-		return race_not_here(e, "no disk: XM_SCRATCH is not set");
-	if (!buf)
-		return -ENOMEM;
-	snprintf(path, sizeof(path), "%s/xmirror-matrix", dir);
-	e->file = open(path, O_RDWR | O_CREAT | O_DIRECT | O_CLOEXEC, 0600);
-	if (e->file < 0)
-		return -errno;
-	unlink(path);
-	for (i = 0; i < SECTOR / 8; i++)
-		buf[i] = RACE_FILL(SECTOR / 8 + i);
-	buf[0] = RACE_MARK;
-	return failed(pwrite(e->file, buf, SECTOR, 0));
-}
-
-/* The disk writes the second sector of the page. */
-static int direct_read(struct race_env *e)
-{
-	return failed(pread(e->file, (char *)e->p + SECTOR, SECTOR, 0));
-}
-
-static int direct_write(struct race_env *e)
-{
-	return failed(pwrite(e->file, (char *)e->p + SECTOR, SECTOR, 0));
 }
 
 static int gup_prepare(struct race_env *e)
@@ -719,8 +680,10 @@ const struct race_mmop race_mmops[] = {
 	OP(mem_read, WITH(mem_prepare)),
 	OP(mem_write, WITH(mem_prepare), .word = 2),
 	OP(poke, WITH(poke_prepare), .word = 2),
-	OP(direct_read, WITH(scratch_prepare), .word = SECTOR / 8),
+	OP(direct_read, WITH(scratch_prepare), .word = SCRATCH_WORD),
 	OP(direct_write, WITH(scratch_prepare)),
+	OP(uring_read, WITH(uring_prepare), .word = SCRATCH_WORD),
+	OP(uring_fixed, WITH(uring_prepare), .word = SCRATCH_WORD),
 	OP(gup_read, WITH(gup_prepare)),
 	OP(gup_write, WITH(gup_prepare)),
 	OP(pin_write, WITH(gup_prepare)),

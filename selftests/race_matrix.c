@@ -20,7 +20,7 @@ static const char * const verdicts[RACE_VERDICTS] = {
 	[RACE_XFAIL] = "expected-fail",
 };
 
-#define MAX_WANTED	32
+#define MAX_WANTED	128
 
 static const char *wanted[MAX_WANTED];
 static unsigned int nr_wanted;
