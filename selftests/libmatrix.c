@@ -73,7 +73,7 @@ static int run_device(struct worker *w)
 	/* If it is the CPU that acts, its failure is a signal. */
 	if (!sigsetjmp(on_fault, 1)) {
 		may_fault = e->devop->cpu;
-		err = e->devop->act(e);
+		err = e->mmop->device ? e->mmop->device(e) : e->devop->act(e);
 	}
 	may_fault = 0;
 	return err;
@@ -285,7 +285,7 @@ static void run_cell(struct race_env *e, const struct race_window *w)
 	struct xmirror_sync s = {
 		.action = XMIRROR_SYNC_PAUSE,
 		.point = w->point,
-		.timeout_ms = 2 * XM_LONG,
+		.timeout_ms = e->mmop->stop_ms ?: 2 * XM_LONG,
 	};
 	struct worker dev = {}, mm = {};
 	int err;
@@ -413,6 +413,7 @@ int race_init(void)
 	/* khugepaged would have its hands in cells of its kind. */
 	xm_write_file("/sys/kernel/mm/transparent_hugepage/khugepaged/max_ptes_swap",
 		      "0");
+	race_numa_at_once();
 	for (i = 0; i < 2; i++) {
 		devices[i] = xm_open(i);
 		if (devices[i] < 0)
@@ -466,6 +467,9 @@ static void run_child(struct which *which)
 		if (!as_wished)
 			snprintf(r->why, sizeof(r->why),
 				 "the end was status %d", end);
+		else if (which->m->flags & RACE_HELPER && !race_cell->told)
+			r->verdict = race_cell->left ? RACE_UNREACHABLE :
+							RACE_FAIL;
 	} else if (!race_cell->done) {
 		r->verdict = RACE_FAIL;
 		snprintf(r->why, sizeof(r->why), "the process ended: %d%s", end,
@@ -545,6 +549,8 @@ struct race_result race(const char *devop, const char *mmop,
 	}
 	run_child(&which);
 	r = race_cell->result;
+	if (m->restore)
+		m->restore();
 	replug();
 	if (!memory_is_back()) {
 		r.verdict = RACE_FAIL;

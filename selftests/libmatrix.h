@@ -146,26 +146,34 @@ enum race_data {
 #define RACE_MAY_FAULT	(1U << 5)	/* the device may find nothing */
 #define RACE_MAY_PERM	(1U << 6)	/* or nothing that it may write to */
 #define RACE_MAY_FAIL	(1U << 7)	/* may be refused by the kernel */
+#define RACE_HELPER	(1U << 8)	/* its helper says how it went */
 
 /**
  * struct race_mmop - what the mm does
  * @name: its name
  * @prepare: what has to be done before the device gets the page, or NULL
  * @act: does it, in a thread
+ * @device: lets the device act, or NULL: then its thread does
  * @undo: lets the device at the page again, or NULL
+ * @restore: puts right what the op did to the machine, however the cell ended, or
+ *	NULL; this is called by the process that race() is called in
  * @data: what becomes of the content
  * @flags: RACE_* flags
  * @adds: how often it increments the counter
+ * @stop_ms: how long the other side may be stopped, if nobody lets it go on
  * @word: the word that it sets to RACE_MARK, or 0
  */
 struct race_mmop {
 	const char *name;
 	int (*prepare)(struct race_env *e);
 	int (*act)(struct race_env *e);
+	int (*device)(struct race_env *e);
 	int (*undo)(struct race_env *e);
+	void (*restore)(void);
 	enum race_data data;
 	unsigned int flags;
 	unsigned int adds;
+	unsigned int stop_ms;
 	unsigned int word;
 };
 

@@ -10,12 +10,16 @@
  * @reached: the window was reached
  * @ending: what comes next is the end of the process
  * @done: the verdict is final
+ * @told: the mm op's helper found nothing wrong; else what is in @result
+ * @left: the window was left before, so that there is nothing to be told
  * @result: as far as the process knows
  */
 struct cell {
 	bool reached;
 	bool ending;
 	bool done;
+	bool told;
+	bool left;
 	struct race_result result;
 };
 
@@ -42,6 +46,9 @@ static inline bool race_is_too_large(const struct race_env *e)
 	return e->mmop->flags & (RACE_THP | RACE_SMALL) &&
 	       !(xm_caps() & XMIRROR_CAP_EXCLUSIVE_LARGE);
 }
+
+/** race_numa_at_once: have NUMA balancing not wait, if the kernel can be told. */
+void race_numa_at_once(void);
 
 /**
  * race_check: all oracles that the process of a cell can ask itself; @dev and @mm

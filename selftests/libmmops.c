@@ -4,7 +4,8 @@
  *
  * An op runs in a thread beside the device's and may have to wait for it. What it
  * needs is made before the device gets the page: files, other processes, twins.
- * Input and output are in libmmops_io.c.
+ * Input and output are in libmmops_io.c, what the kernel does to the processes of
+ * a machine is in libmmops_kernel.c.
  */
 #include <fcntl.h>
 #include <linux/mempolicy.h>
@@ -663,6 +664,8 @@ static int sigkill(struct race_env *e)
 				  __VA_ARGS__ }
 #define WITH(function)		.prepare = function
 #define UNDO(function)		.undo = function
+#define RESTORE(function)	.restore = function
+#define DEVICE(function)	.device = function
 #define DATA(what)		.data = RACE_##what
 #define FLAGS(what)		.flags = what
 #define WRITER			RACE_WRITER
@@ -713,11 +716,15 @@ const struct race_mmop race_mmops[] = {
 	OP(madv_cold),
 	OP(madv_pageout),
 	OP(swap_out_in),
+	OP(swap_off, WITH(swap_off_prepare), RESTORE(swap_off_restore)),
+	OP(swap_off_cached, WITH(swap_off_cached_prepare),
+	   RESTORE(swap_off_restore)),
 	OP(collapse, FLAGS(WRITER | RACE_SMALL | MAY_FAIL)),
 	OP(thp_split, FLAGS(RACE_THP | MAY_FAIL), WITH(thp_split_prepare)),
 	OP(move_pages_both, WITH(two_nodes)),
 	OP(mbind_both, FLAGS(WRITER | MAY_FAIL), WITH(two_nodes)),
 	OP(migrate_pages_both, WITH(two_nodes)),
+	OP(numa_scan, FLAGS(EVENT), WITH(numa_prepare), RESTORE(numa_restore)),
 	OP(compact, WITH(compact_prepare)),
 	OP(ksm_merge, FLAGS(WRITER), WITH(ksm_prepare)),
 	OP(ksm_unmerge, FLAGS(WRITER), WITH(ksm_merged_prepare)),
@@ -735,5 +742,7 @@ const struct race_mmop race_mmops[] = {
 	   WITH(poison_prepare), DATA(GONE)),
 	OP(exit_process, FLAGS(RACE_ENDS)),
 	OP(sigkill, FLAGS(RACE_ENDS)),
+	OP(oom_reap, FLAGS(RACE_ENDS | RACE_HELPER), WITH(oom_prepare),
+	   DEVICE(oom_device), .stop_ms = 1500),
 	{}
 };

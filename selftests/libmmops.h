@@ -21,4 +21,17 @@ int uring_prepare(struct race_env *e);
 int uring_read(struct race_env *e);
 int uring_fixed(struct race_env *e);
 
+/* libmmops_kernel.c: what the kernel does to processes that do not ask for it */
+int swap_off_prepare(struct race_env *e);
+int swap_off(struct race_env *e);
+int swap_off_cached_prepare(struct race_env *e);
+int swap_off_cached(struct race_env *e);
+void swap_off_restore(void);
+int numa_prepare(struct race_env *e);
+int numa_scan(struct race_env *e);
+void numa_restore(void);
+int oom_prepare(struct race_env *e);
+int oom_device(struct race_env *e);
+int oom_reap(struct race_env *e);
+
 #endif /* XM_LIBMMOPS_H */
