@@ -2,10 +2,11 @@
 # SPDX-License-Identifier: GPL-2.0
 # usage: check.sh [-t "GLOB..."] [-g FILE] KERNEL...
 #
-# For each KERNEL in turn (see target.sh): builds it, the modules and the tests,
-# and runs the tests in a guest, while the next one is built at low priority. The
-# last line is the total. With -g the modules count which of their lines are run,
-# and FILE is where that goes, see run.sh.
+# For each KERNEL (see target.sh): builds it, the modules and the tests, and runs
+# the tests in a guest. A guest keeps little more than one CPU busy, so two run at
+# a time, and beside them the next kernel is built. What is printed is in the order
+# of the kernels, and the last line is the total. With -g the modules count which
+# of their lines are run, and FILE is where that goes, see run.sh.
 
 . "$(dirname "$0")/lib.sh"
 . "$XM_TOP/guest/target.sh"
@@ -24,15 +25,13 @@ shift $((OPTIND - 1))
 
 "$XM_TOP/guest/deps.sh"
 tmp=$(mktemp -d)
-child=
-ahead=
+jobs=()
 cleanup()
 {
 	local pid
 
-	for pid in $child $ahead; do
-		kill -- "-$pid" 2>/dev/null || :
-		wait "$pid" || :
+	for pid in "${jobs[@]}"; do
+		kill -- "-$pid" 2>/dev/null && wait "$pid" || :
 	done
 	rm -rf "$tmp"
 }
@@ -41,35 +40,25 @@ trap 'exit 129' HUP
 trap 'exit 130' INT
 trap 'exit 143' TERM
 
-# Run in the background and wait, so that a signal is handled at once, and in a
-# process group of its own, so that all of it can be ended. Ignores the outcome.
-guarded()
+# after NUMBER WHAT: wait until that job has released its lock on WHAT.
+after()
 {
-	set -m
-	"$@" </dev/null &
-	child=$!
-	set +m
-	wait "$child" || :
-	child=
+	[ ! -e "$tmp/$1.$2" ] || flock "$tmp/$1.$2" true
 }
 
-# Begin to build a kernel. If that fails, so will its turn, which says why.
-build_ahead()
+# The job of the kernel of that number. It has two locks, taken before it was
+# started: "kernel" for as long as its kernel is not built, and "guest" to its end.
+job()
 {
-	case $1 in
-	''|*/*|stock*|dkms*) return ;;
+	local n=$1 kernel=$2 list tests='' t g globs
+
+	xm_say "checking on $kernel"
+	after $((n - 1)) kernel
+	case $kernel in
+	*/*|stock*|dkms*) ;;
+	*) "$XM_TOP/guest/kernel.sh" "$kernel" debug >/dev/null ;;
 	esac
-	set -m
-	nice -n 19 "$XM_TOP/guest/kernel.sh" "$1" debug </dev/null \
-		>/dev/null 2>&1 &
-	ahead=$!
-	set +m
-}
-
-one()
-{
-	local kernel=$1 list tests='' t g globs
-
+	exec 8>&-
 	xm_target "$kernel" debug
 	read -ra globs <<<"$glob"
 	list=$("$XM_TOP/guest/programs.sh" list; "$XM_TOP/guest/hmm-tests.sh" list "$glob")
@@ -82,31 +71,34 @@ one()
 	[ -n "$tests" ] || xm_die "no test program matches $glob"
 	[[ $tests != *hmm-tests* ]] ||
 		"$XM_TOP/guest/hmm-tests.sh" "$XM_KDIR" "${XM_RUN[1]}"
-	exec "$XM_TOP/guest/run.sh" -L "$tmp/log" -n "$(basename "$kernel")" \
+	after $((n - 2)) guest
+	exec "$XM_TOP/guest/run.sh" -L "$tmp/$n.log" -n "$(basename "$kernel")" \
 		"${gcov[@]}" "${XM_RUN[@]}" -c "$tests" "$XM_IMAGE"
 }
 
-# The kernel first, since its successor's is to wait for it.
-prepare()
-{
-	case $1 in
-	*/*|stock*|dkms*) ;;
-	*) "$XM_TOP/guest/kernel.sh" "$1" debug >/dev/null ;;
-	esac
-}
+# Each in a process group of its own, so that all of it can be ended.
+n=0
+set -m
+for kernel; do
+	exec 8>"$tmp/$n.kernel" 9>"$tmp/$n.guest"
+	flock 8
+	flock 9
+	: >"$tmp/$n.out"
+	job $n "$kernel" </dev/null >"$tmp/$n.out" 2>&1 &
+	jobs+=($!)
+	n=$((n + 1))
+done
+set +m
+exec 8>&- 9>&-
 
-passed=0 failed=0 skipped=0
+passed=0 failed=0 skipped=0 n=0
 : >"$tmp/failures"
-while [ $# -gt 0 ]; do
-	kernel=$1
-	shift
-	xm_say "checking on $kernel"
-	rm -f "$tmp/log"
-	guarded prepare "$kernel"
-	build_ahead "${1:-}"
-	guarded one "$kernel"
+for kernel; do
+	# In the background, so that a signal is handled at once
+	tail -n +1 -f --pid="${jobs[n]}" "$tmp/$n.out" &
+	wait $! || :
 	verdict=
-	[ ! -e "$tmp/log" ] || verdict=$(cat "$tmp/log")/verdict
+	[ ! -e "$tmp/$n.log" ] || verdict=$(cat "$tmp/$n.log")/verdict
 	if [ -s "$verdict" ]; then
 		read -r p _ f _ s _ < <(tail -n 1 "$verdict")
 		sed -nE "s|^(failed\|expected failure): |\1: $kernel: |p" \
@@ -117,7 +109,9 @@ while [ $# -gt 0 ]; do
 			>>"$tmp/failures"
 	fi
 	passed=$((passed + p)) failed=$((failed + f)) skipped=$((skipped + s))
+	n=$((n + 1))
 done
+xm_say "took $((SECONDS / 60)) minutes"
 cat "$tmp/failures"
 printf '%d passed, %d failed, %d skipped\n' "$passed" "$failed" "$skipped"
 [ "$failed" -eq 0 ]
