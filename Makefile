@@ -69,7 +69,7 @@ shell:
 	@guest/start.sh shell $(kernels)
 
 fuzz:
-	@guest/long.sh 24 $(firstword $(kernels)) fuzz --calls $(CALLS) $(SEED:%=--seed %)
+	@guest/long.sh 24 $(firstword $(kernels)) fuzz --calls $(CALLS) $(SEED:%=--seed %) $(if $(BLIND),--blind)
 
 soak:
 	@guest/soak.sh $(MINUTES) $(firstword $(kernels))

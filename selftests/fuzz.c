@@ -7,13 +7,19 @@
  * Nothing here writes outside of the area that is fuzzed: who would do so to the
  * program's own memory could not tell what it found.
  *
- * usage: fuzz [--calls N] [--seed S] [--threads T] [--procs P]
+ * usage: fuzz [--calls N] [--seed S] [--threads T] [--procs P] [--blind]
  *
  * What must hold: no error that the interface doesn't know, VERIFY clean on
  * every mirror at the end, and each thread's own counter, which nothing but its
  * own device atomics change, right to the last one. Besides, the kernel's
  * checkers look on. The seed and T, P repeat what each thread does, though not
  * how the threads interleave.
+ *
+ * Where the kernel has CONFIG_KCOV, a step that ran something in it that none had
+ * run before is kept, by the random numbers that it was made from. Now and then
+ * one of the kept is made again: the same up to some number, or but for one. Then
+ * what a thread does also depends on what the others have found; with --blind on
+ * the seed alone.
  *
  * Where /dev/hmm_dmirror0 is not the kernel's own test_hmm, its calls are in the
  * mix. (test_hmm has bugs that this would find each time.)
@@ -29,6 +35,7 @@
 #include <sys/wait.h>
 
 #include "lib.h"
+#include "libkcov.h"
 #include "libproc.h"
 #include "kselftest.h"
 
@@ -42,6 +49,9 @@
 #define MAX_CMDS	4
 /* A job that is asked to have more commands finds zeroes: no commands. */
 #define ROOM_CMDS	256
+/* What is kept of a step: its first random numbers. The rest is made anew. */
+#define TAPE		64
+#define KEPT		1024
 /* Around the area: how far a job or a copy may run over its ends. */
 #define GUARD		(256 * XM_PAGE)
 
@@ -134,6 +144,10 @@ static struct totals {
 	__u64 bad_count;
 	__u64 violations;
 	__u64 failed;
+	__u64 places;
+	__u64 nr_kept;
+	__u64 kept[KEPT][TAPE];
+	__u64 seen[KCOV_WORDS];
 } *totals;
 
 static __u64 calls = 20000, seed;
@@ -141,6 +155,7 @@ static unsigned int threads = 3, procs = 2;
 static int foreign = -1;	/* a mirror of another mm */
 static int foreign_memory = -1;
 static bool hmm_abi;
+static bool blind;
 
 /* Of this process */
 static char *area;
@@ -160,6 +175,11 @@ static int event = -1;
  * @buf: for results
  * @pages: ditto
  * @cmds: for jobs
+ * @kcov: what its calls run
+ * @guided: there is such a thing
+ * @tape: the random numbers of this step
+ * @given: so many of them are given
+ * @taken: so many of them are used
  */
 struct thread {
 	pthread_t thread;
@@ -172,16 +192,30 @@ struct thread {
 	char buf[4 * XM_PAGE];
 	struct xmirror_page pages[PAGES];
 	struct xmirror_cmd cmds[ROOM_CMDS];
+	struct kcov kcov;
+	bool guided;
+	__u64 tape[TAPE];
+	unsigned int given;
+	unsigned int taken;
 };
 
 /* splitmix64 */
-static __u64 rnd(struct thread *t)
+static __u64 fresh(struct thread *t)
 {
 	__u64 z = t->rng += 0x9e3779b97f4a7c15ULL;
 
 	z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ULL;
 	z = (z ^ (z >> 27)) * 0x94d049bb133111ebULL;
 	return z ^ (z >> 31);
+}
+
+static __u64 rnd(struct thread *t)
+{
+	__u64 z = t->taken < t->given ? t->tape[t->taken] : fresh(t);
+
+	if (t->taken < TAPE)
+		t->tape[t->taken++] = z;
+	return z;
 }
 
 static unsigned int below(struct thread *t, unsigned int n)
@@ -631,22 +665,72 @@ static void count_one(struct thread *t)
 
 static int memfd;
 
+static void one_step(struct thread *t)
+{
+	switch (below(t, 8)) {
+	case 0:
+		one_mm_op(t, memfd);
+		break;
+	case 1:
+		count_one(t);
+		break;
+	}
+	one_ioctl(t);
+}
+
+/* Every fourth step is much like one that has found something. */
+static void choose(struct thread *t)
+{
+	__u64 nr = XM_LOAD(&totals->nr_kept);
+
+	t->taken = 0;
+	t->given = 0;
+	if (!nr || fresh(t) % 4)
+		return;
+	memcpy(t->tape, totals->kept[fresh(t) % (nr < KEPT ? nr : KEPT)],
+	       sizeof(t->tape));
+	if (fresh(t) % 2) {
+		t->given = TAPE;
+		t->tape[fresh(t) % 16] = fresh(t);
+	} else {
+		t->given = 1 + fresh(t) % 16;
+	}
+}
+
+/*
+ * The newest replace the oldest. Who reads one that is being written has a mixture
+ * of two, which is as good.
+ */
+static void keep(struct thread *t, unsigned int places)
+{
+	__u64 nr = XM_ADD(&totals->nr_kept, 1);
+
+	XM_ADD(&totals->places, places);
+	memcpy(totals->kept[nr % KEPT], t->tape, sizeof(t->tape));
+}
+
 static void *work(void *arg)
 {
 	struct thread *t = arg;
+	unsigned int places;
 	__u64 i;
 
+	t->guided = !blind && !kcov_open(&t->kcov);
+	t->taken = TAPE;
 	for (i = 0; i < t->calls; i++) {
-		switch (below(t, 8)) {
-		case 0:
-			one_mm_op(t, memfd);
-			break;
-		case 1:
-			count_one(t);
-			break;
+		if (!t->guided) {
+			one_step(t);
+			continue;
 		}
-		one_ioctl(t);
+		choose(t);
+		kcov_begin(&t->kcov);
+		one_step(t);
+		places = kcov_end(&t->kcov, totals->seen);
+		if (places)
+			keep(t, places);
 	}
+	if (t->guided)
+		kcov_close(&t->kcov);
 	if (t->extra >= 0)
 		close(t->extra);
 	if (XM_LOAD(t->counter) != t->count) {
@@ -729,6 +813,7 @@ static void options(int argc, char **argv)
 		{ "seed", required_argument, NULL, 's' },
 		{ "threads", required_argument, NULL, 't' },
 		{ "procs", required_argument, NULL, 'p' },
+		{ "blind", no_argument, NULL, 'b' },
 		{}
 	};
 	int opt;
@@ -747,6 +832,9 @@ static void options(int argc, char **argv)
 			break;
 		case 'p':
 			procs = parse(optarg);
+			break;
+		case 'b':
+			blind = true;
 			break;
 		default:
 			exit(2);
@@ -847,7 +935,7 @@ int main(int argc, char **argv)
 
 	options(argc, argv);
 	ksft_print_header();
-	ksft_set_plan(5);
+	ksft_set_plan(6);
 	totals = xm_shared(sizeof(*totals));
 	foreign = xm_open(0);
 	foreign_memory = xm_open(1);
@@ -884,6 +972,8 @@ int main(int argc, char **argv)
 	ksft_print_msg("%llu calls, %llu mm operations, %llu counted in %llu ms\n",
 		       sum, totals->mm_ops, totals->adds,
 		       (xm_now_ns() - start) / 1000000);
+	ksft_print_msg("%llu places reached, in %llu steps that were kept\n",
+		       totals->places, totals->nr_kept);
 	ksft_test_result(!totals->failed && sum >= calls, "all calls made\n");
 	ksft_test_result(!totals->bad_errno, "errors are known\n");
 	ksft_test_result(!totals->bad_count, "counters are right\n");
@@ -892,5 +982,9 @@ int main(int argc, char **argv)
 		ksft_test_result_skip("too few calls to reach everything\n");
 	else
 		ksft_test_result(all_reached(), "every call has worked\n");
+	if (blind || access("/sys/kernel/debug/kcov", R_OK | W_OK))
+		ksft_test_result_skip("not guided: CONFIG_KCOV\n");
+	else
+		ksft_test_result(totals->places, "guided by what is reached\n");
 	ksft_finished();
 }
