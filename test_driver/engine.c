@@ -22,12 +22,14 @@
  * without unfinished jobs can go, and who sees the result sees the signal, too.
  *
  * An engine works in slices of a bounded number of locations. Between them it
- * looks whether the job was cancelled or others wait.
+ * looks whether the job was cancelled or others wait, and stands still while the
+ * system is suspended: no device writes to memory that is being saved.
  */
 
 #include <linux/bits.h>
 #include <linux/err.h>
 #include <linux/eventfd.h>
+#include <linux/freezer.h>
 #include <linux/jiffies.h>
 #include <linux/kthread.h>
 #include <linux/limits.h>
@@ -227,6 +229,7 @@ static void xt_engine_run(struct xt_engine *e, struct xt_job *job)
 	for (;;) {
 		ret = xt_job_run(job);
 		cond_resched();
+		try_to_freeze();
 		if (ret <= 0)
 			break;
 		if (xt_engine_make_way(e, job))
@@ -242,13 +245,14 @@ static int xt_engine_thread(void *data)
 	struct xt_engine *e = data;
 	struct xt_job *job;
 
+	set_freezable();
 	while (!kthread_should_stop()) {
 		job = xt_engine_next(e);
 		if (job)
 			xt_engine_run(e, job);
 		else
-			wait_event_idle(e->wait, kthread_should_stop() ||
-					!list_empty(&e->queue));
+			wait_event_freezable(e->wait, kthread_should_stop() ||
+					     !list_empty(&e->queue));
 	}
 	return 0;
 }
