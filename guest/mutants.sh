@@ -66,7 +66,11 @@ script()
 	for n; do
 		cat <<-SH
 		# With the one before still loaded nothing would be tried.
-		insmod /lib/modules/${n%%:*}.ko && insmod /lib/modules/${n%%:*}-test.ko || exit 1
+		cd /lib/modules
+		# For tests that load the modules again
+		ln -sf ${n%%:*}.ko xmirror.ko
+		ln -sf ${n%%:*}-test.ko xmirror_test.ko
+		insmod xmirror.ko && insmod xmirror_test.ko || exit 1
 		echo "mutant $n begins"
 		timeout -s KILL 120 /xm/bin/${program[${n##*:}]} -r ${test[${n##*:}]} >/tmp/out 2>&1
 		rc=\$?

@@ -263,40 +263,6 @@ TEST_F(devmem, write_survives_lazyfree)
 	EXPECT_EQ(42, *(volatile __u64 *)self->p);
 }
 
-/* Four times as much as there is: the rest is evicted, and all of it right. */
-TEST_F(devmem, overcommit)
-{
-	struct xmirror_stats s;
-	size_t total, len = 4UL << 20, n;
-	__u64 value;
-	char **p;
-
-	ASSERT_EQ(0, xm_stats(self->fd, &s));
-	total = s.devmem_pages * XM_PAGE;
-	/* Too much for the guest at the default size: leave 16 MiB. */
-	n = 16;
-	ASSERT_GT(total, 0);
-	p = calloc(n, sizeof(*p));
-	ASSERT_NE(NULL, p);
-	for (size_t i = 0; i < n; i++) {
-		p[i] = xm_anon(len);
-		ASSERT_NE(NULL, p[i]);
-		fill((__u64 *)p[i], len, i << 32);
-		ASSERT_EQ(0, migrate(self->fd, p[i], len, 0, 0, &self->moved));
-		EXPECT_EQ(len / XM_PAGE, self->moved);
-		ASSERT_EQ(0, xm_add(self->fd, p[i] + XM_PAGE, 1));
-	}
-	for (size_t i = 0; i < n; i++) {
-		ASSERT_EQ(0, xm_read(self->fd, p[i] + XM_PAGE, &value,
-				     sizeof(value)));
-		EXPECT_EQ((i << 32) + XM_PAGE / 8 + 1, value);
-		*(volatile __u64 *)(p[i] + XM_PAGE) -= 1;
-		EXPECT_EQ(0, wrong((__u64 *)p[i], len, i << 32));
-		munmap(p[i], len);
-	}
-	free(p);
-}
-
 TEST_F(devmem, unplug_and_replug)
 {
 	struct xmirror_unplug u = { .size = sizeof(u), .timeout_ms = XM_LONG };

@@ -6,6 +6,7 @@
  */
 #include <fcntl.h>
 
+#include "libconf.h"
 #include "libtest.h"
 
 #define PAGES	16UL
@@ -503,15 +504,6 @@ static int do_free(char *p)
 	return madvise(p, BYTES, MADV_FREE) ? -errno : 0;
 }
 
-static void pin_to_one_cpu(void)
-{
-	cpu_set_t set;
-
-	CPU_ZERO(&set);
-	CPU_SET(0, &set);
-	sched_setaffinity(0, sizeof(set), &set);
-}
-
 static int do_pageout(char *p)
 {
 	return madvise(p, BYTES, MADV_PAGEOUT) ? -errno : 0;
@@ -561,7 +553,7 @@ EXACT(mremap_dontunmap, do_dontunmap, XM_EV_UNMAP, 0);
 FIXTURE_SETUP(exact)
 {
 	/* What waits for the LRU on another CPU cannot be paged out. */
-	pin_to_one_cpu();
+	ASSERT_EQ(0, conf_pin());
 	OPEN(self->fd, 0);
 }
 
@@ -821,7 +813,7 @@ TEST_F(fault, dirty_after_madv_free)
 	if (swap_disk_used_kb() < 0 && xm_meminfo_kb("SwapTotal") <= 0)
 		SKIP(return, "no swap");
 	ASSERT_NE(NULL, p);
-	pin_to_one_cpu();
+	ASSERT_EQ(0, conf_pin());
 	for (i = 0; i < PAGES; i++)
 		p[i * 512] = 0x1111;
 	ASSERT_EQ(0, madvise(p, SIZE, MADV_FREE));
@@ -849,7 +841,7 @@ TEST_F(fault, clean_after_madv_free)
 	if (swap_disk_used_kb() < 0 && xm_meminfo_kb("SwapTotal") <= 0)
 		SKIP(return, "no swap");
 	ASSERT_NE(NULL, p);
-	pin_to_one_cpu();
+	ASSERT_EQ(0, conf_pin());
 	for (i = 0; i < PAGES; i++)
 		p[i * 512] = 0x1111;
 	ASSERT_EQ(0, madvise(p, SIZE, MADV_FREE));
@@ -874,7 +866,7 @@ TEST_F(fault, dirty_after_swap_in)
 	if (used < 0)
 		SKIP(return, "no swap on anything but zram");
 	ASSERT_NE(NULL, p);
-	pin_to_one_cpu();
+	ASSERT_EQ(0, conf_pin());
 	for (i = 0; i < PAGES; i++)
 		p[i * 512] = 0x1111;
 	for (i = 0; i < 3; i++) {
@@ -915,7 +907,7 @@ TEST_F(fault, dirty_exclusive)
 	if (xm_meminfo_kb("SwapTotal") <= 0)
 		SKIP(return, "no swap");
 	ASSERT_NE(NULL, p);
-	pin_to_one_cpu();
+	ASSERT_EQ(0, conf_pin());
 	for (round = 0; round < 2; round++) {
 		for (i = 0; i < PAGES; i++)
 			p[i * 512] = 0x1111;

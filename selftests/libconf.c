@@ -139,6 +139,28 @@ int conf_scan_written(const void *p)
 	return n == -ENOENT ? 0 : n < 0 ? n : 1;
 }
 
+bool conf_log_has(const char *what)
+{
+	static char text[1 << 16];
+	bool found = false;
+	int fd = open("/dev/kmsg", O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+	ssize_t n;
+
+	if (fd < 0)
+		return false;
+	for (;;) {
+		n = read(fd, text, sizeof(text) - 1);
+		if (n < 0 && errno == EPIPE)
+			continue;
+		if (n <= 0)
+			break;
+		text[n] = 0;
+		found |= !!strstr(text, what);
+	}
+	close(fd);
+	return found;
+}
+
 int conf_collapse(void *p)
 {
 	unsigned int tries;

@@ -92,6 +92,8 @@ long conf_scan(const void *p, __u64 flags, __u64 need, __u64 tell);
  */
 int conf_scan_written(const void *p);
 
+/** conf_log_has: whether the kernel log has a line with @what in it. */
+bool conf_log_has(const char *what);
 /**
  * conf_collapse: MADV_COLLAPSE of the 2 MiB at @p, again for as long as that is
  * said to help. -EINVAL on Linux 6.0 and before, or without huge pages.

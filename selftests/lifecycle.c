@@ -6,16 +6,15 @@
  * XM_LOADS in the environment is how often the modules are unloaded and loaded,
  * five times if it is not set.
  */
-#include <dirent.h>
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <sys/swap.h>
 
+#include "libmodule.h"
 #include "libtest.h"
 
 #define PAGES		16UL
 #define SIZE		(PAGES * XM_PAGE)
-#define MODULES		"/lib/modules/"
 
 /* --- the end of a process, at each sync point ----------------------------- */
 
@@ -629,124 +628,38 @@ TEST(swapoff_while_the_device_runs)
 
 /* --- modules ------------------------------------------------------------------ */
 
-static int unload(const char *name)
-{
-	return syscall(SYS_delete_module, name, O_NONBLOCK) ? -errno : 0;
-}
-
-static int load(const char *name, const char *params)
-{
-	char path[64];
-	int fd, err;
-
-	snprintf(path, sizeof(path), MODULES "%s.ko", name);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
-		return -errno;
-	err = syscall(SYS_finit_module, fd, params, 0) ? -errno : 0;
-	close(fd);
-	return err;
-}
-
-static bool loaded(const char *name)
-{
-	char path[64];
-
-	snprintf(path, sizeof(path), "/sys/module/%s/holders", name);
-	return !access(path, F_OK);
-}
-
-/* The parameters as they are, in a form to load the module with. */
-static void save_params(const char *name, char *to, size_t room)
-{
-	char path[320], value[128];
-	struct dirent *entry;
-	size_t used = 0;
-	ssize_t n;
-	DIR *dir;
-	int fd;
-
-	*to = 0;
-	snprintf(path, sizeof(path), "/sys/module/%s/parameters", name);
-	dir = opendir(path);
-	while (dir && (entry = readdir(dir))) {
-		if (entry->d_name[0] == '.')
-			continue;
-		snprintf(path, sizeof(path), "/sys/module/%s/parameters/%s",
-			 name, entry->d_name);
-		fd = open(path, O_RDONLY | O_CLOEXEC);
-		n = fd < 0 ? -1 : read(fd, value, sizeof(value) - 1);
-		if (fd >= 0)
-			close(fd);
-		if (n <= 0)
-			continue;
-		value[n - (value[n - 1] == '\n')] = 0;
-		if (!value[0] || !strcmp(value, "(null)"))
-			continue;
-		n = snprintf(to + used, room - used, "%s=%s ", entry->d_name,
-			     value);
-		if (n < 0 || (size_t)n >= room - used)
-			break;
-		used += n;
-	}
-	if (dir)
-		closedir(dir);
-}
-
 TEST(busy_modules_stay)
 {
 	struct xmirror_info info;
 	int fd;
 
-	if (!loaded("xmirror_test"))
+	if (!module_loaded("xmirror_test"))
 		SKIP(return, "xmirror_test is not a loaded module");
 	OPEN(fd, 0);
-	EXPECT_EQ(-EAGAIN, unload("xmirror_test"));
-	EXPECT_EQ(-EAGAIN, unload("xmirror"));
+	EXPECT_EQ(-EAGAIN, module_unload("xmirror_test"));
+	EXPECT_EQ(-EAGAIN, module_unload("xmirror"));
 	EXPECT_EQ(0, xm_info(fd, &info));
 	close(fd);
 	/* Without a file xmirror has its user still. */
-	EXPECT_EQ(-EAGAIN, unload("xmirror"));
-	ASSERT_TRUE(loaded("xmirror_test"));
+	EXPECT_EQ(-EAGAIN, module_unload("xmirror"));
+	ASSERT_TRUE(module_loaded("xmirror_test"));
 }
 
-/* Takes the modules out, and brings them back as they were. */
 FIXTURE(module) {
-	char params[512];
-	char test_params[512];
-	bool out;
+	struct modules was;
 };
 
 FIXTURE_SETUP(module)
 {
-	if (access(MODULES "xmirror.ko", R_OK) ||
-	    access(MODULES "xmirror_test.ko", R_OK))
-		SKIP(return, "no xmirror.ko and xmirror_test.ko in " MODULES);
-	if (!loaded("xmirror_test"))
-		SKIP(return, "xmirror_test is not a loaded module");
-	save_params("xmirror", self->params, sizeof(self->params));
-	save_params("xmirror_test", self->test_params,
-		    sizeof(self->test_params));
-	ASSERT_EQ(0, unload("xmirror_test"));
-	self->out = true;
-	ASSERT_EQ(0, unload("xmirror"));
+	if (!modules_at_hand())
+		SKIP(return, MODULES_WHY);
+	ASSERT_EQ(0, modules_out(&self->was));
 }
 
 FIXTURE_TEARDOWN(module)
 {
-	int fd;
-
-	if (!self->out)
-		return;
-	unload("xmirror_test");
-	if (!loaded("xmirror")) {
-		EXPECT_EQ(0, load("xmirror", self->params));
-	}
-	EXPECT_EQ(0, load("xmirror_test", self->test_params))
-		TH_LOG("xmirror_test %s", self->test_params);
-	fd = xm_open(0);
-	EXPECT_LE(0, fd);
-	close(fd);
+	EXPECT_EQ(0, modules_back(&self->was))
+		TH_LOG("xmirror_test %s", self->was.test_params);
 }
 
 TEST_F(module, bad_parameters)
@@ -765,34 +678,36 @@ TEST_F(module, bad_parameters)
 	int err;
 
 	for (i = 0; i < ARRAY_SIZE(bad); i++) {
-		err = load("xmirror", bad[i]);
+		err = module_load("xmirror", bad[i]);
 		EXPECT_TRUE(err == -EINVAL || err == -ERANGE)
 			TH_LOG("%s: %s", bad[i], strerror(-err));
 		if (!err) {
-			EXPECT_EQ(0, unload("xmirror"));
+			EXPECT_EQ(0, module_unload("xmirror"));
 		}
 	}
 	/* Not without the other */
-	EXPECT_EQ(-ENOENT, load("xmirror_test", ""));
-	ASSERT_EQ(0, load("xmirror", ""));
+	EXPECT_EQ(-ENOENT, module_load("xmirror_test", ""));
+	ASSERT_EQ(0, module_load("xmirror", ""));
 	for (i = 0; i < ARRAY_SIZE(bad_test); i++) {
-		err = load("xmirror_test", bad_test[i]);
+		err = module_load("xmirror_test", bad_test[i]);
 		EXPECT_TRUE(err == -EINVAL || err == -ERANGE)
 			TH_LOG("%s: %s", bad_test[i], strerror(-err));
 		if (!err) {
-			EXPECT_EQ(0, unload("xmirror_test"));
+			EXPECT_EQ(0, module_unload("xmirror_test"));
 		}
 	}
 	/* What failed has left nothing behind that is in the way. */
-	EXPECT_EQ(0, load("xmirror_test", "devices=1 engines=1 devmem_mb=2"));
+	EXPECT_EQ(0, module_load("xmirror_test",
+				 "devices=1 engines=1 devmem_mb=2"));
 	EXPECT_EQ(0, access("/dev/xmirror0", F_OK));
 	EXPECT_NE(0, access("/dev/xmirror1", F_OK));
-	EXPECT_EQ(0, unload("xmirror_test"));
+	EXPECT_EQ(0, module_unload("xmirror_test"));
 	EXPECT_NE(0, access("/dev/xmirror0", F_OK));
 	/* The most of everything */
-	EXPECT_EQ(0, load("xmirror_test", "devices=16 engines=16 devmem_mb=2"));
+	EXPECT_EQ(0, module_load("xmirror_test",
+				 "devices=16 engines=16 devmem_mb=2"));
 	EXPECT_EQ(0, access("/dev/xmirror15", F_OK));
-	EXPECT_EQ(0, unload("xmirror_test"));
+	EXPECT_EQ(0, module_unload("xmirror_test"));
 }
 
 /* A process uses the device and leaves what it can. */
@@ -819,17 +734,6 @@ static int user(struct child *c, void *arg)
 	return 0;
 }
 
-/* The kernel takes the last reference of a file to a work queue, at times. */
-static int unload_soon(const char *name)
-{
-	__u64 start = xm_now_ns();
-	int err;
-
-	while ((err = unload(name)) == -EAGAIN && !xm_expired(start, XM_LONG))
-		sched_yield();
-	return err;
-}
-
 TEST_F_TIMEOUT(module, load_and_unload, 7200)
 {
 	const char *text = getenv("XM_LOADS");
@@ -837,16 +741,16 @@ TEST_F_TIMEOUT(module, load_and_unload, 7200)
 	struct child c;
 
 	for (i = 0; i < loads; i++) {
-		ASSERT_EQ(0, load("xmirror", ""))
+		ASSERT_EQ(0, module_load("xmirror", ""))
 			TH_LOG("round %d", i);
-		ASSERT_EQ(0, load("xmirror_test",
-				  "devices=2 engines=2 devmem_mb=2"))
+		ASSERT_EQ(0, module_load("xmirror_test",
+					 "devices=2 engines=2 devmem_mb=2"))
 			TH_LOG("round %d", i);
 		ASSERT_EQ(0, child_start(&c, user, NULL));
 		ASSERT_EQ(0, child_end(&c));
-		ASSERT_EQ(0, unload_soon("xmirror_test"))
+		ASSERT_EQ(0, module_unload_soon("xmirror_test"))
 			TH_LOG("round %d", i);
-		ASSERT_EQ(0, unload_soon("xmirror"))
+		ASSERT_EQ(0, module_unload_soon("xmirror"))
 			TH_LOG("round %d", i);
 		/* For who watches a long run */
 		if (i % 50 == 49) {

@@ -5,8 +5,6 @@
  * present one (Linux 7.3.4), and a kernel with CONFIG_DEBUG_VM says so. E14 needs
  * the same reclaim: there is no other way to it.
  */
-#include <fcntl.h>
-
 #include "libconf.h"
 #include "libtest.h"
 
@@ -18,28 +16,6 @@
 #ifndef MAP_DROPPABLE
 #define MAP_DROPPABLE	0x08
 #endif
-
-static bool log_has(const char *what)
-{
-	static char text[1 << 16];
-	bool found = false;
-	int fd = open("/dev/kmsg", O_RDONLY | O_NONBLOCK | O_CLOEXEC);
-	ssize_t n;
-
-	if (fd < 0)
-		return false;
-	for (;;) {
-		n = read(fd, text, sizeof(text) - 1);
-		if (n < 0 && errno == EPIPE)
-			continue;
-		if (n <= 0)
-			break;
-		text[n] = 0;
-		found |= !!strstr(text, what);
-	}
-	close(fd);
-	return found;
-}
 
 TEST(reclaim_of_large_folios_with_an_exclusive_page)
 {
@@ -77,7 +53,7 @@ TEST(reclaim_of_large_folios_with_an_exclusive_page)
 	}
 	close(fd);
 	conf_thp_64k(false);
-	if (log_has(SPLAT))
+	if (conf_log_has(SPLAT))
 		CONF_XFAIL(return, "E15: folio_referenced_one() takes the entry for a present one");
 }
 
@@ -130,8 +106,8 @@ TEST(reclaim_of_droppable_folios_that_end_with_an_exclusive_page)
 	EXPECT_EQ(0, munmap(p, LEN));
 	close(fd);
 	conf_thp_64k(false);
-	EXPECT_FALSE(log_has("Bad page state"));
-	EXPECT_FALSE(log_has("Bad rss-counter"));
+	EXPECT_FALSE(conf_log_has("Bad page state"));
+	EXPECT_FALSE(conf_log_has("Bad rss-counter"));
 }
 
 TEST_HARNESS_MAIN

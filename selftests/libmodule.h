@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Taking the modules out and bringing them back, for tests of that, and for tests
+ * that want a device with other parameters.
+ */
+#ifndef LIBMODULE_H
+#define LIBMODULE_H
+
+#include <stdbool.h>
+
+#define MODULES_WHY \
+	"no loaded modules with xmirror.ko and xmirror_test.ko in /lib/modules"
+
+/* Negative errnos */
+int module_load(const char *name, const char *params);
+int module_unload(const char *name);
+/** module_unload_soon: also when the kernel has yet to close the last file. */
+int module_unload_soon(const char *name);
+bool module_loaded(const char *name);
+
+/**
+ * struct modules - how the modules were loaded
+ * @params: of xmirror
+ * @test_params: of xmirror_test
+ * @out: modules_out() has begun to take them out
+ */
+struct modules {
+	char params[512];
+	char test_params[512];
+	bool out;
+};
+
+/** modules_at_hand: they are loaded and can be loaded again. */
+bool modules_at_hand(void);
+/** modules_out: take both out. */
+int modules_out(struct modules *was);
+/** modules_back: have them as they were, whatever is loaded now. */
+int modules_back(const struct modules *was);
+
+#endif
