@@ -73,7 +73,7 @@ build()
 	fi
 	# A fixed time stamp, so that a second build is the same build. What UBSAN
 	# says of the kernel is no business of this suite.
-	nice make -s -C "$src" O="$dir" -j"$(nproc)" CC="$cc" HOSTCC="$cc" \
+	nice -n 19 make -s -C "$src" O="$dir" -j"$(nproc)" CC="$cc" HOSTCC="$cc" \
 		KBUILD_BUILD_TIMESTAMP=1970-01-01 UBSAN_SANITIZE=n \
 		bzImage modules >>"$dir/log" 2>&1 || {
 		tail -n 30 "$dir/log" >&2

@@ -14,7 +14,7 @@
 #   -r COMMAND	run: run a shell command in the guest, exit with its status
 #   -s		shell: an interactive shell on this terminal
 #   -N		leave loading of the modules to the programs
-#   -l SECONDS	time limit of one test program ($XM_LIMIT or 600)
+#   -l SECONDS	time limit of one test program ($XM_LIMIT or 1200)
 #   -d SECONDS	time limit of the whole run (by the number of programs)
 #   -a ARGS	the kernel's command line gets these too (or $XM_APPEND)
 #   -L FILE	write the log directory's name to FILE
@@ -22,7 +22,7 @@
 
 . "$(dirname "$0")/lib.sh"
 
-name=guest bin=/nonexistent tree=- mode=shell tests='' cmd='' limit=${XM_LIMIT:-600}
+name=guest bin=/nonexistent tree=- mode=shell tests='' cmd='' limit=${XM_LIMIT:-1200}
 deadline='' append=${XM_APPEND:-} none='' logname='' gcov=''
 modules=() params=()
 while getopts n:b:m:t:p:c:r:sNl:d:a:L:g: opt; do
