@@ -433,7 +433,7 @@ TEST_F(bugs, page_moves_after_a_retry)
 	NEED(XMIRROR_CAP_SYNC);
 	if (access("/sys/devices/system/node/node1", F_OK))
 		SKIP(return, "one NUMA node only");
-	ASSERT_EQ(0, mlockall(MCL_CURRENT));
+	ASSERT_EQ(0, xm_no_faults());
 	ASSERT_EQ(0, xm_sync_arm(self->fd, XMIRROR_PT_EXCL_MADE, p, XM_PAGE,
 				 &id));
 	ASSERT_EQ(0, worker_start(&w));

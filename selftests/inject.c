@@ -445,7 +445,7 @@ FIXTURE_SETUP(delay)
 {
 	OPEN(self->fd, 0);
 	/* The delayed one holds mmap_lock. */
-	ASSERT_EQ(0, mlockall(MCL_CURRENT));
+	ASSERT_EQ(0, xm_no_faults());
 	self->p = xm_anon(XM_PAGE);
 	ASSERT_NE(NULL, self->p);
 	*self->p = 7;
@@ -646,7 +646,7 @@ TEST_F(inject, verify_sees_a_stale_leaf)
 	int fd;
 
 	NEED(XMIRROR_CAP_EXCLUSIVE);
-	ASSERT_EQ(0, mlockall(MCL_CURRENT));
+	ASSERT_EQ(0, xm_no_faults());
 	OPEN(fd, 0);
 	w.fd = fd;
 	w.addr = xm_anon(XM_PAGE);

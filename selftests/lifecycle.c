@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <sys/swap.h>
 
+#include "libconf.h"
 #include "libmodule.h"
 #include "libtest.h"
 
@@ -18,21 +19,9 @@
 
 /* --- the end of a process, at each sync point ----------------------------- */
 
-static int migrate(int fd, const void *p, size_t len, __u32 flags)
-{
-	struct xmirror_migrate m = {
-		.size = sizeof(m),
-		.flags = flags,
-		.addr = (uintptr_t)p,
-		.length = len,
-	};
-
-	return xm_ioctl(fd, XMIRROR_IOC_MIGRATE, &m);
-}
-
 static int work_to_device(struct worker *w)
 {
-	return migrate(w->fd, w->addr, w->len, 0);
+	return conf_migrate(w->fd, w->addr, w->len, 0, NULL);
 }
 
 /* Own invalidations come from making pages exclusive that are mapped. */
@@ -72,7 +61,7 @@ static int work_evict(struct worker *w)
 
 	if (fd < 0)
 		return fd;
-	err = migrate(fd, w->addr, w->len, 0);
+	err = conf_migrate(fd, w->addr, w->len, 0, NULL);
 	close(fd);
 	return err;
 }
@@ -197,7 +186,7 @@ static int actor(struct child *c, void *arg)
 	size_t i;
 
 	/* No page fault of its own while it holds locks at the point. */
-	CHILD_CHECK(!mlockall(MCL_CURRENT));
+	CHILD_CHECK(!xm_no_faults());
 	p = xm_anon(SIZE);
 	op.fd = xm_open(0);
 	CHILD_CHECK(p && op.fd >= 0);
@@ -365,7 +354,7 @@ static int opener(struct child *c, void *arg)
 	p[0] = 1;
 	CHILD_CHECK(!xm_fault(fd, p, SIZE, XMIRROR_FAULT_WRITE, NULL));
 	if (xm_caps() & XMIRROR_CAP_PRIVATE)
-		CHILD_CHECK(!migrate(fd, p, SIZE, 0));
+		CHILD_CHECK(!conf_migrate(fd, p, SIZE, 0, NULL));
 	CHILD_CHECK(!child_send_fd(c, fd));
 	return 0;
 }
@@ -728,7 +717,7 @@ static int user(struct child *c, void *arg)
 	CHILD_CHECK(!xm_sync_arm(fd, XMIRROR_PT_INV_ENTER, NULL, 0, &id));
 	CHILD_CHECK(!xm_sync_resume(fd, id, NULL));
 	if (xm_caps() & XMIRROR_CAP_PRIVATE)
-		CHILD_CHECK(!migrate(fd, p, SIZE / 2, 0));
+		CHILD_CHECK(!conf_migrate(fd, p, SIZE / 2, 0, NULL));
 	if (xm_caps() & XMIRROR_CAP_EXCLUSIVE)
 		CHILD_CHECK(!xm_exclusive(fd, p + SIZE / 16, SIZE / 2, NULL));
 	return 0;
