@@ -5,12 +5,15 @@
 # Prints the QEMU options for acceleration and CPU. /dev/kvm being there does
 # not mean that a guest runs under it, so boot one and see; the answer is kept
 # until the machine is rebooted or QEMU changes. XM_ACCEL=kvm|tcg overrides.
+#
+# XM_THREAD=single emulates all CPUs of the guest in one thread. That is slower,
+# but takes one CPU only: two guests on two CPUs do not wait for each other then.
 
 . "$(dirname "$0")/lib.sh"
 
 # Five-level page tables would only make the emulated page walks longer, and
 # fast string moves are emulated byte by byte.
-tcg="-accel tcg,thread=multi -cpu max,la57=off,erms=off,fsrm=off"
+tcg="-accel tcg,thread=${XM_THREAD:-multi} -cpu max,la57=off,erms=off,fsrm=off"
 kvm="-accel kvm -cpu host"
 
 boots()
@@ -35,20 +38,25 @@ boots()
 	return $rc
 }
 
-case ${XM_ACCEL:-} in
-kvm) echo "$kvm"; exit ;;
-tcg) echo "$tcg"; exit ;;
+works()
+{
+	local answer=$XM_CACHE/accel key
+
+	[ -r /dev/kvm ] && [ -w /dev/kvm ] || return 1
+	key=$(cat /proc/sys/kernel/random/boot_id; qemu-system-x86_64 --version;
+		stat -c '%t:%T %i' /dev/kvm)
+	if ! grep -qxF "$(sha256sum <<<"$key")" "$answer.key" 2>/dev/null; then
+		if boots "$1"; then echo kvm; else echo tcg; fi >"$answer.tmp"
+		mv "$answer.tmp" "$answer"
+		sha256sum <<<"$key" >"$answer.key"
+	fi
+	grep -qx kvm "$answer"
+}
+
+accel=${XM_ACCEL:-}
+[ -n "$accel" ] || accel=$(works "$1" && echo kvm || echo tcg)
+case $accel in
+kvm) echo "$kvm" ;;
+tcg) echo "$tcg" ;;
+*) xm_die "XM_ACCEL is kvm or tcg" ;;
 esac
-if [ ! -r /dev/kvm ] || [ ! -w /dev/kvm ]; then
-	echo "$tcg"
-	exit
-fi
-key=$(echo "$tcg"; cat /proc/sys/kernel/random/boot_id; qemu-system-x86_64 --version;
-	stat -c '%t:%T %i' /dev/kvm)
-answer=$XM_CACHE/accel
-if ! grep -qxF "$(sha256sum <<<"$key")" "$answer.key" 2>/dev/null; then
-	if boots "$1"; then echo "$kvm"; else echo "$tcg"; fi >"$answer.tmp"
-	mv "$answer.tmp" "$answer"
-	sha256sum <<<"$key" >"$answer.key"
-fi
-cat "$answer"

@@ -1,8 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
-# usage: junit.sh [LOGDIR]
+# usage: junit.sh [LOGDIR...]
 #
-# Prints the results of a kept run, by default the last check, as JUnit XML: a
+# Prints the results of kept runs, by default the last check, as JUnit XML: a
 # test suite for each program, and one for what judge.sh found in the kernel log.
 #
 # Debian's TAP::Formatter::JUnit would be the existing tool, but it shows skipped
@@ -10,14 +10,14 @@
 
 . "$(dirname "$0")/lib.sh"
 
-dir=${1:-}
-if [ -z "$dir" ]; then
-	for end in "$XM_CACHE"/log/*/end; do
-		! grep -qx 'mode check' "$end" || dir=$(dirname "$end")
-	done
-fi
-[ -e "$dir/result.log" ] || xm_die "there is no result.log in '$dir'"
-[ -e "$dir/verdict" ] || : >"$dir/verdict"
+dirs=("$@")
+[ $# -gt 0 ] || [ ! -s "$XM_CACHE/log/last" ] ||
+	mapfile -t dirs <"$XM_CACHE/log/last"
+[ ${#dirs[@]} -gt 0 ] || xm_die "there was no check yet"
+for dir in "${dirs[@]}"; do
+	[ -e "$dir/result.log" ] || xm_die "there is no result.log in '$dir'"
+	[ -e "$dir/verdict" ] || : >"$dir/verdict"
+done
 
 awk '
 function xml(s) {
@@ -106,4 +106,4 @@ END {
 		add("(end)", "failure", "did not end", notes)
 	suite()
 	print "</testsuites>"
-}' "$dir/result.log" "$dir/verdict"
+}' "${dirs[@]/%//result.log}" "${dirs[@]/%//verdict}"

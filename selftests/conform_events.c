@@ -183,9 +183,13 @@ static int shared_no_more(struct env *e)
 	return err ? err : child_gone(e);
 }
 
+/*
+ * Not XM_STORE(), which is an exchange: emulation in one thread reads first, and
+ * that fault maps the zero page.
+ */
 static int write_shared(struct env *e)
 {
-	XM_STORE((__u64 *)e->p, 7);
+	*(volatile __u64 *)e->p = 7;
 	return 0;
 }
 

@@ -150,7 +150,7 @@ static struct totals {
 	__u64 seen[KCOV_WORDS];
 } *totals;
 
-static __u64 calls = 20000, seed;
+static __u64 calls = 12000, seed;
 static unsigned int threads = 3, procs = 2;
 static int foreign = -1;	/* a mirror of another mm */
 static int foreign_memory = -1;

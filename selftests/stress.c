@@ -212,7 +212,7 @@ static int forks(__u64 *w, __u64 pages, __u64 round)
 
 TEST_F(stress, counters_and_forks)
 {
-	count(_metadata, &self->fd, 1, self->w, PAGES, count_each(), 25,
+	count(_metadata, &self->fd, 1, self->w, PAGES, count_each(), 100,
 	      forks);
 }
 
