@@ -9,6 +9,7 @@
 
 #define PAGES	16UL
 #define LEN	(PAGES * XM_PAGE)
+#define PREFETCH	"/sys/module/xmirror/parameters/prefetch"
 
 /* All but the last argument may be 0. */
 static int migrate(int fd, const void *addr, size_t len, __u32 flags,
@@ -94,6 +95,60 @@ TEST_F(devmem, there_and_back_by_cpu)
 	EXPECT_EQ(0, wrong((__u64 *)self->p, LEN, 1));
 	EXPECT_TRUE(xm_is_present(self->p));
 	EXPECT_EQ(self->free_at_start, conf_devmem_free(self->fd));
+}
+
+/*
+ * What comes back when the CPU touches the pages of @at, with 64 pages on the
+ * device and no more than 16 at a time (the default) to bring back.
+ */
+static void touch(struct __test_metadata *_metadata, int fd, const int *at,
+		  const __u64 *back, int nr)
+{
+	char *p = xm_anon_aligned(64 * XM_PAGE, 64 * XM_PAGE);
+	__u64 moved, free;
+	int i;
+
+	ASSERT_NE(NULL, p);
+	ASSERT_EQ(0, xm_write_file(PREFETCH, "16"));
+	fill((__u64 *)p, 64 * XM_PAGE, 2);
+	EXPECT_EQ(0, migrate(fd, p, 64 * XM_PAGE, 0, 0, &moved));
+	EXPECT_EQ(64, moved);
+	for (i = 0; i < nr; i++) {
+		free = conf_devmem_free(fd);
+		EXPECT_EQ(2 + at[i] * XM_PAGE / 8,
+			  *(volatile __u64 *)(p + at[i] * XM_PAGE));
+		EXPECT_EQ(back[i], conf_devmem_free(fd) - free) {
+			TH_LOG("page %d", at[i]);
+		}
+	}
+	EXPECT_EQ(0, wrong((__u64 *)p, 64 * XM_PAGE, 2));
+	munmap(p, 64 * XM_PAGE);
+}
+
+/* A page here and there: no more than that is brought back. */
+TEST_F(devmem, cpu_picks_pages)
+{
+	static const int at[] = { 40, 5, 20, 60, 18, 7, 0, 63 };
+	static const __u64 back[] = { 1, 1, 1, 1, 1, 1, 1, 1 };
+
+	touch(_metadata, self->fd, at, back, ARRAY_SIZE(at));
+}
+
+/* One after the other: more each time, up to the most. */
+TEST_F(devmem, cpu_goes_through_pages)
+{
+	static const int at[] = { 0, 1, 2, 4, 8, 16, 32, 48 };
+	static const __u64 back[] = { 1, 1, 2, 4, 8, 16, 16, 16 };
+
+	touch(_metadata, self->fd, at, back, ARRAY_SIZE(at));
+}
+
+TEST_F(devmem, cpu_goes_back_through_pages)
+{
+	static const int at[] = { 63, 62, 61, 59, 55, 47, 31, 15 };
+	static const __u64 back[] = { 1, 1, 2, 4, 8, 16, 16, 16 };
+
+	touch(_metadata, self->fd, at, back, ARRAY_SIZE(at));
 }
 
 TEST_F(devmem, there_and_back_by_call)

@@ -14,6 +14,9 @@
 #define XM_BLOCK_ORDER	(PMD_SHIFT - PAGE_SHIFT)
 #define XM_BLOCK_PAGES	BIT(XM_BLOCK_ORDER)
 
+/* Tasks whose last CPU fault a pool remembers, a power of two */
+#define XM_NR_STREAMS	8
+
 /**
  * struct xm_block - a block of PMD size
  * @node: on the list of empty, partial or full blocks
@@ -49,6 +52,8 @@ struct xm_dev_page {
  * @coherent: the CPU can address it
  * @unplugged: nothing is allocated
  * @fail_large: the next migration of a large folio has to do with small pages
+ * @stream: where a task last brought pages back, by its PID: the address, and in
+ *	the low bits the order of how many; read and written without a lock
  * @page: all pages
  * @block: all blocks
  * @evict_mutex: one eviction at a time
@@ -68,6 +73,7 @@ struct xmirror_devmem {
 	bool coherent;
 	bool unplugged;
 	bool fail_large;
+	unsigned long stream[XM_NR_STREAMS];
 	struct xm_dev_page *page;
 	struct xm_block *block;
 	struct mutex evict_mutex; /* taken outside mmap_lock and folio locks */

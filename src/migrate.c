@@ -28,10 +28,9 @@
 #include "internal.h"
 #include "trace.h"
 
-/* Pages that a CPU fault on device memory brings back, a power of two. */
 static unsigned int xm_prefetch = 16;
 module_param_named(prefetch, xm_prefetch, uint, 0644);
-MODULE_PARM_DESC(prefetch, "pages that a CPU fault on device memory brings back at once");
+MODULE_PARM_DESC(prefetch, "most pages that a CPU fault on device memory brings back at once");
 
 /*
  * Where pages go: to a pool, for a mirror, else to system memory, which is
@@ -290,6 +289,31 @@ static unsigned long *xm_alloc_pfns(struct migrate_vma *args, unsigned long nr)
 }
 
 /*
+ * How many pages a CPU fault at @addr brings back: one, unless the last fault of
+ * this task was next to it, then twice as many as that did. A task that goes
+ * through memory has few faults, and one that picks a page here and there does
+ * not pay for its neighbours.
+ */
+static unsigned long xm_window(struct xmirror_devmem *dm, unsigned long addr)
+{
+	unsigned long *stream = &dm->stream[current->pid % XM_NR_STREAMS];
+	unsigned int most = clamp_t(unsigned int, READ_ONCE(xm_prefetch), 1,
+				    XM_BLOCK_PAGES);
+	unsigned long last = READ_ONCE(*stream), start = last & PAGE_MASK;
+	unsigned int order = last & ~PAGE_MASK;
+	unsigned long size = PAGE_SIZE << order;
+
+	/* Two tasks may share an entry: then they disturb each other. */
+	if (last && addr + PAGE_SIZE >= start && addr < start + size + PAGE_SIZE)
+		order = min_t(unsigned int, order + 1, ilog2(most));
+	else
+		order = 0;
+	size = PAGE_SIZE << order;
+	WRITE_ONCE(*stream, ALIGN_DOWN(addr, size) | order);
+	return size;
+}
+
+/*
  * The CPU touched private memory: bring the page back, and what is in device
  * memory around it. Called with the page locked and mmap_lock held.
  */
@@ -313,9 +337,7 @@ vm_fault_t xm_migrate_to_ram(struct vm_fault *vmf)
 		size = XM_BLOCK_PAGES * PAGE_SIZE;
 		args.flags |= MIGRATE_VMA_SELECT_COMPOUND;
 	} else {
-		size = clamp_t(unsigned long, READ_ONCE(xm_prefetch), 1,
-			       XM_BLOCK_PAGES);
-		size = rounddown_pow_of_two(size) * PAGE_SIZE;
+		size = xm_window(dm, vmf->address);
 	}
 	args.start = max(ALIGN_DOWN(vmf->address, size), vma->vm_start);
 	args.end = min(ALIGN(vmf->address + 1, size), vma->vm_end);
