@@ -3,6 +3,7 @@
  * Helpers of the tests of conformance, see libconf.h.
  */
 #include <fcntl.h>
+#include <linux/mempolicy.h>
 #include <sched.h>
 #include <sys/syscall.h>
 
@@ -235,6 +236,19 @@ long conf_smaps_kb(const void *p, const char *field)
 	return kb;
 }
 
+int conf_drain(void)
+{
+	void *p = xm_anon(XM_PAGE);
+	int node = 0, status;
+
+	if (!p)
+		return -ENOMEM;
+	*(char *)p = 1;
+	/* That is what a move begins with, whatever comes of it. */
+	syscall(SYS_move_pages, 0, 1, &p, &node, &status, MPOL_MF_MOVE);
+	return munmap(p, XM_PAGE) ? -errno : 0;
+}
+
 int conf_pageout(void *p, size_t len)
 {
 	int i;
@@ -244,6 +258,8 @@ int conf_pageout(void *p, size_t len)
 			return -errno;
 		if (!xm_is_present(p))
 			return 0;
+		/* The thread may have been on another CPU, with its batch. */
+		conf_drain();
 	}
 	return -EAGAIN;
 }

@@ -116,6 +116,9 @@ int conf_reclaim(const char *bytes);
 /** conf_smaps_kb: a field of the VMA at @p in /proc/self/smaps, -1: no VMA. */
 long conf_smaps_kb(const void *p, const char *field);
 
+/** conf_drain: have the LRU batches of all CPUs drained. */
+int conf_drain(void);
+
 /** conf_pageout: MADV_PAGEOUT until @p is not present; -EAGAIN if it stays. */
 int conf_pageout(void *p, size_t len);
 
