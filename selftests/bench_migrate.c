@@ -56,15 +56,10 @@ static unsigned int slower;
 
 static int our_move(int fd, char *addr, size_t len, __u32 flags)
 {
-	struct xmirror_migrate m = {
-		.size = sizeof(m),
-		.flags = flags,
-		.addr = (__u64)(uintptr_t)addr,
-		.length = len,
-	};
-	int err = xm_ioctl(fd, XMIRROR_IOC_MIGRATE, &m);
+	__u64 moved;
+	int err = xm_migrate(fd, addr, len, flags, 0, &moved);
 
-	if (!err && m.moved != len / XM_PAGE)
+	if (!err && moved != len / XM_PAGE)
 		err = -EIO;
 	return err;
 }

@@ -502,7 +502,7 @@ TEST_F(bugs, migration_meets_a_hole)
 	ASSERT_NE(NULL, p);
 	memset(p, 0x33, 8 * XM_PAGE);
 	ASSERT_EQ(0, munmap(p + 4 * XM_PAGE, XM_PAGE));
-	EXPECT_EQ(-EFAULT, conf_migrate(self->fd, p, 8 * XM_PAGE, 0, &moved));
+	EXPECT_EQ(-EFAULT, xm_migrate(self->fd, p, 8 * XM_PAGE, 0, 0, &moved));
 	EXPECT_LE(moved, 7);
 	EXPECT_EQ(0x33, p[0]);
 	EXPECT_EQ(0x33, p[7 * XM_PAGE]);
@@ -530,7 +530,7 @@ TEST_F(bugs, private_page_fetched_and_unmapped)
 	START_ALL(meet_and_peek, 2);
 	for (i = 0; i < ROUNDS; i++) {
 		*self->p = 77;
-		err |= conf_migrate(self->fd, self->p, XM_PAGE, 0, NULL);
+		err |= xm_migrate(self->fd, self->p, XM_PAGE, 0, 0, NULL);
 		pthread_barrier_wait(&self->barrier);
 		if (mmap(self->p, XM_PAGE, PROT_READ | PROT_WRITE,
 			 MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) !=
@@ -552,7 +552,7 @@ TEST_F(bugs, private_page_fetched_by_many)
 	*self->p = 0;
 	START_ALL(meet_and_add, THREADS);
 	for (i = 0; i < ROUNDS; i++) {
-		err |= conf_migrate(self->fd, self->p, XM_PAGE, 0, &moved);
+		err |= xm_migrate(self->fd, self->p, XM_PAGE, 0, 0, &moved);
 		away += moved;
 		pthread_barrier_wait(&self->barrier);
 		pthread_barrier_wait(&self->barrier);
@@ -568,10 +568,10 @@ static int migrate_until_stopped(struct worker *w)
 	int err = 0;
 
 	while (!XM_LOAD(&w->stop) && !err) {
-		err = conf_migrate(w->fd, w->addr, XM_PAGE, 0, NULL);
+		err = xm_migrate(w->fd, w->addr, XM_PAGE, 0, 0, NULL);
 		if (!err)
-			err = conf_migrate(w->fd, w->addr, XM_PAGE,
-					   XMIRROR_MIGRATE_TO_SYSTEM, NULL);
+			err = xm_migrate(w->fd, w->addr, XM_PAGE,
+					 XMIRROR_MIGRATE_TO_SYSTEM, 0, NULL);
 		XM_ADD(&w->arg, 1);
 	}
 	return err;
@@ -642,8 +642,8 @@ TEST_F(bugs, views_of_every_kind)
 	memset(p, 0x11, 7 * XM_PAGE);
 	ASSERT_EQ(0, xm_exclusive(self->fd, p, XM_PAGE, NULL));
 	if (xm_caps() & XMIRROR_CAP_PRIVATE) {
-		ASSERT_EQ(0, conf_migrate(self->fd, p + XM_PAGE, XM_PAGE, 0,
-					  NULL));
+		ASSERT_EQ(0, xm_migrate(self->fd, p + XM_PAGE, XM_PAGE, 0, 0,
+					NULL));
 	}
 	if (xm_meminfo_kb("SwapTotal") > 0) {
 		ASSERT_EQ(0, conf_pageout(p + 2 * XM_PAGE, XM_PAGE));
@@ -657,8 +657,8 @@ TEST_F(bugs, views_of_every_kind)
 		EXPECT_EQ(0, xm_write_file("/proc/self/clear_refs",
 					   i ? "1" : "4"));
 		if (thp && (xm_caps() & XMIRROR_CAP_PRIVATE)) {
-			EXPECT_EQ(0, conf_migrate(self->fd, thp, XM_2M, 0,
-						  NULL));
+			EXPECT_EQ(0, xm_migrate(self->fd, thp, XM_2M, 0, 0,
+						NULL));
 		}
 	}
 	EXPECT_TRUE(xm_is_exclusive(p));
@@ -691,7 +691,7 @@ TEST_F(bugs, advice_for_private_memory)
 			if (!p)
 				continue;
 			memset(p, 0x22, len);
-			ASSERT_EQ(0, conf_migrate(self->fd, p, len, 0, NULL));
+			ASSERT_EQ(0, xm_migrate(self->fd, p, len, 0, 0, NULL));
 			ASSERT_EQ(0, madvise(p, len, advice[i]))
 				TH_LOG("advice %d: %s", advice[i],
 				       strerror(errno));
@@ -724,7 +724,7 @@ TEST_F(bugs, uffd_wp_of_private_memory)
 	ASSERT_EQ(0, conf_uffd_register(uffd, p, XM_2M,
 					UFFDIO_REGISTER_MODE_WP));
 	ASSERT_EQ(0, conf_uffd_wp(uffd, p, XM_2M, true));
-	ASSERT_EQ(0, conf_migrate(self->fd, p, XM_2M, 0, NULL));
+	ASSERT_EQ(0, xm_migrate(self->fd, p, XM_2M, 0, 0, NULL));
 	EXPECT_NE(0, xm_pagemap(p + 7 * XM_PAGE) & CONF_PM_UFFD_WP);
 	ASSERT_EQ(0, mprotect(p, XM_2M, PROT_READ));
 	ASSERT_EQ(0, mprotect(p, XM_2M, PROT_READ | PROT_WRITE));

@@ -44,21 +44,6 @@ FIXTURE_TEARDOWN(device)
 	close(self->fd1);
 }
 
-static int migrate_peer(int fd, void *p, size_t len, __u32 peer, __u64 *moved)
-{
-	struct xmirror_migrate m = {
-		.size = sizeof(m),
-		.flags = XMIRROR_MIGRATE_FROM_PEER,
-		.addr = (uintptr_t)p,
-		.length = len,
-		.peer = peer,
-	};
-	int err = xm_ioctl(fd, XMIRROR_IOC_MIGRATE, &m);
-
-	*moved = m.moved;
-	return err;
-}
-
 static bool is_private(int fd, const void *p)
 {
 	return xm_page(fd, p).cpu & XMIRROR_CPU_PRIVATE;
@@ -113,8 +98,8 @@ TEST_F(device, failed_return_shows_nothing_stale)
 	for (n = 1; hit && n < 200; n++) {
 		want = 0xd4d4000000000000ULL + n;
 		*self->p = want;
-		ASSERT_EQ(0, conf_migrate(self->fd, self->p, XM_PAGE, 0,
-					  &moved));
+		ASSERT_EQ(0, xm_migrate(self->fd, self->p, XM_PAGE, 0, 0,
+					&moved));
 		ASSERT_EQ(1, moved);
 		/* The page that it was in has the data; it must not be next. */
 		freed = xm_anon(FREED);
@@ -162,7 +147,7 @@ TEST_F(device, private_folio_is_mapped_by_its_size)
 		*(__u64 *)(p + i) = i;
 	p[-1] = 1;
 	p[XM_2M] = 1;
-	ASSERT_EQ(0, conf_migrate(self->fd, p, XM_2M, 0, &moved));
+	ASSERT_EQ(0, xm_migrate(self->fd, p, XM_2M, 0, 0, &moved));
 	ASSERT_EQ(XM_2M / XM_PAGE, moved);
 
 	/* A part of it, by small leaves */
@@ -363,7 +348,7 @@ TEST_F(device, what_stays_behind_can_be_reclaimed)
 		held += vmsplice(pipes[1], &iov, 1, 0) == (ssize_t)XM_PAGE;
 	}
 	ASSERT_EQ(pages / 2, held);
-	ASSERT_EQ(0, conf_migrate(self->fd, p, pages * XM_PAGE, 0, &moved));
+	ASSERT_EQ(0, xm_migrate(self->fd, p, pages * XM_PAGE, 0, 0, &moved));
 	EXPECT_EQ(pages / 2, moved);
 	for (i = 0; i < pages; i++) {
 		EXPECT_EQ(i & 1, is_private(self->fd, p + i * XM_PAGE));
@@ -410,12 +395,12 @@ TEST_F(device, bits_survive_a_move_between_devices)
 			ASSERT_EQ(0, conf_uffd_wp(uffd, self->p, XM_PAGE,
 						  true));
 		}
-		ASSERT_EQ(0, conf_migrate(self->fd, self->p, XM_PAGE, 0,
-					  &moved));
+		ASSERT_EQ(0, xm_migrate(self->fd, self->p, XM_PAGE, 0, 0,
+					&moved));
 		ASSERT_EQ(1, moved);
 		EXPECT_EQ(soft, xm_pagemap(self->p) & XM_PM_SOFT_DIRTY);
-		ASSERT_EQ(0, migrate_peer(self->fd1, self->p, XM_PAGE, 0,
-					  &moved));
+		ASSERT_EQ(0, xm_migrate(self->fd1, self->p, XM_PAGE,
+					XMIRROR_MIGRATE_FROM_PEER, 0, &moved));
 		ASSERT_EQ(1, moved);
 		EXPECT_TRUE(is_private(self->fd1, self->p));
 		EXPECT_EQ(soft, xm_pagemap(self->p) & XM_PM_SOFT_DIRTY);
@@ -455,7 +440,7 @@ TEST_F(device, pages_are_used_in_both_sizes)
 		thp = conf_thp(self->fd, 0x80 + round);
 		if (!thp)
 			SKIP(return, "no huge page was to be had");
-		ASSERT_EQ(0, conf_migrate(self->fd, thp, XM_2M, 0, &moved));
+		ASSERT_EQ(0, xm_migrate(self->fd, thp, XM_2M, 0, 0, &moved));
 		ASSERT_EQ(XM_2M / XM_PAGE, moved);
 		block[round] = private_pfn(self->fd, thp) & ~511ULL;
 		ASSERT_NE(0, block[round]);
@@ -467,7 +452,7 @@ TEST_F(device, pages_are_used_in_both_sizes)
 
 		for (i = 0; i < XM_2M; i += XM_PAGE)
 			*(__u64 *)(small + i) = i + round;
-		ASSERT_EQ(0, conf_migrate(self->fd, small, XM_2M, 0, &moved));
+		ASSERT_EQ(0, xm_migrate(self->fd, small, XM_2M, 0, 0, &moved));
 		EXPECT_EQ(XM_2M / XM_PAGE, moved);
 		for (i = 0; i < XM_2M; i += XM_PAGE) {
 			same += (private_pfn(self->fd, small + i) & ~511ULL) ==
@@ -489,7 +474,7 @@ static int move_in_and_free(struct worker *w)
 
 	for (i = 0; i < ROUNDS && !err; i++) {
 		XM_STORE((__u64 *)w->addr, i);
-		err = conf_migrate(w->fd, w->addr, w->len, 0, NULL);
+		err = xm_migrate(w->fd, w->addr, w->len, 0, 0, NULL);
 		if (!err && madvise(w->addr, w->len, MADV_DONTNEED))
 			err = -errno;
 		if (!err && XM_LOAD((__u64 *)w->addr))
@@ -531,7 +516,7 @@ TEST_F(device, freed_pages_are_taken_in_another_size)
 
 static int migrate_all(struct worker *w)
 {
-	return conf_migrate(w->fd, w->addr, w->len, w->arg, &w->done);
+	return xm_migrate(w->fd, w->addr, w->len, w->arg, 0, &w->done);
 }
 
 /* Stop @w's migration when it has collected and copied. */
@@ -669,7 +654,7 @@ TEST_F(device, private_memory_is_not_the_end_of_ram)
 	__u64 pfn, ram = xm_pfn(self->p), v, moved;
 
 	ASSERT_GE(fd, 0);
-	ASSERT_EQ(0, conf_migrate(self->fd, self->p, XM_PAGE, 0, &moved));
+	ASSERT_EQ(0, xm_migrate(self->fd, self->p, XM_PAGE, 0, 0, &moved));
 	ASSERT_EQ(1, moved);
 	pfn = private_pfn(self->fd, self->p);
 	ASSERT_NE(0, pfn);

@@ -819,7 +819,7 @@ static int release(struct env *e)
 static int migrate_other(struct env *e)
 {
 	__u64 moved = 1;
-	int err = conf_migrate(e->fd1, e->p, XM_PAGE, 0, &moved);
+	int err = xm_migrate(e->fd1, e->p, XM_PAGE, 0, 0, &moved);
 
 	return err ? err : moved ? -EIO : 0;
 }

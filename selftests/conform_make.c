@@ -336,7 +336,7 @@ static int in_device_memory(struct env *e)
 		return err;
 	if (!(xm_caps() & XMIRROR_CAP_PRIVATE))
 		return not_here(e, "no CONFIG_DEVICE_PRIVATE");
-	err = conf_migrate(e->fd1, e->p, XM_PAGE, 0, &moved);
+	err = xm_migrate(e->fd1, e->p, XM_PAGE, 0, 0, &moved);
 	return err ? err : moved == 1 ? 0 : -EIO;
 }
 

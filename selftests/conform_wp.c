@@ -345,14 +345,14 @@ TEST_F(anon, soft_dirty_of_private_memory)
 	ASSERT_EQ(0, xm_write_file("/proc/self/clear_refs", "4"));
 	if (xm_pagemap(self->p) & XM_PM_SOFT_DIRTY)
 		SKIP(return, "no CONFIG_MEM_SOFT_DIRTY");
-	ASSERT_EQ(0, conf_migrate(self->fd, self->p, XM_PAGE, 0, &moved));
+	ASSERT_EQ(0, xm_migrate(self->fd, self->p, XM_PAGE, 0, 0, &moved));
 	ASSERT_EQ(1, moved);
 	EXPECT_EQ(0, xm_pagemap(self->p) & XM_PM_SOFT_DIRTY);
 	EXPECT_EQ(5, XM_LOAD(self->p));
 	EXPECT_EQ(0, xm_pagemap(self->p) & XM_PM_SOFT_DIRTY);
 	XM_STORE(self->p, 6);
 	EXPECT_NE(0, xm_pagemap(self->p) & XM_PM_SOFT_DIRTY);
-	ASSERT_EQ(0, conf_migrate(self->fd, self->p, XM_PAGE, 0, &moved));
+	ASSERT_EQ(0, xm_migrate(self->fd, self->p, XM_PAGE, 0, 0, &moved));
 	ASSERT_EQ(1, moved);
 	EXPECT_NE(0, xm_pagemap(self->p) & XM_PM_SOFT_DIRTY);
 	/* Not so when its right to write is taken; the kernel says why. */
@@ -376,7 +376,7 @@ TEST_F(anon, device_writes_to_private_memory_are_written)
 		SKIP(return, "asynchronous uffd-wp: Linux 6.7, CONFIG_PTE_MARKER_UFFD_WP");
 	ASSERT_EQ(0, conf_uffd_register(self->uffd, self->p, XM_PAGE,
 					UFFDIO_REGISTER_MODE_WP));
-	ASSERT_EQ(0, conf_migrate(self->fd, self->p, XM_PAGE, 0, &moved));
+	ASSERT_EQ(0, xm_migrate(self->fd, self->p, XM_PAGE, 0, 0, &moved));
 	ASSERT_EQ(1, moved);
 	ASSERT_EQ(0, xm_op(self->fd, XMIRROR_OP_STORE, 8, self->p, 6, NULL));
 	/* A check that came with 6.10 finds the entry still writable. */

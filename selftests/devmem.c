@@ -11,23 +11,6 @@
 #define LEN	(PAGES * XM_PAGE)
 #define PREFETCH	"/sys/module/xmirror/parameters/prefetch"
 
-/* All but the last argument may be 0. */
-static int migrate(int fd, const void *addr, size_t len, __u32 flags,
-		   __u32 peer, __u64 *moved)
-{
-	struct xmirror_migrate m = {
-		.size = sizeof(m),
-		.flags = flags,
-		.addr = (__u64)(uintptr_t)addr,
-		.length = len,
-		.peer = peer,
-	};
-	int ret = xm_ioctl(fd, XMIRROR_IOC_MIGRATE, &m);
-
-	*moved = m.moved;
-	return ret;
-}
-
 static bool is_private(int fd, const volatile void *p)
 {
 	struct xmirror_page page = xm_page(fd, p);
@@ -86,7 +69,7 @@ FIXTURE_TEARDOWN(devmem)
 TEST_F(devmem, there_and_back_by_cpu)
 {
 	fill((__u64 *)self->p, LEN, 1);
-	ASSERT_EQ(0, migrate(self->fd, self->p, LEN, 0, 0, &self->moved));
+	ASSERT_EQ(0, xm_migrate(self->fd, self->p, LEN, 0, 0, &self->moved));
 	EXPECT_EQ(PAGES, self->moved);
 	for (size_t i = 0; i < PAGES; i++) {
 		EXPECT_TRUE(is_private(self->fd, self->p + i * XM_PAGE));
@@ -111,7 +94,7 @@ static void touch(struct __test_metadata *_metadata, int fd, const int *at,
 	ASSERT_NE(NULL, p);
 	ASSERT_EQ(0, xm_write_file(PREFETCH, "16"));
 	fill((__u64 *)p, 64 * XM_PAGE, 2);
-	EXPECT_EQ(0, migrate(fd, p, 64 * XM_PAGE, 0, 0, &moved));
+	EXPECT_EQ(0, xm_migrate(fd, p, 64 * XM_PAGE, 0, 0, &moved));
 	EXPECT_EQ(64, moved);
 	for (i = 0; i < nr; i++) {
 		free = conf_devmem_free(fd);
@@ -154,10 +137,10 @@ TEST_F(devmem, cpu_goes_back_through_pages)
 TEST_F(devmem, there_and_back_by_call)
 {
 	fill((__u64 *)self->p, LEN, 2);
-	ASSERT_EQ(0, migrate(self->fd, self->p, LEN, 0, 0, &self->moved));
+	ASSERT_EQ(0, xm_migrate(self->fd, self->p, LEN, 0, 0, &self->moved));
 	ASSERT_EQ(PAGES, self->moved);
-	ASSERT_EQ(0, migrate(self->fd, self->p, LEN,
-			     XMIRROR_MIGRATE_TO_SYSTEM, 0, &self->moved));
+	ASSERT_EQ(0, xm_migrate(self->fd, self->p, LEN,
+				XMIRROR_MIGRATE_TO_SYSTEM, 0, &self->moved));
 	EXPECT_EQ(PAGES, self->moved);
 	EXPECT_TRUE(xm_is_present(self->p));
 	EXPECT_EQ(self->free_at_start, conf_devmem_free(self->fd));
@@ -168,7 +151,7 @@ TEST_F(devmem, empty_pages_are_zero)
 {
 	__u64 value = 1;
 
-	ASSERT_EQ(0, migrate(self->fd, self->p, LEN, 0, 0, &self->moved));
+	ASSERT_EQ(0, xm_migrate(self->fd, self->p, LEN, 0, 0, &self->moved));
 	EXPECT_EQ(PAGES, self->moved);
 	EXPECT_EQ(0, xm_read(self->fd, self->p + 8, &value, sizeof(value)));
 	EXPECT_EQ(0, value);
@@ -184,7 +167,7 @@ TEST_F(devmem, device_works_in_place)
 	__u64 value;
 
 	fill((__u64 *)self->p, LEN, 3);
-	ASSERT_EQ(0, migrate(self->fd, self->p, LEN, 0, 0, &self->moved));
+	ASSERT_EQ(0, xm_migrate(self->fd, self->p, LEN, 0, 0, &self->moved));
 	ASSERT_EQ(PAGES, self->moved);
 	ASSERT_EQ(0, xm_add(self->fd, self->p, 100));
 	EXPECT_EQ(XMIRROR_PTE_VALID | XMIRROR_PTE_WRITE | XMIRROR_PTE_LOCAL,
@@ -203,7 +186,7 @@ TEST_F(devmem, peer_access_brings_it_back)
 	__u64 value;
 
 	fill((__u64 *)self->p, LEN, 4);
-	ASSERT_EQ(0, migrate(self->fd, self->p, LEN, 0, 0, &self->moved));
+	ASSERT_EQ(0, xm_migrate(self->fd, self->p, LEN, 0, 0, &self->moved));
 	ASSERT_EQ(0, xm_read(self->peer, self->p, &value, sizeof(value)));
 	EXPECT_EQ(4, value);
 	EXPECT_FALSE(is_private(self->fd, self->p));
@@ -216,9 +199,9 @@ TEST_F(devmem, device_to_device)
 	__u64 value, peer_free = conf_devmem_free(self->peer);
 
 	fill((__u64 *)self->p, LEN, 5);
-	ASSERT_EQ(0, migrate(self->fd, self->p, LEN, 0, 0, &self->moved));
-	ASSERT_EQ(0, migrate(self->peer, self->p, LEN,
-			     XMIRROR_MIGRATE_FROM_PEER, 0, &self->moved));
+	ASSERT_EQ(0, xm_migrate(self->fd, self->p, LEN, 0, 0, &self->moved));
+	ASSERT_EQ(0, xm_migrate(self->peer, self->p, LEN,
+				XMIRROR_MIGRATE_FROM_PEER, 0, &self->moved));
 	EXPECT_EQ(PAGES, self->moved);
 	EXPECT_TRUE(is_private(self->peer, self->p));
 	EXPECT_FALSE(is_private(self->fd, self->p));
@@ -235,7 +218,7 @@ TEST_F(devmem, access_after_mprotect)
 	__u64 value = 1;
 
 	fill((__u64 *)self->p, LEN, 6);
-	ASSERT_EQ(0, migrate(self->fd, self->p, LEN, 0, 0, &self->moved));
+	ASSERT_EQ(0, xm_migrate(self->fd, self->p, LEN, 0, 0, &self->moved));
 	ASSERT_EQ(0, xm_read(self->fd, self->p, &value, sizeof(value)));
 	ASSERT_EQ(0, mprotect(self->p, LEN, PROT_READ));
 	ASSERT_EQ(0, xm_read(self->fd, self->p, &value, sizeof(value)));
@@ -254,7 +237,7 @@ TEST_F(devmem, access_after_mremap)
 	char *to;
 
 	fill((__u64 *)self->p, LEN, 7);
-	ASSERT_EQ(0, migrate(self->fd, self->p, LEN, 0, 0, &self->moved));
+	ASSERT_EQ(0, xm_migrate(self->fd, self->p, LEN, 0, 0, &self->moved));
 	ASSERT_EQ(0, xm_read(self->fd, self->p, &value, sizeof(value)));
 	to = xm_hole(LEN);
 	to = mremap(self->p, LEN, LEN, MREMAP_MAYMOVE | MREMAP_FIXED, to);
@@ -275,7 +258,7 @@ TEST_F(devmem, fork_shares_and_writes_split)
 	int status;
 
 	fill((__u64 *)self->p, LEN, 8);
-	ASSERT_EQ(0, migrate(self->fd, self->p, LEN, 0, 0, &self->moved));
+	ASSERT_EQ(0, xm_migrate(self->fd, self->p, LEN, 0, 0, &self->moved));
 	pid = fork();
 	ASSERT_GE(pid, 0);
 	if (!pid) {
@@ -310,10 +293,10 @@ TEST_F(devmem, write_survives_lazyfree)
 
 	fill((__u64 *)self->p, LEN, 9);
 	ASSERT_EQ(0, madvise(self->p, LEN, MADV_FREE));
-	ASSERT_EQ(0, migrate(self->fd, self->p, LEN, 0, 0, &self->moved));
+	ASSERT_EQ(0, xm_migrate(self->fd, self->p, LEN, 0, 0, &self->moved));
 	ASSERT_EQ(0, xm_write(self->fd, self->p, &value, sizeof(value)));
-	ASSERT_EQ(0, migrate(self->fd, self->p, LEN,
-			     XMIRROR_MIGRATE_TO_SYSTEM, 0, &self->moved));
+	ASSERT_EQ(0, xm_migrate(self->fd, self->p, LEN,
+				XMIRROR_MIGRATE_TO_SYSTEM, 0, &self->moved));
 	ASSERT_EQ(0, madvise(self->p, LEN, MADV_PAGEOUT));
 	EXPECT_EQ(42, *(volatile __u64 *)self->p);
 }
@@ -323,16 +306,16 @@ TEST_F(devmem, unplug_and_replug)
 	struct xmirror_unplug u = { .size = sizeof(u), .timeout_ms = XM_LONG };
 
 	fill((__u64 *)self->p, LEN, 10);
-	ASSERT_EQ(0, migrate(self->fd, self->p, LEN, 0, 0, &self->moved));
+	ASSERT_EQ(0, xm_migrate(self->fd, self->p, LEN, 0, 0, &self->moved));
 	ASSERT_EQ(0, xm_ioctl(self->fd, XMIRROR_IOC_UNPLUG, &u));
 	EXPECT_EQ(0, u.left);
 	EXPECT_TRUE(xm_is_present(self->p));
 	EXPECT_EQ(0, wrong((__u64 *)self->p, LEN, 10));
-	ASSERT_EQ(0, migrate(self->fd, self->p, LEN, 0, 0, &self->moved));
+	ASSERT_EQ(0, xm_migrate(self->fd, self->p, LEN, 0, 0, &self->moved));
 	EXPECT_EQ(0, self->moved);
 	u.flags = XMIRROR_UNPLUG_REPLUG;
 	ASSERT_EQ(0, xm_ioctl(self->fd, XMIRROR_IOC_UNPLUG, &u));
-	ASSERT_EQ(0, migrate(self->fd, self->p, LEN, 0, 0, &self->moved));
+	ASSERT_EQ(0, xm_migrate(self->fd, self->p, LEN, 0, 0, &self->moved));
 	EXPECT_EQ(PAGES, self->moved);
 	EXPECT_EQ(0, wrong((__u64 *)self->p, LEN, 10));
 }
@@ -347,8 +330,8 @@ TEST_F(devmem, close_leaves_others_alone)
 	ASSERT_NE(NULL, other);
 	fill((__u64 *)self->p, LEN, 11);
 	fill((__u64 *)other, LEN, 12);
-	ASSERT_EQ(0, migrate(self->fd, self->p, LEN, 0, 0, &self->moved));
-	ASSERT_EQ(0, migrate(fd2, other, LEN, 0, 0, &self->moved));
+	ASSERT_EQ(0, xm_migrate(self->fd, self->p, LEN, 0, 0, &self->moved));
+	ASSERT_EQ(0, xm_migrate(fd2, other, LEN, 0, 0, &self->moved));
 	ASSERT_EQ(PAGES, self->moved);
 	close(fd2);
 	EXPECT_TRUE(xm_is_present(other));
@@ -366,7 +349,7 @@ TEST_F(devmem, huge_page)
 	ASSERT_NE(NULL, p);
 	ASSERT_EQ(0, madvise(p, XM_2M, MADV_HUGEPAGE));
 	fill((__u64 *)p, XM_2M, 13);
-	ASSERT_EQ(0, migrate(self->fd, p, XM_2M, 0, 0, &self->moved));
+	ASSERT_EQ(0, xm_migrate(self->fd, p, XM_2M, 0, 0, &self->moved));
 	EXPECT_EQ(XM_2M / XM_PAGE, self->moved);
 	ASSERT_EQ(0, xm_add(self->fd, p + XM_2M / 2, 1));
 	ASSERT_EQ(0, xm_read(self->fd, p + XM_2M - 8, &value, 8));
@@ -374,7 +357,7 @@ TEST_F(devmem, huge_page)
 	*(volatile __u64 *)(p + XM_2M / 2) -= 1;
 	EXPECT_EQ(0, wrong((__u64 *)p, XM_2M, 13));
 	/* Once more, and unmap half of it while it is there. */
-	ASSERT_EQ(0, migrate(self->fd, p, XM_2M, 0, 0, &self->moved));
+	ASSERT_EQ(0, xm_migrate(self->fd, p, XM_2M, 0, 0, &self->moved));
 	EXPECT_EQ(XM_2M / XM_PAGE, self->moved);
 	ASSERT_EQ(0, munmap(p, XM_2M / 2));
 	ASSERT_EQ(0, xm_read(self->fd, p + XM_2M - 8, &value, 8));

@@ -113,7 +113,7 @@ FIXTURE_SETUP(large)
 	}
 	ASSERT_EQ(0, worker_prepare(&self->op));
 	ASSERT_EQ(0, worker_prepare(&self->change));
-	ASSERT_EQ(0, conf_migrate(self->owner, self->p, XM_2M, 0, &moved));
+	ASSERT_EQ(0, xm_migrate(self->owner, self->p, XM_2M, 0, 0, &moved));
 	ASSERT_EQ(PAGES, moved);
 	EXPECT_TRUE(xm_page(self->fd, self->p).cpu & XMIRROR_CPU_PRIVATE);
 	EXPECT_EQ(self->free - PAGES, conf_devmem_free(self->fd));
@@ -263,7 +263,7 @@ TEST(shared_huge_page_moves)
 	ASSERT_EQ(0, child_start(&c, keeps_it, p));
 	ASSERT_EQ('m', child_hear(&c));
 	xm_expect_splat("remove_migration_pmd");
-	ASSERT_EQ(0, conf_migrate(fd, p, XM_2M, 0, &moved));
+	ASSERT_EQ(0, xm_migrate(fd, p, XM_2M, 0, 0, &moved));
 	EXPECT_EQ(PAGES, moved);
 	EXPECT_TRUE(xm_page(fd, p).cpu & XMIRROR_CPU_PRIVATE);
 	EXPECT_EQ(0, child_tell(&c, 'g'));

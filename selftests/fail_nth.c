@@ -70,29 +70,16 @@ static void sigbus(int sig)
 	siglongjmp(on_sigbus, sig);
 }
 
-static int migrate(int fd, void *p, __u32 flags, __u32 peer)
-{
-	struct xmirror_migrate m = {
-		.size = sizeof(m),
-		.flags = flags,
-		.addr = (uintptr_t)p,
-		.length = SIZE,
-		.peer = peer,
-	};
-
-	return xm_ioctl(fd, XMIRROR_IOC_MIGRATE, &m);
-}
-
 /* What the stage is like beforehand; the error if it cannot be made so. */
 
 static int to_device(struct stage *s)
 {
-	return migrate(s->fd, s->p, 0, 0);
+	return xm_migrate(s->fd, s->p, SIZE, 0, 0, NULL);
 }
 
 static int to_peer(struct stage *s)
 {
-	return migrate(s->peer, s->p, 0, 0);
+	return xm_migrate(s->peer, s->p, SIZE, 0, 0, NULL);
 }
 
 static int exclusive(struct stage *s)
@@ -274,17 +261,19 @@ static int do_vram(struct stage *s)
 
 static int do_to_device(struct stage *s)
 {
-	return migrate(s->fd, s->p, 0, 0);
+	return xm_migrate(s->fd, s->p, SIZE, 0, 0, NULL);
 }
 
 static int do_to_system(struct stage *s)
 {
-	return migrate(s->fd, s->p, XMIRROR_MIGRATE_TO_SYSTEM, 0);
+	return xm_migrate(s->fd, s->p, SIZE, XMIRROR_MIGRATE_TO_SYSTEM, 0,
+			  NULL);
 }
 
 static int do_from_peer(struct stage *s)
 {
-	return migrate(s->fd, s->p, XMIRROR_MIGRATE_FROM_PEER, 1);
+	return xm_migrate(s->fd, s->p, SIZE, XMIRROR_MIGRATE_FROM_PEER, 1,
+			  NULL);
 }
 
 static int do_unplug(struct stage *s)

@@ -33,22 +33,6 @@ static __u64 value(size_t i)
 
 static __u64 buffer[WORDS];
 
-static int migrate(int fd, void *p, size_t len, __u32 flags, __u64 *moved)
-{
-	struct xmirror_migrate m = {
-		.size = sizeof(m),
-		.flags = flags,
-		.addr = (uintptr_t)p,
-		.length = len,
-		.peer = flags == XMIRROR_MIGRATE_FROM_PEER,
-	};
-	int err = xm_ioctl(fd, XMIRROR_IOC_MIGRATE, &m);
-
-	if (moved)
-		*moved = m.moved;
-	return err;
-}
-
 static int do_read_fault(struct stage *s)
 {
 	return xm_fault(s->fd, s->p, SIZE, 0, NULL);
@@ -91,17 +75,19 @@ static int do_atomics(struct stage *s)
 
 static int do_to_device(struct stage *s)
 {
-	return migrate(s->fd, s->p, SIZE, 0, NULL);
+	return xm_migrate(s->fd, s->p, SIZE, 0, 0, NULL);
 }
 
 static int do_to_system(struct stage *s)
 {
-	return migrate(s->fd, s->p, SIZE, XMIRROR_MIGRATE_TO_SYSTEM, NULL);
+	return xm_migrate(s->fd, s->p, SIZE, XMIRROR_MIGRATE_TO_SYSTEM, 0,
+			  NULL);
 }
 
 static int do_from_peer(struct stage *s)
 {
-	return migrate(s->fd, s->p, SIZE, XMIRROR_MIGRATE_FROM_PEER, NULL);
+	return xm_migrate(s->fd, s->p, SIZE, XMIRROR_MIGRATE_FROM_PEER, 1,
+			  NULL);
 }
 
 static int to_device(struct stage *s)
@@ -111,7 +97,7 @@ static int to_device(struct stage *s)
 
 static int to_peer(struct stage *s)
 {
-	return migrate(s->peer, s->p, SIZE, 0, NULL);
+	return xm_migrate(s->peer, s->p, SIZE, 0, 0, NULL);
 }
 
 static const struct call {
@@ -299,7 +285,7 @@ TEST_F(inject, counts)
 
 		ASSERT_EQ(0, stage_make(&s, &calls[0]));
 		ASSERT_EQ(0, xm_inject(s.fd, i, 3, 2, 0));
-		ASSERT_EQ(0, migrate(s.fd, s.p, SIZE, 0, &moved));
+		ASSERT_EQ(0, xm_migrate(s.fd, s.p, SIZE, 0, 0, &moved));
 		EXPECT_EQ(PAGES - 2, moved);
 		for (n = 0; n < PAGES; n++) {
 			page = xm_page(s.fd, s.p + n * XM_PAGE / 8);
@@ -386,7 +372,8 @@ TEST_F(large, one_of_512)
 			ASSERT_EQ(0, xm_sync_arm_full(self->fd, &s));
 		}
 		ASSERT_EQ(0, xm_inject(self->fd, variant->what, nth[i], 1, 0));
-		ASSERT_EQ(0, migrate(self->fd, self->p, XM_2M, 0, &moved));
+		ASSERT_EQ(0, xm_migrate(self->fd, self->p, XM_2M, 0, 0,
+					&moved));
 		ASSERT_EQ(0, xm_inject_end(self->fd, variant->what, &hits,
 					   &injected));
 		EXPECT_EQ(1, injected);
@@ -418,7 +405,7 @@ TEST_F(large, all_of_512)
 	size_t n, bad = 0;
 
 	ASSERT_EQ(0, xm_inject(self->fd, variant->what, 0, 1, 0));
-	ASSERT_EQ(0, migrate(self->fd, self->p, XM_2M, 0, &moved));
+	ASSERT_EQ(0, xm_migrate(self->fd, self->p, XM_2M, 0, 0, &moved));
 	ASSERT_EQ(0, xm_inject_end(self->fd, variant->what, NULL, &injected));
 	EXPECT_EQ(1, injected);
 	if (!large) {

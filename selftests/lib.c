@@ -117,6 +117,23 @@ int xm_release(int fd, const void *addr, size_t len, __u64 *done)
 	return xm_range(fd, XMIRROR_IOC_RELEASE, addr, len, 0, done);
 }
 
+int xm_migrate(int fd, const void *addr, size_t len, __u32 flags, __u32 peer,
+	       __u64 *moved)
+{
+	struct xmirror_migrate m = {
+		.size = sizeof(m),
+		.flags = flags,
+		.addr = (uintptr_t)addr,
+		.length = len,
+		.peer = peer,
+	};
+	int err = xm_ioctl(fd, XMIRROR_IOC_MIGRATE, &m);
+
+	if (moved)
+		*moved = m.moved;
+	return err;
+}
+
 int xm_rw(int fd, const void *addr, void *buf, size_t len, __u32 flags,
 	  __u64 *done)
 {

@@ -91,6 +91,9 @@ int xm_set(int fd, __u32 param, __u64 value, __u64 *old);
 int xm_fault(int fd, const void *addr, size_t len, __u32 flags, __u64 *done);
 int xm_exclusive(int fd, const void *addr, size_t len, __u64 *done);
 int xm_release(int fd, const void *addr, size_t len, __u64 *done);
+/** xm_migrate: @peer counts with XMIRROR_MIGRATE_FROM_PEER; @moved may be NULL. */
+int xm_migrate(int fd, const void *addr, size_t len, __u32 flags, __u32 peer,
+	       __u64 *moved);
 /** xm_rw: the device copies between @addr and @buf, @flags as the ioctl's. */
 int xm_rw(int fd, const void *addr, void *buf, size_t len, __u32 flags,
 	  __u64 *done);

@@ -57,22 +57,6 @@ char *conf_thp(int fd, unsigned char byte)
 	return xm_page(fd, p).cpu & XMIRROR_CPU_HUGE ? p : NULL;
 }
 
-int conf_migrate(int fd, const void *addr, size_t len, __u32 flags,
-		 __u64 *moved)
-{
-	struct xmirror_migrate m = {
-		.size = sizeof(m),
-		.flags = flags,
-		.addr = (uintptr_t)addr,
-		.length = len,
-	};
-	int err = xm_ioctl(fd, XMIRROR_IOC_MIGRATE, &m);
-
-	if (moved)
-		*moved = m.moved;
-	return err;
-}
-
 int conf_uffd(__u64 features)
 {
 	struct uffdio_api api = { .api = UFFD_API, .features = features };

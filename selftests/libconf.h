@@ -72,10 +72,6 @@ int conf_pin(void);
 /** conf_thp: a huge page filled with @byte, NULL if there is none to be had. */
 char *conf_thp(int fd, unsigned char byte);
 
-/** conf_migrate: the MIGRATE ioctl; @moved may be NULL. */
-int conf_migrate(int fd, const void *addr, size_t len, __u32 flags,
-		 __u64 *moved);
-
 /** conf_uffd: a userfaultfd with @features, or a negative errno. */
 int conf_uffd(__u64 features);
 int conf_uffd_register(int uffd, void *p, size_t len, __u64 mode);

@@ -29,17 +29,7 @@ static int make_exclusive(struct race_env *e)
 
 static int migrate(struct race_env *e, int fd, __u32 flags, __u32 peer)
 {
-	struct xmirror_migrate m = {
-		.size = sizeof(m),
-		.flags = flags,
-		.addr = (uintptr_t)e->p,
-		.length = XM_PAGE,
-		.peer = peer,
-	};
-	int err = xm_ioctl(fd, XMIRROR_IOC_MIGRATE, &m);
-
-	e->pages_moved = m.moved;
-	return err;
+	return xm_migrate(fd, e->p, XM_PAGE, flags, peer, &e->pages_moved);
 }
 
 static int put_on(struct race_env *e, int fd)

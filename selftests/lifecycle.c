@@ -21,7 +21,7 @@
 
 static int work_to_device(struct worker *w)
 {
-	return conf_migrate(w->fd, w->addr, w->len, 0, NULL);
+	return xm_migrate(w->fd, w->addr, w->len, 0, 0, NULL);
 }
 
 /* Own invalidations come from making pages exclusive that are mapped. */
@@ -61,7 +61,7 @@ static int work_evict(struct worker *w)
 
 	if (fd < 0)
 		return fd;
-	err = conf_migrate(fd, w->addr, w->len, 0, NULL);
+	err = xm_migrate(fd, w->addr, w->len, 0, 0, NULL);
 	close(fd);
 	return err;
 }
@@ -354,7 +354,7 @@ static int opener(struct child *c, void *arg)
 	p[0] = 1;
 	CHILD_CHECK(!xm_fault(fd, p, SIZE, XMIRROR_FAULT_WRITE, NULL));
 	if (xm_caps() & XMIRROR_CAP_PRIVATE)
-		CHILD_CHECK(!conf_migrate(fd, p, SIZE, 0, NULL));
+		CHILD_CHECK(!xm_migrate(fd, p, SIZE, 0, 0, NULL));
 	CHILD_CHECK(!child_send_fd(c, fd));
 	return 0;
 }
@@ -717,7 +717,7 @@ static int user(struct child *c, void *arg)
 	CHILD_CHECK(!xm_sync_arm(fd, XMIRROR_PT_INV_ENTER, NULL, 0, &id));
 	CHILD_CHECK(!xm_sync_resume(fd, id, NULL));
 	if (xm_caps() & XMIRROR_CAP_PRIVATE)
-		CHILD_CHECK(!conf_migrate(fd, p, SIZE / 2, 0, NULL));
+		CHILD_CHECK(!xm_migrate(fd, p, SIZE / 2, 0, 0, NULL));
 	if (xm_caps() & XMIRROR_CAP_EXCLUSIVE)
 		CHILD_CHECK(!xm_exclusive(fd, p + SIZE / 16, SIZE / 2, NULL));
 	return 0;

@@ -391,8 +391,8 @@ static int dev_migrate(struct model *m)
 		return 0;
 	first_bad(m, r, false, &err);
 	return same(m, "migrate", err,
-		    conf_migrate(fd, r.p, r.len,
-				 back ? XMIRROR_MIGRATE_TO_SYSTEM : 0, NULL));
+		    xm_migrate(fd, r.p, r.len,
+			       back ? XMIRROR_MIGRATE_TO_SYSTEM : 0, 0, NULL));
 }
 
 /* The mm */

@@ -105,7 +105,7 @@ TEST_F(overcommit, four_times)
 	struct xmirror_stats s;
 	__u64 moved;
 
-	ASSERT_EQ(0, conf_migrate(self->fd, self->p, LEN, 0, &moved));
+	ASSERT_EQ(0, xm_migrate(self->fd, self->p, LEN, 0, 0, &moved));
 	EXPECT_EQ(PAGES(LEN), moved);
 	ASSERT_EQ(0, xm_stats(self->fd, &s));
 	EXPECT_EQ(PAGES(LEN - DEVICE), s.devmem_evicted);
@@ -128,13 +128,15 @@ TEST_F(overcommit, least_recently_used_goes)
 		__u64 *block[] = { self->p, self->p + XM_2M / 8 };
 		__u64 *third = self->p + 2 * XM_2M / 8, moved, seen;
 
-		ASSERT_EQ(0, conf_migrate(self->fd, block[0], XM_2M, 0, &moved));
+		ASSERT_EQ(0, xm_migrate(self->fd, block[0], XM_2M, 0, 0,
+					&moved));
 		EXPECT_EQ(PAGES(XM_2M), moved);
-		ASSERT_EQ(0, conf_migrate(self->fd, block[1], XM_2M, 0, &moved));
+		ASSERT_EQ(0, xm_migrate(self->fd, block[1], XM_2M, 0, 0,
+					&moved));
 		EXPECT_EQ(PAGES(XM_2M), moved);
 		EXPECT_EQ(0, conf_devmem_free(self->fd));
 		ASSERT_EQ(0, xm_read(self->fd, block[used], &seen, 8));
-		ASSERT_EQ(0, conf_migrate(self->fd, third, XM_2M, 0, &moved));
+		ASSERT_EQ(0, xm_migrate(self->fd, third, XM_2M, 0, 0, &moved));
 		EXPECT_EQ(PAGES(XM_2M), moved);
 		EXPECT_EQ(PAGES(XM_2M), on_device(self->fd, block[used], XM_2M));
 		EXPECT_EQ(0, on_device(self->fd, block[!used], XM_2M));
@@ -151,7 +153,7 @@ static int has_it_all(struct child *c, void *arg)
 	int fd = xm_open(0);
 
 	CHILD_CHECK(p && fd >= 0);
-	CHILD_CHECK(!conf_migrate(fd, p, DEVICE, 0, &moved));
+	CHILD_CHECK(!xm_migrate(fd, p, DEVICE, 0, 0, &moved));
 	CHILD_CHECK(moved == PAGES(DEVICE));
 	CHILD_CHECK(!child_tell(c, 'm'));
 	CHILD_CHECK(child_hear(c) == 'g');
@@ -172,7 +174,7 @@ TEST_F(overcommit, of_another_process)
 	/* Memory that the child does not share */
 	p = fill(advice);
 	ASSERT_NE(NULL, p);
-	ASSERT_EQ(0, conf_migrate(self->fd, p, DEVICE, 0, &moved));
+	ASSERT_EQ(0, xm_migrate(self->fd, p, DEVICE, 0, 0, &moved));
 	EXPECT_EQ(PAGES(DEVICE), moved);
 	EXPECT_EQ(PAGES(DEVICE), on_device(self->fd, p, DEVICE));
 	EXPECT_EQ(0, child_tell(&c, 'g'));
@@ -192,7 +194,7 @@ static int to_and_fro(struct worker *w)
 		struct xmirror_cmd cmd = xm_cmds(XMIRROR_OP_ADD, 8, w->addr,
 						 XM_PAGE, PAGES(w->len), 1);
 
-		err = conf_migrate(w->fd, w->addr, w->len, 0, &moved);
+		err = xm_migrate(w->fd, w->addr, w->len, 0, 0, &moved);
 		if (!err)
 			err = xm_run(w->fd, &cmd, NULL);
 		if (err)

@@ -25,7 +25,7 @@ TEST(migrate_a_page_of_the_swap_cache)
 	ASSERT_NE(0, pfn);
 	if (!(xm_kpageflags(pfn) & XM_KPF_SWAPCACHE))
 		SKIP(return, "the page did not stay in the swap cache");
-	EXPECT_EQ(0, conf_migrate(fd, p, XM_PAGE, 0, NULL));
+	EXPECT_EQ(0, xm_migrate(fd, p, XM_PAGE, 0, 0, NULL));
 	EXPECT_EQ(5, XM_LOAD(p));
 	EXPECT_CLEAN(fd);
 	close(fd);

@@ -335,14 +335,10 @@ TEST_F(sync, points_are_private)
 
 static int migrate(int fd, const void *p)
 {
-	struct xmirror_migrate m = {
-		.size = sizeof(m),
-		.addr = (uintptr_t)p,
-		.length = XM_PAGE,
-	};
-	int err = xm_ioctl(fd, XMIRROR_IOC_MIGRATE, &m);
+	__u64 moved;
+	int err = xm_migrate(fd, p, XM_PAGE, 0, 0, &moved);
 
-	return err ? err : m.moved == 1 ? 0 : -EBUSY;
+	return err ? err : moved == 1 ? 0 : -EBUSY;
 }
 
 /* The memory of a file is evicted when that is closed. */
