@@ -37,6 +37,7 @@ static struct table {
 	{ "atomics", .alone = run_atomics },
 	{ "migrate", .with_buf = run_migrate },
 	{ "granule", .alone = run_granule },
+	{ "fork", .alone = run_fork },
 };
 
 /* Some tables were chosen, instead of all. */

@@ -94,5 +94,6 @@ void run_cpu(char *buf);
 void run_migrate(char *buf);
 void run_atomics(void);
 void run_granule(void);
+void run_fork(void);
 
 #endif /* XM_BENCH_H */
