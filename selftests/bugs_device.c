@@ -44,11 +44,6 @@ FIXTURE_TEARDOWN(device)
 	close(self->fd1);
 }
 
-static bool is_private(int fd, const void *p)
-{
-	return xm_page(fd, p).cpu & XMIRROR_CPU_PRIVATE;
-}
-
 /* D4: bringing a page back */
 
 #define INJECT	"/sys/kernel/debug/"
@@ -351,7 +346,7 @@ TEST_F(device, what_stays_behind_can_be_reclaimed)
 	ASSERT_EQ(0, xm_migrate(self->fd, p, pages * XM_PAGE, 0, 0, &moved));
 	EXPECT_EQ(pages / 2, moved);
 	for (i = 0; i < pages; i++) {
-		EXPECT_EQ(i & 1, is_private(self->fd, p + i * XM_PAGE));
+		EXPECT_EQ(i & 1, conf_is_private(self->fd, p + i * XM_PAGE));
 	}
 	for (i = 0; i < pages; i++) {
 		EXPECT_EQ(0x40 + i, p[i * XM_PAGE + 5]);
@@ -402,7 +397,7 @@ TEST_F(device, bits_survive_a_move_between_devices)
 		ASSERT_EQ(0, xm_migrate(self->fd1, self->p, XM_PAGE,
 					XMIRROR_MIGRATE_FROM_PEER, 0, &moved));
 		ASSERT_EQ(1, moved);
-		EXPECT_TRUE(is_private(self->fd1, self->p));
+		EXPECT_TRUE(conf_is_private(self->fd1, self->p));
 		EXPECT_EQ(soft, xm_pagemap(self->p) & XM_PM_SOFT_DIRTY);
 		EXPECT_EQ(i & 2 ? CONF_PM_UFFD_WP : 0,
 			  xm_pagemap(self->p) & CONF_PM_UFFD_WP);

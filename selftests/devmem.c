@@ -11,13 +11,6 @@
 #define LEN	(PAGES * XM_PAGE)
 #define PREFETCH	"/sys/module/xmirror/parameters/prefetch"
 
-static bool is_private(int fd, const volatile void *p)
-{
-	struct xmirror_page page = xm_page(fd, p);
-
-	return page.cpu & XMIRROR_CPU_PRIVATE && page.cpu & XMIRROR_CPU_LOCAL;
-}
-
 static void fill(volatile __u64 *p, size_t len, __u64 seed)
 {
 	for (size_t i = 0; i < len / sizeof(*p); i++)
@@ -72,7 +65,7 @@ TEST_F(devmem, there_and_back_by_cpu)
 	ASSERT_EQ(0, xm_migrate(self->fd, self->p, LEN, 0, 0, &self->moved));
 	EXPECT_EQ(PAGES, self->moved);
 	for (size_t i = 0; i < PAGES; i++) {
-		EXPECT_TRUE(is_private(self->fd, self->p + i * XM_PAGE));
+		EXPECT_TRUE(conf_is_private(self->fd, self->p + i * XM_PAGE));
 	}
 	EXPECT_EQ(self->free_at_start - PAGES, conf_devmem_free(self->fd));
 	EXPECT_EQ(0, wrong((__u64 *)self->p, LEN, 1));
@@ -157,7 +150,7 @@ TEST_F(devmem, empty_pages_are_zero)
 	EXPECT_EQ(0, value);
 	value = 7;
 	EXPECT_EQ(0, xm_write(self->fd, self->p + 8, &value, sizeof(value)));
-	EXPECT_TRUE(is_private(self->fd, self->p));
+	EXPECT_TRUE(conf_is_private(self->fd, self->p));
 	EXPECT_EQ(7, *(volatile __u64 *)(self->p + 8));
 	EXPECT_EQ(0, *(volatile __u64 *)self->p);
 }
@@ -173,7 +166,7 @@ TEST_F(devmem, device_works_in_place)
 	EXPECT_EQ(XMIRROR_PTE_VALID | XMIRROR_PTE_WRITE | XMIRROR_PTE_LOCAL,
 		  xm_page(self->fd, self->p).dev &
 		  ~(XMIRROR_PTE_ACCESSED | XMIRROR_PTE_DIRTY));
-	EXPECT_TRUE(is_private(self->fd, self->p));
+	EXPECT_TRUE(conf_is_private(self->fd, self->p));
 	ASSERT_EQ(0, xm_read(self->fd, self->p, &value, sizeof(value)));
 	EXPECT_EQ(103, value);
 	EXPECT_EQ(103, *(volatile __u64 *)self->p);
@@ -189,7 +182,7 @@ TEST_F(devmem, peer_access_brings_it_back)
 	ASSERT_EQ(0, xm_migrate(self->fd, self->p, LEN, 0, 0, &self->moved));
 	ASSERT_EQ(0, xm_read(self->peer, self->p, &value, sizeof(value)));
 	EXPECT_EQ(4, value);
-	EXPECT_FALSE(is_private(self->fd, self->p));
+	EXPECT_FALSE(conf_is_private(self->fd, self->p));
 	ASSERT_EQ(0, xm_add(self->peer, self->p, 1));
 	EXPECT_EQ(5, *(volatile __u64 *)self->p);
 }
@@ -203,8 +196,8 @@ TEST_F(devmem, device_to_device)
 	ASSERT_EQ(0, xm_migrate(self->peer, self->p, LEN,
 				XMIRROR_MIGRATE_FROM_PEER, 0, &self->moved));
 	EXPECT_EQ(PAGES, self->moved);
-	EXPECT_TRUE(is_private(self->peer, self->p));
-	EXPECT_FALSE(is_private(self->fd, self->p));
+	EXPECT_TRUE(conf_is_private(self->peer, self->p));
+	EXPECT_FALSE(conf_is_private(self->fd, self->p));
 	EXPECT_EQ(self->free_at_start, conf_devmem_free(self->fd));
 	ASSERT_EQ(0, xm_read(self->peer, self->p, &value, sizeof(value)));
 	EXPECT_EQ(5, value);
@@ -223,7 +216,7 @@ TEST_F(devmem, access_after_mprotect)
 	ASSERT_EQ(0, mprotect(self->p, LEN, PROT_READ));
 	ASSERT_EQ(0, xm_read(self->fd, self->p, &value, sizeof(value)));
 	EXPECT_EQ(6, value);
-	EXPECT_TRUE(is_private(self->fd, self->p));
+	EXPECT_TRUE(conf_is_private(self->fd, self->p));
 	EXPECT_EQ(-EPERM, xm_write(self->fd, self->p, &value, sizeof(value)));
 	EXPECT_EQ(-EPERM, xm_add(self->fd, self->p, 1));
 	ASSERT_EQ(0, mprotect(self->p, LEN, PROT_READ | PROT_WRITE));
@@ -245,7 +238,7 @@ TEST_F(devmem, access_after_mremap)
 	ASSERT_EQ(0, xm_read(self->fd, to, &value, sizeof(value)));
 	EXPECT_EQ(7, value);
 	EXPECT_EQ(-EFAULT, xm_read(self->fd, self->p, &value, sizeof(value)));
-	EXPECT_TRUE(is_private(self->fd, to));
+	EXPECT_TRUE(conf_is_private(self->fd, to));
 	ASSERT_EQ(0, xm_add(self->fd, to, 1));
 	EXPECT_EQ(8, *(volatile __u64 *)to);
 	self->p = to;
@@ -335,7 +328,7 @@ TEST_F(devmem, close_leaves_others_alone)
 	ASSERT_EQ(PAGES, self->moved);
 	close(fd2);
 	EXPECT_TRUE(xm_is_present(other));
-	EXPECT_TRUE(is_private(self->fd, self->p));
+	EXPECT_TRUE(conf_is_private(self->fd, self->p));
 	EXPECT_EQ(0, wrong((__u64 *)other, LEN, 12));
 	EXPECT_EQ(0, wrong((__u64 *)self->p, LEN, 11));
 	munmap(other, LEN);

@@ -637,16 +637,10 @@ static void count_one(struct thread *t)
 {
 	bool there = xm_caps() & XMIRROR_CAP_PRIVATE;
 	__u64 by = 1 + below(t, 9);
-	struct xmirror_migrate m = {
-		.size = sizeof(m),
-		.addr = (uintptr_t)t->counter,
-		.length = XM_PAGE,
-		.flags = one_in(t, 2),
-	};
 	int err;
 
 	if (one_in(t, 3) && there)
-		ioctl(t->own, XMIRROR_IOC_MIGRATE, &m);
+		xm_migrate(t->own, t->counter, XM_PAGE, one_in(t, 2), 0, NULL);
 	if (one_in(t, 4)) {
 		XM_ADD(t->counter, by);
 		t->count += by;

@@ -170,6 +170,13 @@ int conf_thp_64k(bool only)
 					 only ? "never" : "inherit");
 }
 
+bool conf_is_private(int fd, const volatile void *p)
+{
+	struct xmirror_page page = xm_page(fd, p);
+
+	return page.cpu & XMIRROR_CPU_PRIVATE && page.cpu & XMIRROR_CPU_LOCAL;
+}
+
 __u64 conf_devmem_free(int fd)
 {
 	struct xmirror_stats s;

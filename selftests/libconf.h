@@ -100,6 +100,8 @@ int conf_collapse(void *p);
  * -ENOENT before Linux 6.8.
  */
 int conf_thp_64k(bool only);
+/** conf_is_private: whether @p is in the private memory of @fd's device. */
+bool conf_is_private(int fd, const volatile void *p);
 /** conf_devmem_free: free pages of the device's memory. */
 __u64 conf_devmem_free(int fd);
 

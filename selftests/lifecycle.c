@@ -480,7 +480,7 @@ TEST_F(limited, oom_kill_of_the_mirrored_process)
 static int migrates_much(struct child *c, void *arg)
 {
 	size_t len = 24UL << 20, i;
-	struct xmirror_migrate m = { .size = sizeof(m), .length = len };
+	__u64 moved;
 	char *p;
 	int fd, err;
 
@@ -492,11 +492,10 @@ static int migrates_much(struct child *c, void *arg)
 	CHILD_CHECK(p && fd >= 0);
 	for (i = 0; i < len; i += XM_PAGE)
 		*(__u64 *)(p + i) = i;
-	m.addr = (uintptr_t)p;
-	err = xm_ioctl(fd, XMIRROR_IOC_MIGRATE, &m);
+	err = xm_migrate(fd, p, len, 0, 0, &moved);
 	dprintf(1, "# MIGRATE of %zu pages under the limit: %s, %llu moved\n",
-		len / XM_PAGE, strerror(-err), m.moved);
-	CHILD_CHECK(!err && m.moved == len / XM_PAGE);
+		len / XM_PAGE, strerror(-err), moved);
+	CHILD_CHECK(!err && moved == len / XM_PAGE);
 	for (i = 0; i < len; i += XM_PAGE)
 		CHILD_CHECK(XM_LOAD((__u64 *)(p + i)) == i);
 	CHILD_CHECK(!xm_violations(fd, NULL, 0));
@@ -517,8 +516,7 @@ TEST_F(limited, device_memory_at_the_limit)
 /* More than the limit in device memory: it is not outside of the account. */
 static int hides_in_device(struct child *c, void *arg)
 {
-	struct xmirror_migrate m = { .size = sizeof(m), .length = 8UL << 20 };
-	size_t i, n;
+	size_t len = 8UL << 20, i, n;
 	char *p;
 	int fd;
 
@@ -528,12 +526,11 @@ static int hides_in_device(struct child *c, void *arg)
 	fd = xm_open(0);
 	CHILD_CHECK(fd >= 0);
 	for (n = 0; n < 8; n++) {
-		p = xm_anon(m.length);
+		p = xm_anon(len);
 		CHILD_CHECK(p);
-		for (i = 0; i < m.length; i += XM_PAGE)
+		for (i = 0; i < len; i += XM_PAGE)
 			*(__u64 *)(p + i) = i;
-		m.addr = (uintptr_t)p;
-		xm_ioctl(fd, XMIRROR_IOC_MIGRATE, &m);
+		xm_migrate(fd, p, len, 0, 0, NULL);
 	}
 	return 0;
 }
