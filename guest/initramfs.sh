@@ -65,5 +65,4 @@ for module; do
 	*) [ "$tree" = - ] || add_named "$module" ;;
 	esac
 done
-(cd "$stage" && find . -print0 | cpio -o0 -H newc -R 0:0 --quiet) |
-	gzip -1 >"$out"
+(cd "$stage" && find . -print0 | cpio -o0 -H newc -R 0:0 --quiet) >"$out"

@@ -13,6 +13,15 @@
 
 config=$XM_TOP/guest/config
 
+# Instrumenting takes a fifth of the time that a build takes. What UBSAN says of
+# the kernel is no business of this suite, nor what KASAN says of code that has
+# nothing of the modules in its hands. The rest of that list is what must not be
+# instrumented: a variable of the command line overrides the makefiles'.
+flags=(UBSAN_SANITIZE=n
+	'KASAN_SANITIZE=$(if $(filter arch/% crypto/% net/% drivers/acpi/% drivers/pci/% drivers/pnp/% drivers/tty/% kernel/entry/% mm/kasan/%,$(obj)/),n)'
+	# A second build is the same build.
+	KBUILD_BUILD_TIMESTAMP=1970-01-01)
+
 # check_config .config FRAGMENT...: print the lines that did not take effect.
 check_config()
 {
@@ -71,11 +80,8 @@ build()
 		export CCACHE_DIR=$XM_CACHE/ccache
 		cc="ccache gcc"
 	fi
-	# A fixed time stamp, so that a second build is the same build. What UBSAN
-	# says of the kernel is no business of this suite.
 	nice -n 19 make -s -C "$src" O="$dir" -j"$(nproc)" CC="$cc" HOSTCC="$cc" \
-		KBUILD_BUILD_TIMESTAMP=1970-01-01 UBSAN_SANITIZE=n \
-		bzImage modules >>"$dir/log" 2>&1 || {
+		"${flags[@]}" bzImage modules >>"$dir/log" 2>&1 || {
 		tail -n 30 "$dir/log" >&2
 		xm_die "building Linux $ver failed, see $dir/log"
 	}
@@ -97,9 +103,9 @@ main()
 	esac
 	fragments=("$config/base.config" "$config/$flavour.config"
 		"$config/$what.config")
-	# What the result depends on: options, source and compiler.
+	# What the result depends on: options, flags, source and compiler.
 	src=$(xm_source "$what")
-	hash=$({ cat "${fragments[@]}"; head -n 4 "$src/Makefile"
+	hash=$({ cat "${fragments[@]}"; echo "${flags[@]}"; head -n 4 "$src/Makefile"
 		gcc --version; } | sha256sum | cut -c1-12)
 	hash=$XM_CACHE/kernel/$what-$flavour-$hash
 	[ -e "$hash/complete" ] || xm_locked "kernel-$what-$flavour" \
