@@ -3,10 +3,10 @@
 # usage: check.sh [-t "GLOB..."] [-g FILE] KERNEL...
 #
 # For each KERNEL (see target.sh): builds it, the modules and the tests, and runs
-# the tests in two guests beside each other, every other program in each. What is
-# printed is in the order of the guests, and the last line is the total. With -g
-# there is one guest, the modules count which of their lines are run, and FILE is
-# where that goes, see run.sh.
+# the tests in two guests beside each other; whichever is done with a program takes
+# the next. What is printed is in the order of the guests, and the last line is the
+# total. With -g there is one guest, the modules count which of their lines are run,
+# and FILE is where that goes, see run.sh.
 
 . "$(dirname "$0")/lib.sh"
 . "$XM_TOP/guest/target.sh"
@@ -39,40 +39,42 @@ trap 'exit 129' HUP
 trap 'exit 130' INT
 trap 'exit 143' TERM
 
-# Builds what KERNEL needs, and runs its guests. Their numbers are in $tmp/started
-# then, and in $tmp/log.NUMBER where the log of each is.
+# Builds what KERNEL needs, and runs its guests. In $tmp/log.NUMBER is where the log
+# of each is then, and in $tmp/queue what none of them has taken.
 check()
 {
-	local kernel=$1 list tests=() pids=() n=0 i t g globs
+	local kernel=$1 list pids=() n i t g globs
 
 	set +m
 	xm_say "checking on $kernel"
 	xm_target "$kernel" debug
 	read -ra globs <<<"$glob"
-	list=$("$XM_TOP/guest/programs.sh" list; "$XM_TOP/guest/hmm-tests.sh" list "$glob")
+	# The long ones come first: no guest is left with one at the end.
+	list=$("$XM_TOP/guest/hmm-tests.sh" list "$glob"; "$XM_TOP/guest/programs.sh" list)
 	for t in $list; do
 		for g in "${globs[@]}"; do
 			# shellcheck disable=SC2053 # a glob is wanted
 			[[ $t == $g ]] || continue
-			tests[n % guests]+="$t "
-			n=$((n + 1))
+			echo "$t"
 			break
 		done
-	done
-	[ $n -gt 0 ] || xm_die "no test program matches $glob"
-	[[ ${tests[*]} != *hmm-tests* ]] ||
+	done >"$tmp/queue"
+	n=$(wc -l <"$tmp/queue")
+	[ "$n" -gt 0 ] || xm_die "no test program matches $glob"
+	! grep -q hmm-tests "$tmp/queue" ||
 		"$XM_TOP/guest/hmm-tests.sh" "$XM_KDIR" "${XM_RUN[1]}"
+	[ "$n" -ge $guests ] || guests=$n
 	# An emulated CPU that waits for one that the other guest keeps from
 	# running makes both guests slow.
-	if [ ${#tests[@]} -gt 1 ] && [ "$(nproc)" -lt $((2 * ${#tests[@]})) ]; then
+	if [ "$guests" -gt 1 ] && [ "$(nproc)" -lt $((2 * guests)) ]; then
 		export XM_THREAD=${XM_THREAD:-single}
 	fi
-	echo "${!tests[@]}" >"$tmp/started"
-	for i in "${!tests[@]}"; do
+	for ((i = 0; i < guests; i++)); do
 		: >"$tmp/out.$i"
+		: >"$tmp/log.$i"
 		"$XM_TOP/guest/run.sh" -L "$tmp/log.$i" \
 			-n "$(basename "$kernel").$i" "${gcov[@]}" "${XM_RUN[@]}" \
-			-c "${tests[i]}" "$XM_IMAGE" >"$tmp/out.$i" 2>&1 &
+			-c "$tmp/queue" "$XM_IMAGE" >"$tmp/out.$i" 2>&1 &
 		pids+=($!)
 	done
 	for i in "${!pids[@]}"; do
@@ -84,7 +86,7 @@ passed=0 failed=0 skipped=0
 : >"$tmp/failures"
 : >"$tmp/logs"
 for kernel; do
-	rm -f "$tmp"/log.* "$tmp/started"
+	rm -f "$tmp"/log.* "$tmp/queue"
 	# In a process group of its own, so that all of it can be ended, and
 	# waited for, so that a signal is handled at once.
 	set -m
@@ -93,8 +95,9 @@ for kernel; do
 	set +m
 	wait $job || :
 	job=
-	for i in $(cat "$tmp/started" 2>/dev/null || echo 0); do
-		verdict=$(cat "$tmp/log.$i" 2>/dev/null || :)/verdict
+	[ -e "$tmp/log.0" ] || : >"$tmp/log.0"
+	for log in "$tmp"/log.*; do
+		verdict=$(cat "$log")/verdict
 		if [ ! -s "$verdict" ]; then
 			failed=$((failed + 1))
 			echo "failed: $kernel: the tests could not be run" \
@@ -107,6 +110,11 @@ for kernel; do
 			"$verdict" >>"$tmp/failures"
 		passed=$((passed + p)) failed=$((failed + f)) skipped=$((skipped + s))
 	done
+	# No guest has lived long enough.
+	while read -r t; do
+		failed=$((failed + 1))
+		echo "failed: $kernel: $t: was not run" >>"$tmp/failures"
+	done < <(cat "$tmp/queue" 2>/dev/null)
 done
 cp "$tmp/logs" "$XM_CACHE/log/last"
 xm_say "took $((SECONDS / 60)) minutes"

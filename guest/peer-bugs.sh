@@ -92,7 +92,8 @@ rc=0
 for kernel; do
 	xm_target "$kernel" debug
 	XM_RUN+=(-n "$(basename "$kernel")-peer")
-	boot -c peer_bugs
+	echo peer_bugs >"$tmp/queue"
+	boot -c "$tmp/queue"
 	cp "$log/result.log" "$tmp/ours"
 	tail -n 1 "$tmp/out" | grep -q ' 0 failed' || rc=1
 	printf '\n%s\n%-4s %-42s %-8s %s\n' "Linux $(basename "$kernel")" bug \

@@ -10,7 +10,8 @@
 #   -m MODULE	a .ko file, or a name to look up in -t; may be repeated
 #   -t TREE	lib/modules/RELEASE of a kernel with modules
 #   -p M=PARAMS	parameters for module M; may be repeated
-#   -c TESTS	check: run these programs, separated by white space
+#   -c FILE	check: run the programs that FILE names, a line each. They are taken
+#		out of it one by one, so that guests can share it.
 #   -r COMMAND	run: run a shell command in the guest, exit with its status
 #   -s		shell: an interactive shell on this terminal
 #   -N		leave loading of the modules to the programs
@@ -22,7 +23,7 @@
 
 . "$(dirname "$0")/lib.sh"
 
-name=guest bin=/nonexistent tree=- mode=shell tests='' cmd='' limit=${XM_LIMIT:-1200}
+name=guest bin=/nonexistent tree=- mode=shell queue=/dev/null cmd='' limit=${XM_LIMIT:-1200}
 deadline='' append=${XM_APPEND:-} none='' logname='' gcov=''
 modules=() params=()
 while getopts n:b:m:t:p:c:r:sNl:d:a:L:g: opt; do
@@ -32,7 +33,7 @@ while getopts n:b:m:t:p:c:r:sNl:d:a:L:g: opt; do
 	m) modules+=("$OPTARG") ;;
 	t) tree=$OPTARG ;;
 	p) params+=("$OPTARG") ;;
-	c) mode=check tests=$OPTARG ;;
+	c) mode=check queue=$OPTARG ;;
 	r) mode=run cmd=$OPTARG ;;
 	s) mode=shell ;;
 	N) none=none ;;
@@ -83,8 +84,6 @@ printf '%s\n' "$limit" >"$tmp/conf/limit"
 printf '%s\n' "$none" >"$tmp/conf/modules"
 [ -z "$gcov" ] || printf '%s\n' /dev/vdc >"$tmp/conf/gcov"
 printf '%s\n' "$cmd" >"$tmp/conf/cmd"
-# shellcheck disable=SC2086 # words
-printf '%s\n' $tests >"$tmp/conf/tests"
 
 # Two ranges that the kernel leaves alone, for coherent device memory.
 reserved='memmap=512M$0x40000000'
@@ -105,7 +104,7 @@ read -ra accel < <("$XM_TOP/guest/accel.sh" "$image")
 # busy: for the time stamp counters it falls back to a slow clock, and for the
 # timer interrupt it panics. Both are fine.
 [[ ${accel[*]} != *tcg* ]] || append+=" tsc=reliable no_timer_check"
-: "${deadline:=$((300 + limit * $(wc -w <<<"$tests x") / 2))}"
+: "${deadline:=$((300 + limit * ($(wc -l <"$queue") + 1) / 2))}"
 
 # shellcheck disable=SC2054 # the commas are QEMU's
 args=("${accel[@]}" -machine q35 -nodefaults -no-user-config -display none -no-reboot
@@ -137,18 +136,29 @@ if [ "$mode" = shell ]; then
 	exit
 fi
 
-mkfifo "$tmp/port" "$tmp/never"
+# Answers the guest's questions which program is next, at last with no name.
+answer()
 {
-	if [ "$mode" = run ]; then
-		tee "$log/result.log" | grep --line-buffered -v '^# exit: \|^# xmirror: '
-	else
-		tee "$log/result.log"
-	fi
-} <"$tmp/port" &
+	local line name
+
+	while read -r line; do
+		[[ $line == '# xmirror: next'* ]] || continue
+		{
+			flock 9
+			read -r name <"$queue" || name=
+			sed -i 1d "$queue"
+		} 9>"$queue.lock"
+		printf '%s\n' "$name"
+	done
+}
+
+mkfifo "$tmp/port" "$tmp/answers" "$tmp/never"
+tee "$log/result.log" >(answer >"$tmp/answers") <"$tmp/port" |
+	grep --line-buffered -v '^# exit: \|^# xmirror: ' &
 tee=$!
 setpriv --pdeathsig TERM timeout --foreground -s KILL "$deadline" \
 	setpriv --pdeathsig KILL qemu-system-x86_64 "${args[@]}" \
-	</dev/null >"$tmp/port" 2>"$log/qemu.log" &
+	<>"$tmp/answers" >"$tmp/port" 2>"$log/qemu.log" &
 qemu=$!
 # The guest ends programs that take too long. If it goes silent for longer, it is
 # the guest that hangs.
