@@ -79,7 +79,7 @@ extern bool stop;
 
 /* demo_report.c */
 /** complain: report a failure, and end the run. */
-void complain(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+void complain(const char *fmt, ...);
 /** number: @n with commas; good until eight more calls of the same thread. */
 const char *number(__u64 n);
 const char *plural(unsigned int n);

@@ -548,10 +548,12 @@ TEST_F(limited, device_memory_counts)
 
 /* --- swapoff while the device runs ------------------------------------------ */
 
+/* @rounds: at least so many, and until the device has come around */
 struct swapper {
 	struct worker w;
 	const char *disk;
 	int rounds;
+	bool around;
 };
 
 static int work_swap(struct worker *w)
@@ -559,7 +561,7 @@ static int work_swap(struct worker *w)
 	struct swapper *s = (struct swapper *)w;
 	int i;
 
-	for (i = 0; i < s->rounds; i++) {
+	for (i = 0; i < s->rounds || !XM_LOAD(&s->around); i++) {
 		madvise(w->addr, w->len, MADV_PAGEOUT);
 		if (swapoff(s->disk))
 			return -errno;
@@ -575,6 +577,7 @@ TEST(swapoff_while_the_device_runs)
 	size_t i, len = 4UL << 20, pages = len / XM_PAGE;
 	__u64 fence, *p, start = xm_now_ns();
 	struct xmirror_cmd cmds[2];
+	struct xmirror_stats stats;
 	struct xmirror_wait wait;
 	bool exclusive = xm_caps() & XMIRROR_CAP_EXCLUSIVE;
 	int fd;
@@ -594,8 +597,12 @@ TEST(swapoff_while_the_device_runs)
 	s.w.addr = p;
 	s.w.len = len;
 	ASSERT_EQ(0, worker_start(&s.w));
-	while (!worker_ended(&s.w) && !xm_expired(start, 5 * XM_LONG))
+	while (!worker_ended(&s.w) && !xm_expired(start, 5 * XM_LONG)) {
+		if (xm_stats(fd, &stats) || stats.ops > 2 * pages)
+			XM_STORE(&s.around, true);
 		sched_yield();
+	}
+	XM_STORE(&s.around, true);
 	EXPECT_EQ(0, worker_join(&s.w));
 	EXPECT_EQ(0, xm_cancel(fd, fence, &wait));
 	EXPECT_EQ(-ECANCELED, wait.status);
