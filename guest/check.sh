@@ -49,8 +49,12 @@ check()
 	xm_say "checking on $kernel"
 	xm_target "$kernel" debug
 	read -ra globs <<<"$glob"
-	# The long ones come first: no guest is left with one at the end.
-	list=$("$XM_TOP/guest/hmm-tests.sh" list "$glob"; "$XM_TOP/guest/programs.sh" list)
+	# The longest come first, so that no guest is left with one at the end.
+	list=$({
+		"$XM_TOP/guest/hmm-tests.sh" list "$glob"
+		echo race_matrix
+		"$XM_TOP/guest/programs.sh" list
+	} | awk '!seen[$0]++')
 	for t in $list; do
 		for g in "${globs[@]}"; do
 			# shellcheck disable=SC2053 # a glob is wanted
