@@ -224,15 +224,14 @@ static void open_devices(void)
 
 static void set_up(void)
 {
-	unsigned int i, k, values;
+	unsigned int i, values;
 	__u64 *shared;
 
 	nr_counters = opt.pages * WIDTHS;
 	nr_workers = opt.threads + opt.engines * opt.devices;
 	map_pages = 2 * opt.pages + 1;
 	map = xm_anon(map_pages * XM_PAGE);
-	values = nr_workers * (1 + 2 * nr_counters) +
-		 CHILDREN * (REPORT_NR + nr_counters);
+	values = nr_workers * (1 + 2 * nr_counters);
 	shared = xm_shared(values * sizeof(*shared));
 	if (!map || !shared)
 		skip("out of memory");
@@ -255,16 +254,8 @@ static void set_up(void)
 		shared = w->sent + nr_counters;
 		w->seen_at = xm_now_ns();
 	}
-	third_random = (opt.seed + nr_workers) * 0x9e3779b97f4a7c15ULL | 1;
-	for (k = 0; k < CHILDREN; k++) {
-		child[k].report = shared;
-		child[k].values = shared + REPORT_NR;
-		shared = child[k].values + nr_counters;
-		child[k].low = calloc(nr_counters, sizeof(__u64));
-		child[k].high = calloc(nr_counters, sizeof(__u64));
-		if (!child[k].low || !child[k].high)
-			skip("out of memory");
-	}
+	if (!set_up_third())
+		skip("out of memory");
 }
 
 int main(int argc, char **argv)

@@ -16,7 +16,6 @@
 #define MAX_WORKERS	256
 #define MAX_DEVICES	16
 #define STALL_MS	60000U	/* standing still for that long is a failure */
-#define CHILDREN	2
 
 #define ARRAY_SIZE(a)	(sizeof(a) / sizeof((a)[0]))
 
@@ -42,19 +41,6 @@ struct worker {
 	/* Engines: */
 	__u64 gave_up;		/* jobs that ended early with -EBUSY, -ENOMEM */
 };
-
-/* A forked child, and what it has to see. */
-struct child {
-	pid_t pid;		/* 0: none */
-	__u64 start;
-	__u64 *low;		/* increments done before fork() */
-	__u64 *high;		/* increments begun when fork() had returned */
-	/* In memory shared with the child: */
-	__u64 *values;		/* what it saw */
-	__u64 *report;		/* REPORT_* */
-};
-
-enum { REPORT_CPU, REPORT_DEVICE, REPORT_WHERE, REPORT_GOT, REPORT_NR };
 
 struct demo_options {
 	unsigned int seconds;
@@ -116,8 +102,9 @@ void *run_cpu(void *arg);
 void *run_engine(void *arg);
 
 /* demo_third.c */
-extern struct child child[CHILDREN];
-extern __u64 forks, saw_cpu, saw_device, third_random;
+extern __u64 forks, saw_cpu, saw_device;
+/** set_up_third: to be called when the workers are known; false: no memory. */
+bool set_up_third(void);
 void *run_third(void *arg);
 __u64 acts_done(void);
 void print_third(void);

@@ -9,6 +9,21 @@
 
 #include "demo.h"
 
+#define CHILDREN	2
+
+/* A forked child, and what it has to see. */
+struct child {
+	pid_t pid;		/* 0: none */
+	__u64 start;
+	__u64 *low;		/* increments done before fork() */
+	__u64 *high;		/* increments begun when fork() had returned */
+	/* In memory shared with the child: */
+	__u64 *values;		/* what it saw */
+	__u64 *report;		/* REPORT_* */
+};
+
+enum { REPORT_CPU, REPORT_DEVICE, REPORT_WHERE, REPORT_GOT, REPORT_NR };
+
 enum { CHILD_GOOD, CHILD_CHANGED = 10, CHILD_COPY };
 
 struct act {
@@ -18,9 +33,10 @@ struct act {
 	__u64 refused;
 };
 
-struct child child[CHILDREN];
 __u64 forks, saw_cpu, saw_device;
+static struct child child[CHILDREN];
 static __u64 fork_refused, child_errors;
+static __u64 third_random;
 
 /* Forks */
 
@@ -147,8 +163,6 @@ static void reap(struct child *c)
 }
 
 /* Memory management */
-
-__u64 third_random;
 
 /** some: a random number below @n, for the third party. */
 static unsigned int some(unsigned int n)
@@ -332,6 +346,28 @@ void *run_third(void *arg)
 		pause_us(1000);
 	} while (alive);
 	return NULL;
+}
+
+bool set_up_third(void)
+{
+	__u64 *shared = xm_shared(CHILDREN * (REPORT_NR + nr_counters) *
+				  sizeof(*shared));
+	unsigned int i;
+
+	if (!shared)
+		return false;
+	/* Never zero, or draw() would stay there. */
+	third_random = (opt.seed + nr_workers) * 0x9e3779b97f4a7c15ULL | 1;
+	for (i = 0; i < CHILDREN; i++) {
+		child[i].report = shared;
+		child[i].values = shared + REPORT_NR;
+		shared = child[i].values + nr_counters;
+		child[i].low = calloc(nr_counters, sizeof(__u64));
+		child[i].high = calloc(nr_counters, sizeof(__u64));
+		if (!child[i].low || !child[i].high)
+			return false;
+	}
+	return true;
 }
 
 void print_third(void)
