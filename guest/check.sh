@@ -90,7 +90,9 @@ passed=0 failed=0 skipped=0
 : >"$tmp/failures"
 : >"$tmp/logs"
 for kernel; do
-	rm -f "$tmp"/log.* "$tmp/queue"
+	rm -f "$tmp"/log.*
+	: >"$tmp/log.0"
+	: >"$tmp/queue"
 	# In a process group of its own, so that all of it can be ended, and
 	# waited for, so that a signal is handled at once.
 	set -m
@@ -99,7 +101,6 @@ for kernel; do
 	set +m
 	wait $job || :
 	job=
-	[ -e "$tmp/log.0" ] || : >"$tmp/log.0"
 	for log in "$tmp"/log.*; do
 		verdict=$(cat "$log")/verdict
 		if [ ! -s "$verdict" ]; then
@@ -118,7 +119,7 @@ for kernel; do
 	while read -r t; do
 		failed=$((failed + 1))
 		echo "failed: $kernel: $t: was not run" >>"$tmp/failures"
-	done < <(cat "$tmp/queue" 2>/dev/null)
+	done <"$tmp/queue"
 done
 cp "$tmp/logs" "$XM_CACHE/log/last"
 xm_say "took $((SECONDS / 60)) minutes"
