@@ -7,8 +7,8 @@
 . "$(dirname "$0")/lib.sh"
 
 packages=(bc bison build-essential busybox-static cpio e2fsprogs flex git
-	kmod libelf-dev libssl-dev python3 qemu-system-x86 rsync
-	shellcheck sparse util-linux xz-utils zstd python3-ply
+	kmod libelf-dev libssl-dev mmdebstrap mount python3 qemu-system-x86
+	rsync shellcheck sparse util-linux xz-utils zstd python3-ply
 	debian-archive-keyring)
 
 missing=()
