@@ -51,8 +51,9 @@ check()
 	read -ra globs <<<"$glob"
 	# The longest come first, so that no guest is left with one at the end.
 	list=$({
-		"$XM_TOP/guest/hmm-tests.sh" list "$glob"
+		"$XM_TOP/guest/hmm-tests.sh" list
 		echo race_matrix
+		echo lifecycle
 		"$XM_TOP/guest/programs.sh" list
 	} | awk '!seen[$0]++')
 	for t in $list; do

@@ -4,8 +4,8 @@
 #
 #   hmm-tests			the hmm-tests of the running kernel
 #   hmm-tests-7.3		those of 7.3, on an older kernel
-#   hmm-tests-bench-private	the benchmark that 7.3's have among them, which
-#   hmm-tests-bench-coherent	takes as long as all the rest
+#   hmm-tests-bench-private	the benchmark that 7.3's have among them: it moves
+#   hmm-tests-bench-coherent	13 GB, so that two guests share it
 #
 # What the running kernel cannot do whatever the driver does fails as a TODO with
 # the reason. Any other failure is one of ours.
