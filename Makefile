@@ -27,7 +27,7 @@ demo	:= $(kernels)
 endif
 
 .PHONY: self-mutants modules clean selftests demo check check-all check-stock shell bench
-.PHONY: lint peer-bugs install junit fuzz lifecycle soak coverage race-matrix
+.PHONY: lint peer-bugs install junit fuzz lifecycle soak coverage race-matrix fresh
 .PHONY: dkms-install dkms-remove help
 .DEFAULT_GOAL := modules
 
@@ -65,6 +65,9 @@ demo:
 bench:
 	@guest/start.sh bench $(firstword $(kernels)) $(BENCH)
 
+fresh:
+	@guest/fresh.sh $(MAKE) demo
+
 shell:
 	@guest/start.sh shell $(kernels)
 
@@ -98,6 +101,7 @@ help:
 	@echo 'demo          run the demo in a guest'
 	@echo 'check         run the tests in a guest'
 	@echo 'check-all     run the tests on all kernels: 6.1 6.12 7.3'
+	@echo 'fresh         the demo in a Debian that has nothing installed'
 	@echo "check-stock   run the tests on Debian's kernels, modules by DKMS"
 	@echo 'coverage      lines of the modules that the tests run, by file'
 	@echo 'fuzz          CALLS calls of the fuzzer, with SEED=number to repeat'

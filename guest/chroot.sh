@@ -23,7 +23,7 @@ shopt -s inherit_errexit
 
 # pahole is here for its libraries (libelf above all), whose package names
 # differ between releases: modpost and objtool need them.
-BASE_PACKAGES="make gcc kmod pahole"
+BASE_PACKAGES=${XM_BASE:-make gcc kmod pahole}
 
 usage()
 {
