@@ -687,6 +687,7 @@ const struct race_mmop race_mmops[] = {
 	OP(direct_write, WITH(scratch_prepare)),
 	OP(uring_read, WITH(uring_prepare), .word = SCRATCH_WORD),
 	OP(uring_fixed, WITH(uring_prepare), .word = SCRATCH_WORD),
+	OP(uring_recv, WITH(uring_recv_prepare), .word = SCRATCH_WORD),
 	OP(gup_read, WITH(gup_prepare)),
 	OP(gup_write, WITH(gup_prepare)),
 	OP(pin_write, WITH(gup_prepare)),

@@ -20,6 +20,8 @@ int direct_write(struct race_env *e);
 int uring_prepare(struct race_env *e);
 int uring_read(struct race_env *e);
 int uring_fixed(struct race_env *e);
+int uring_recv_prepare(struct race_env *e);
+int uring_recv(struct race_env *e);
 
 /* libmmops_kernel.c: what the kernel does to processes that do not ask for it */
 int swap_off_prepare(struct race_env *e);

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * The mm's side of the race matrix, input and output: a disk reads and writes the
- * page by itself, by O_DIRECT and by io_uring. See struct race_mmop.
+ * page by itself, by O_DIRECT and by io_uring, and a worker of io_uring copies from
+ * a socket into it. See struct race_mmop.
  */
 #include <fcntl.h>
 #include <linux/io_uring.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
 
@@ -12,13 +14,21 @@
 
 #define SECTOR	(SCRATCH_WORD * 8)
 
-/* A file with what the page has in its second sector, but for one word. */
+/* What the page has in its second sector, but for one word. */
+static void fill_sector(__u64 *buf)
+{
+	int i;
+
+	for (i = 0; i < SECTOR / 8; i++)
+		buf[i] = RACE_FILL(SECTOR / 8 + i);
+	buf[0] = RACE_MARK;
+}
+
 int scratch_prepare(struct race_env *e)
 {
 	__u64 *buf = xm_anon(XM_PAGE);
 	const char *dir = getenv("XM_SCRATCH");
 	char path[256];
-	int i;
 
 	if (!dir)
 		return race_not_here(e, "no disk: XM_SCRATCH is not set");
@@ -29,9 +39,7 @@ int scratch_prepare(struct race_env *e)
 	if (e->file < 0)
 		return -errno;
 	unlink(path);
-	for (i = 0; i < SECTOR / 8; i++)
-		buf[i] = RACE_FILL(SECTOR / 8 + i);
-	buf[0] = RACE_MARK;
+	fill_sector(buf);
 	return failed(pwrite(e->file, buf, SECTOR, 0));
 }
 
@@ -104,17 +112,36 @@ static int open_ring(struct io_uring_params *p)
 	return 0;
 }
 
-int uring_prepare(struct race_env *e)
+static int ring_prepare(struct race_env *e)
 {
 	struct io_uring_params params = {};
-	int err = scratch_prepare(e);
+	int err = open_ring(&params);
 
-	if (err)
-		return err;
-	err = open_ring(&params);
 	if (ring.fd < 0)
 		return race_not_here(e, "no CONFIG_IO_URING, or sysctl kernel.io_uring_disabled");
 	return err;
+}
+
+int uring_prepare(struct race_env *e)
+{
+	int err = scratch_prepare(e);
+
+	return err ? err : ring_prepare(e);
+}
+
+/* The sector is on its way already. */
+int uring_recv_prepare(struct race_env *e)
+{
+	__u64 buf[SECTOR / 8];
+	int socks[2];
+
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, socks))
+		return race_not_here(e, "no CONFIG_UNIX");
+	fill_sector(buf);
+	if (send(socks[1], buf, SECTOR, 0) != SECTOR)
+		return -EIO;
+	e->file = socks[0];
+	return ring_prepare(e);
 }
 
 /* The request's result, and that of the ring if it cannot be had */
@@ -139,10 +166,11 @@ static int run_request(const struct io_uring_sqe *sqe)
 	return res;
 }
 
-static int read_sector(struct race_env *e, __u8 opcode)
+static int read_sector(struct race_env *e, __u8 opcode, __u8 flags)
 {
 	struct io_uring_sqe sqe = {
 		.opcode = opcode,
+		.flags = flags,
 		.fd = e->file,
 		.addr = (uintptr_t)e->p + SECTOR,
 		.len = SECTOR,
@@ -154,7 +182,13 @@ static int read_sector(struct race_env *e, __u8 opcode)
 
 int uring_read(struct race_env *e)
 {
-	return read_sector(e, IORING_OP_READ);
+	return read_sector(e, IORING_OP_READ, 0);
+}
+
+/* It is a thread of the ring that touches the page. */
+int uring_recv(struct race_env *e)
+{
+	return read_sector(e, IORING_OP_RECV, IOSQE_ASYNC);
 }
 
 /* The page becomes a buffer of the ring, pinned for long, and ceases to be one. */
@@ -166,7 +200,7 @@ int uring_fixed(struct race_env *e)
 	if (syscall(SYS_io_uring_register, ring.fd, IORING_REGISTER_BUFFERS,
 		    &page, 1))
 		return -errno;
-	err = read_sector(e, IORING_OP_READ_FIXED);
+	err = read_sector(e, IORING_OP_READ_FIXED, 0);
 	if (syscall(SYS_io_uring_register, ring.fd, IORING_UNREGISTER_BUFFERS,
 		    NULL, 0) && !err)
 		err = -errno;
