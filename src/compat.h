@@ -46,6 +46,10 @@ static inline softleaf_t softleaf_from_pmd(pmd_t pmd)
 }
 #endif
 
+#if !XM_HAVE_ALLOC_PAGES_BULK_NODE
+#define alloc_pages_bulk_node	alloc_pages_bulk_array_node
+#endif
+
 #define XM_NO_SWP_TYPE	(~0U)
 
 #if defined(SWP_DEVICE_EXCLUSIVE)

@@ -75,17 +75,21 @@ static void xm_block_touch(struct xmirror_devmem *dm, struct xm_block *block)
 		list_move_tail(&block->lru, &dm->lru);
 }
 
-/* Take 1 << @order pages: index, or -1 if there is no room. */
-static long xm_take(struct xmirror_devmem *dm, unsigned int order)
+/*
+ * Take up to @nr small pages next to each other, or a whole block of @nr: returns
+ * how many, and the first in *@index.
+ */
+static unsigned int xm_take(struct xmirror_devmem *dm, bool whole,
+			    unsigned int nr, unsigned long *index)
 {
 	struct xm_block *block;
 	unsigned long flags, bit;
-	long index = -1;
+	unsigned int n = 0;
 
 	spin_lock_irqsave(&dm->lock, flags);
-	if (dm->unplugged || (dm->coherent && order))
+	if (dm->unplugged || (dm->coherent && whole))
 		goto out;
-	block = order ? NULL :
+	block = whole ? NULL :
 		list_first_entry_or_null(&dm->partial, struct xm_block, node);
 	if (!block)
 		block = list_first_entry_or_null(&dm->empty, struct xm_block,
@@ -93,13 +97,14 @@ static long xm_take(struct xmirror_devmem *dm, unsigned int order)
 	if (!block)
 		goto out;
 	bit = find_first_zero_bit(block->used, XM_BLOCK_PAGES);
-	bitmap_set(block->used, bit, 1 << order);
-	xm_block_add(dm, block, -(1 << order));
+	n = find_next_bit(block->used, min(bit + nr, XM_BLOCK_PAGES), bit) - bit;
+	bitmap_set(block->used, bit, n);
+	xm_block_add(dm, block, -n);
 	xm_block_touch(dm, block);
-	index = (block - dm->block) * XM_BLOCK_PAGES + bit;
+	*index = (block - dm->block) * XM_BLOCK_PAGES + bit;
 out:
 	spin_unlock_irqrestore(&dm->lock, flags);
-	return index;
+	return n;
 }
 
 static void xm_put(struct xmirror_devmem *dm, unsigned long index,
@@ -115,29 +120,43 @@ static void xm_put(struct xmirror_devmem *dm, unsigned long index,
 }
 
 /*
- * Have memory behind private pages. What is behind a large folio is one piece,
- * and stays so until the folio is split.
+ * Memory for what is behind private pages. Migration is best effort: no reason to
+ * kill anybody for it. The core charges the device page to the cgroup
+ * (mem_cgroup_migrate()), so what is behind it is accounted already.
  */
-static bool xm_back(struct xmirror_devmem *dm, unsigned long index,
-		    unsigned int order)
+#define XM_BACKING_GFP	(GFP_HIGHUSER | __GFP_NOWARN)
+
+/* Have memory behind @nr small pages: how many of them do. */
+static unsigned int xm_back(struct xmirror_devmem *dm, unsigned long index,
+			    unsigned int nr)
 {
-	/*
-	 * Migration is best effort: no reason to kill anybody for it. The core
-	 * charges the device page to the cgroup (mem_cgroup_migrate()), so what
-	 * is behind it is accounted already.
-	 */
-	gfp_t gfp = GFP_HIGHUSER | __GFP_NOWARN |
-		    (order ? __GFP_NORETRY : __GFP_RETRY_MAYFAIL);
+	unsigned int n = 0, before;
+
+	/* It may return less than there is. */
+	do {
+		before = n;
+		n = alloc_pages_bulk_node(XM_BACKING_GFP | __GFP_RETRY_MAYFAIL,
+					  dm->node, nr, &dm->backing[index]);
+	} while (n < nr && n > before);
+	return n;
+}
+
+/*
+ * Have memory behind a block that becomes one folio. It is one piece, and stays so
+ * until the folio is split.
+ */
+static bool xm_back_large(struct xmirror_devmem *dm, unsigned long index)
+{
 	struct page *page;
 	unsigned int i;
 
-	page = alloc_pages_node(dm->node, gfp, order);
+	page = alloc_pages_node(dm->node, XM_BACKING_GFP | __GFP_NORETRY,
+				XM_BLOCK_ORDER);
 	if (!page)
 		return false;
-	for (i = 0; i < 1U << order; i++)
-		dm->page[index + i].backing = page + i;
-	if (order)
-		xm_block_of(dm, index)->whole = true;
+	for (i = 0; i < XM_BLOCK_PAGES; i++)
+		dm->backing[index + i] = page + i;
+	xm_block_of(dm, index)->whole = true;
 	return true;
 }
 
@@ -146,49 +165,91 @@ static void xm_unback(struct xmirror_devmem *dm, unsigned long index,
 {
 	struct xm_block *block = xm_block_of(dm, index);
 	bool whole = block->whole;
-	unsigned int i;
+	unsigned long i;
 
 	if (whole) {
-		__free_pages(dm->page[index].backing, XM_BLOCK_ORDER);
+		__free_pages(dm->backing[index], XM_BLOCK_ORDER);
 		block->whole = false;
 	}
-	for (i = 0; i < nr; i++) {
-		if (!whole && dm->page[index + i].backing)
-			__free_page(dm->page[index + i].backing);
-		dm->page[index + i].backing = NULL;
-		dm->page[index + i].owner = 0;
+	for (i = index; i < index + nr; i++) {
+		if (!whole && dm->backing[i])
+			__free_page(dm->backing[i]);
+		dm->backing[i] = NULL;
+		dm->owner[i] = 0;
 	}
 }
 
 /*
- * Allocate a device folio for the mirror number @owner: the first page, with
- * the folio locked and referenced, or NULL.
+ * Take small pages in advance, up to @nr of them, when there are none left in
+ * *@reserve: a migration takes the lock and asks for memory once for many pages.
  */
-struct page *xm_dev_alloc(struct xmirror_devmem *dm, unsigned int order,
-			  u64 owner)
+void xm_dev_reserve(struct xmirror_devmem *dm, struct xm_reserve *reserve,
+		    unsigned int nr)
 {
-	struct page *page;
-	unsigned int i;
-	long index;
+	unsigned int n;
 
-	index = xm_take(dm, order);
-	if (index < 0)
-		return NULL;
-	if (!dm->coherent && !xm_back(dm, index, order)) {
-		xm_put(dm, index, 1 << order);
-		return NULL;
-	}
-	for (i = 0; i < 1U << order; i++)
-		dm->page[index + i].owner = owner;
-	page = pfn_to_page(dm->first_pfn + index);
+	reserve->nr = xm_take(dm, false, nr, &reserve->index);
+	if (!reserve->nr || dm->coherent)
+		return;
+	n = xm_back(dm, reserve->index, reserve->nr);
+	if (n < reserve->nr)
+		xm_put(dm, reserve->index + n, reserve->nr - n);
+	reserve->nr = n;
+}
+
+/* Nobody has seen these. */
+void xm_dev_unreserve(struct xmirror_devmem *dm, struct xm_reserve *reserve)
+{
+	if (!reserve->nr)
+		return;
+	xm_unback(dm, reserve->index, reserve->nr);
+	xm_put(dm, reserve->index, reserve->nr);
+	reserve->nr = 0;
+}
+
+static struct page *xm_hand_out(struct xmirror_devmem *dm, unsigned long index,
+				unsigned int order, u64 owner)
+{
+	struct page *page = pfn_to_page(dm->first_pfn + index);
+	unsigned long i;
+
+	for (i = index; i < index + (1UL << order); i++)
+		dm->owner[i] = owner;
 	xm_zone_device_init(page, &dm->pgmap, order);
 	return page;
+}
+
+/*
+ * Allocate a small device page for the mirror number @owner: locked and
+ * referenced, or NULL if there is no reserve.
+ */
+struct page *xm_dev_alloc(struct xmirror_devmem *dm, struct xm_reserve *reserve,
+			  u64 owner)
+{
+	if (!reserve->nr)
+		return NULL;
+	reserve->nr--;
+	return xm_hand_out(dm, reserve->index++, 0, owner);
+}
+
+/* The same for a large folio: the first page, or NULL. */
+struct page *xm_dev_alloc_large(struct xmirror_devmem *dm, u64 owner)
+{
+	unsigned long index;
+
+	if (!xm_take(dm, true, XM_BLOCK_PAGES, &index))
+		return NULL;
+	if (!xm_back_large(dm, index)) {
+		xm_put(dm, index, XM_BLOCK_PAGES);
+		return NULL;
+	}
+	return xm_hand_out(dm, index, XM_BLOCK_ORDER, owner);
 }
 
 /* The page that holds the data of a device page. */
 struct page *xm_dev_data(struct xmirror_devmem *dm, struct page *page)
 {
-	return dm->coherent ? page : dm->page[xm_index_of(dm, page)].backing;
+	return dm->coherent ? page : dm->backing[xm_index_of(dm, page)];
 }
 
 /* The pool of a device page, NULL for a page of anybody else. */
@@ -240,7 +301,7 @@ static void xm_dev_split(struct page *page)
 
 	if (!block->whole)
 		return;
-	split_page(dm->page[index].backing, XM_BLOCK_ORDER);
+	split_page(dm->backing[index], XM_BLOCK_ORDER);
 	block->whole = false;
 }
 
@@ -302,10 +363,11 @@ struct xmirror_devmem *xmirror_devmem_create(u64 size, u64 addr, int node)
 	INIT_LIST_HEAD(&dm->lru);
 
 	ret = -ENOMEM;
-	dm->page = kvcalloc(dm->nr_pages, sizeof(*dm->page), GFP_KERNEL);
+	dm->backing = kvcalloc(dm->nr_pages, sizeof(*dm->backing), GFP_KERNEL);
+	dm->owner = kvcalloc(dm->nr_pages, sizeof(*dm->owner), GFP_KERNEL);
 	dm->block = kvcalloc(dm->nr_pages / XM_BLOCK_PAGES, sizeof(*dm->block),
 			     GFP_KERNEL);
-	if (!dm->page || !dm->block)
+	if (!dm->backing || !dm->owner || !dm->block)
 		goto err_free;
 
 	if (addr)
@@ -333,15 +395,17 @@ err_region:
 	release_mem_region(dm->pgmap.range.start, range_len(&dm->pgmap.range));
 err_free:
 	kvfree(dm->block);
-	kvfree(dm->page);
+	kvfree(dm->owner);
+	kvfree(dm->backing);
 	kfree(dm);
 	return ERR_PTR(ret);
 }
 EXPORT_SYMBOL_GPL(xmirror_devmem_create);
 
-static bool xm_belongs(const struct xm_dev_page *page, u64 owner)
+static bool xm_belongs(struct xmirror_devmem *dm, unsigned long index,
+		       u64 owner)
 {
-	u64 has = READ_ONCE(page->owner);
+	u64 has = READ_ONCE(dm->owner[index]);
 
 	return owner ? has == owner : has;
 }
@@ -356,11 +420,11 @@ static unsigned int xm_next_run(struct xmirror_devmem *dm, unsigned long *index,
 	unsigned long i = *index, end;
 
 	/* Racy on purpose: the migration core looks at each page again. */
-	while (i < dm->nr_pages && !xm_belongs(&dm->page[i], owner))
+	while (i < dm->nr_pages && !xm_belongs(dm, i, owner))
 		i++;
 	*index = i;
 	end = min(dm->nr_pages, ALIGN(i + 1, XM_BLOCK_PAGES));
-	while (i < end && xm_belongs(&dm->page[i], owner))
+	while (i < end && xm_belongs(dm, i, owner))
 		i++;
 	return i - *index;
 }
@@ -531,7 +595,8 @@ void xmirror_devmem_destroy(struct xmirror_devmem *dm)
 	memunmap_pages(&dm->pgmap);
 	release_mem_region(dm->pgmap.range.start, range_len(&dm->pgmap.range));
 	kvfree(dm->block);
-	kvfree(dm->page);
+	kvfree(dm->owner);
+	kvfree(dm->backing);
 	kfree(dm);
 }
 EXPORT_SYMBOL_GPL(xmirror_devmem_destroy);

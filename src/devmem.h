@@ -34,13 +34,13 @@ struct xm_block {
 };
 
 /**
- * struct xm_dev_page - a device page
- * @backing: the system memory behind a private page in use
- * @owner: number of the mirror that it was allocated for, 0 if free
+ * struct xm_reserve - small pages that are taken together, for one migration
+ * @index: the first of those that are left, they lie next to each other
+ * @nr: how many are left
  */
-struct xm_dev_page {
-	struct page *backing;
-	u64 owner;
+struct xm_reserve {
+	unsigned long index;
+	unsigned int nr;
 };
 
 /**
@@ -54,7 +54,9 @@ struct xm_dev_page {
  * @fail_large: the next migration of a large folio has to do with small pages
  * @stream: where a task last brought pages back, by its PID: the address, and in
  *	the low bits the order of how many; read and written without a lock
- * @page: all pages
+ * @backing: for each page, the system memory behind it if it is private and in use
+ * @owner: for each page, the number of the mirror that it was allocated for, 0 if
+ *	it is free or reserved
  * @block: all blocks
  * @evict_mutex: one eviction at a time
  * @lock: protects the lists, counters and bitmaps
@@ -74,7 +76,8 @@ struct xmirror_devmem {
 	bool unplugged;
 	bool fail_large;
 	unsigned long stream[XM_NR_STREAMS];
-	struct xm_dev_page *page;
+	struct page **backing;
+	u64 *owner;
 	struct xm_block *block;
 	struct mutex evict_mutex; /* taken outside mmap_lock and folio locks */
 	spinlock_t lock; /* protects the members below */
@@ -89,8 +92,12 @@ struct xmirror_devmem {
 extern const struct dev_pagemap_ops xm_devmem_ops;
 
 /* devmem.c */
-struct page *xm_dev_alloc(struct xmirror_devmem *dm, unsigned int order,
+void xm_dev_reserve(struct xmirror_devmem *dm, struct xm_reserve *reserve,
+		    unsigned int nr);
+void xm_dev_unreserve(struct xmirror_devmem *dm, struct xm_reserve *reserve);
+struct page *xm_dev_alloc(struct xmirror_devmem *dm, struct xm_reserve *reserve,
 			  u64 owner);
+struct page *xm_dev_alloc_large(struct xmirror_devmem *dm, u64 owner);
 struct page *xm_dev_data(struct xmirror_devmem *dm, struct page *page);
 struct xmirror_devmem *xm_dev_pool(struct page *page);
 void xm_dev_touch(struct xmirror_devmem *dm, struct page *page);

@@ -59,16 +59,20 @@ static bool xm_step_fails(const struct xm_target *t, enum xmirror_point point,
 	return t->m && xm_point(t->m, point, addr, addr + nr * PAGE_SIZE);
 }
 
+/* A small page of a pool comes out of @reserve. */
 static struct page *xm_target_alloc(const struct xm_target *t,
+				    struct xm_reserve *reserve,
 				    unsigned int order, unsigned long addr)
 {
 	gfp_t gfp = GFP_HIGHUSER_MOVABLE;
 	struct folio *folio;
 
-	if (t->dm)
-		return xm_step_fails(t, XMIRROR_PT_DEVMEM_ALLOC, addr,
-				     1 << order) ?
-			NULL : xm_dev_alloc(t->dm, order, t->m->id);
+	if (t->dm) {
+		if (xm_step_fails(t, XMIRROR_PT_DEVMEM_ALLOC, addr, 1 << order))
+			return NULL;
+		return order ? xm_dev_alloc_large(t->dm, t->m->id) :
+			       xm_dev_alloc(t->dm, reserve, t->m->id);
+	}
 	if (order)
 		gfp |= __GFP_NORETRY | __GFP_NOWARN;
 	folio = t->vma ? xm_vma_alloc_folio(gfp, order, t->vma, addr) :
@@ -145,6 +149,17 @@ static bool xm_has_moved(struct folio *folio)
 	       !folio_memcg_charged(folio);
 }
 
+/* How many of these want a small page each */
+static unsigned int xm_nr_small(const unsigned long *src, unsigned long nr)
+{
+	unsigned long flags = MIGRATE_PFN_MIGRATE | MIGRATE_PFN_COMPOUND, i;
+	unsigned int count = 0;
+
+	for (i = 0; i < nr; i++)
+		count += (src[i] & flags) == MIGRATE_PFN_MIGRATE;
+	return count;
+}
+
 /*
  * Allocate and copy for every page that can move. A large source whose large
  * destination cannot be had goes to small pages; the core then splits it, which
@@ -154,6 +169,7 @@ static void xm_alloc_and_copy(const struct xm_target *t, unsigned long *src,
 			      unsigned long *dst, unsigned long nr,
 			      unsigned long addr, bool can_split)
 {
+	struct xm_reserve reserve = {};
 	unsigned long i, j, n;
 	struct page *from, *to;
 
@@ -169,7 +185,7 @@ static void xm_alloc_and_copy(const struct xm_target *t, unsigned long *src,
 		if (n > 1) {
 			to = NULL;
 			if (!can_split || !xm_fails_large(t, from))
-				to = xm_target_alloc(t, XM_BLOCK_ORDER,
+				to = xm_target_alloc(t, NULL, XM_BLOCK_ORDER,
 						     addr + i * PAGE_SIZE);
 			if (to) {
 				dst[i] = migrate_pfn(page_to_pfn(to)) |
@@ -183,7 +199,12 @@ static void xm_alloc_and_copy(const struct xm_target *t, unsigned long *src,
 				continue;
 		}
 		for (j = 0; j < n && i + j < nr; j++) {
-			to = xm_target_alloc(t, 0, addr + (i + j) * PAGE_SIZE);
+			if (t->dm && !reserve.nr)
+				xm_dev_reserve(t->dm, &reserve,
+					       n > 1 ? min(n, nr - i) - j :
+					       xm_nr_small(src + i, nr - i));
+			to = xm_target_alloc(t, &reserve, 0,
+					     addr + (i + j) * PAGE_SIZE);
 			if (!to)
 				break;
 			dst[i + j] = migrate_pfn(page_to_pfn(to));
@@ -198,6 +219,8 @@ static void xm_alloc_and_copy(const struct xm_target *t, unsigned long *src,
 		if (!from && n > 1 && j < n)
 			xm_give_up_hole(dst + i, j);
 	}
+	if (t->dm)
+		xm_dev_unreserve(t->dm, &reserve);
 }
 
 /* Give up destinations that everything is ready in, as a test wants it. */
