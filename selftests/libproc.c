@@ -310,6 +310,11 @@ int work_list(struct worker *w)
 	return xm_run(w->fd, &cmd, NULL);
 }
 
+int work_wait(struct worker *w)
+{
+	return xm_wait(w->fd, w->arg, XM_LONG, NULL);
+}
+
 static int look(const struct worker *w)
 {
 	__u64 *p = w->addr, was = XM_LOAD(p);

@@ -117,6 +117,8 @@ int work_mremap(struct worker *w);	/* moves to @to */
 int work_store(struct worker *w);
 /** work_list: the device adds @arg to every word of the page at @addr. */
 int work_list(struct worker *w);
+/** work_wait: wait for the job of fence @arg. */
+int work_wait(struct worker *w);
 /**
  * work_fork: fork; the child sees a value from @done to @arg at @addr, sees it
  * stay for a while, and writes. The result is the child's status.
