@@ -316,24 +316,11 @@ static int migrate_self(struct env *e)
 	return 0;
 }
 
-static long ksm_scans(void)
-{
-	char text[32] = "";
-	int fd = open("/sys/kernel/mm/ksm/full_scans", O_RDONLY | O_CLOEXEC);
-
-	if (fd < 0)
-		return -1;
-	if (read(fd, text, sizeof(text) - 1) < 0)
-		text[0] = 0;
-	close(fd);
-	return atol(text);
-}
-
 static int ksm_prepare(struct env *e)
 {
 	__u64 *same[2], i;
 
-	if (ksm_scans() < 0)
+	if (!conf_has_ksm())
 		return not_here(e, "no CONFIG_KSM");
 	/* Something for it to be the same as */
 	for (i = 0; i < 2; i++) {
@@ -348,21 +335,8 @@ static int ksm_prepare(struct env *e)
 
 static int scan_by_ksm(struct env *e)
 {
-	long start = ksm_scans();
-	__u64 t = xm_now_ns();
-	int err = -ETIMEDOUT;
-
 	FAIL_UNLESS(advise(e, MADV_MERGEABLE) == 0);
-	FAIL_UNLESS(xm_write_file("/sys/kernel/mm/ksm/sleep_millisecs", "0") ==
-		    0);
-	FAIL_UNLESS(xm_write_file("/sys/kernel/mm/ksm/run", "1") == 0);
-	while (err && !xm_expired(t, XM_LONG)) {
-		if (ksm_scans() >= start + 4)
-			err = 0;
-		sched_yield();
-	}
-	xm_write_file("/sys/kernel/mm/ksm/run", "0");
-	return err;
+	return conf_ksm_scan(XM_LONG);
 }
 
 /* userfaultfd */

@@ -7,6 +7,7 @@
 #include <fcntl.h>
 
 #include "fault_fixture.h"
+#include "libconf.h"
 
 /* Whether the device reads @byte from every page. */
 static bool device_sees(int fd, const char *p, size_t len, unsigned char byte)
@@ -63,18 +64,6 @@ KIND(tmp_shared, TMP_SHARED);
 KIND(tmp_private, TMP_PRIVATE);
 KIND(disk_shared, DISK_SHARED);
 KIND(hugetlb, HUGETLB);
-
-static int temp_file(const char *dir)
-{
-	char path[256];
-	int fd;
-
-	snprintf(path, sizeof(path), "%s/xmirror-XXXXXX", dir);
-	fd = mkstemp(path);
-	if (fd >= 0)
-		unlink(path);
-	return fd;
-}
 
 static int fill_file(int fd, size_t len, unsigned char byte)
 {
@@ -147,9 +136,9 @@ FIXTURE_SETUP(kinds)
 		} else if (variant->kind == DISK_SHARED) {
 			if (!getenv("XM_SCRATCH"))
 				SKIP(return, "no disk: XM_SCRATCH is not set");
-			self->file = temp_file(getenv("XM_SCRATCH"));
+			self->file = conf_temp_file(getenv("XM_SCRATCH"));
 		} else {
-			self->file = temp_file("/tmp");
+			self->file = conf_temp_file("/tmp");
 		}
 		ASSERT_GE(self->file, 0);
 		self->byte = 0x44;

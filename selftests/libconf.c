@@ -255,6 +255,45 @@ int conf_pageout(void *p, size_t len)
 	return -EAGAIN;
 }
 
+#define KSM	"/sys/kernel/mm/ksm/"
+
+bool conf_has_ksm(void)
+{
+	return !access(KSM "full_scans", F_OK);
+}
+
+static long ksm_scans(void)
+{
+	char text[32] = "";
+	int fd = open(KSM "full_scans", O_RDONLY | O_CLOEXEC);
+
+	if (fd < 0)
+		return -1;
+	if (read(fd, text, sizeof(text) - 1) < 0)
+		text[0] = 0;
+	close(fd);
+	return atol(text);
+}
+
+int conf_ksm_scan(unsigned int ms)
+{
+	long start = ksm_scans();
+	__u64 t = xm_now_ns();
+	int err;
+
+	err = xm_write_file(KSM "sleep_millisecs", "0");
+	if (!err)
+		err = xm_write_file(KSM "run", "1");
+	/* Two scans tell that a page does not change, the next ones merge. */
+	while (!err && ksm_scans() < start + 4) {
+		if (xm_expired(t, ms))
+			err = -ETIMEDOUT;
+		sched_yield();
+	}
+	xm_write_file(KSM "run", "0");
+	return err;
+}
+
 int conf_temp_file(const char *dir)
 {
 	char path[256];

@@ -120,6 +120,15 @@ int conf_drain(void);
 /** conf_pageout: MADV_PAGEOUT until @p is not present; -EAGAIN if it stays. */
 int conf_pageout(void *p, size_t len);
 
+/** conf_has_ksm: whether the kernel merges pages at all. */
+bool conf_has_ksm(void);
+
+/**
+ * conf_ksm_scan: have KSM scan all memory until pages that do not change are
+ * merged. -ETIMEDOUT if that takes longer than @ms.
+ */
+int conf_ksm_scan(unsigned int ms);
+
 /** conf_temp_file: an unlinked file in @dir, or a negative errno. */
 int conf_temp_file(const char *dir);
 

@@ -20,7 +20,6 @@
 #include "libgup.h"
 #include "libmmops.h"
 
-#define KSM		"/sys/kernel/mm/ksm/"
 
 static int nothing(struct race_env *e)
 {
@@ -466,44 +465,12 @@ static int compact_prepare(struct race_env *e)
 	return 0;
 }
 
-static long ksm_scans(void)
-{
-	char text[32] = "";
-	int fd = open(KSM "full_scans", O_RDONLY | O_CLOEXEC);
-
-	if (fd < 0)
-		return -1;
-	if (read(fd, text, sizeof(text) - 1) < 0)
-		text[0] = 0;
-	close(fd);
-	return atol(text);
-}
-
-/* Two scans tell that a page does not change, the next ones merge. */
-static int ksm_scan(void)
-{
-	long start = ksm_scans();
-	__u64 t = xm_now_ns();
-	int err;
-
-	xm_write_file(KSM "sleep_millisecs", "0");
-	err = xm_write_file(KSM "run", "1");
-	while (!err && ksm_scans() < start + 4) {
-		/* The one that is stopped may be in its way. */
-		if (xm_expired(t, 3000))
-			break;
-		sched_yield();
-	}
-	xm_write_file(KSM "run", "0");
-	return err;
-}
-
 /* Something for it to be the same as */
 static int ksm_prepare(struct race_env *e)
 {
 	__u64 *same = xm_anon(XM_PAGE);
 
-	if (ksm_scans() < 0)
+	if (!conf_has_ksm())
 		return race_not_here(e, "no CONFIG_KSM");
 	if (!same)
 		return -ENOMEM;
@@ -515,7 +482,10 @@ static int ksm_merge(struct race_env *e)
 {
 	int err = advise(e, MADV_MERGEABLE);
 
-	return err ? err : ksm_scan();
+	if (!err)
+		err = conf_ksm_scan(3000);
+	/* The one that is stopped may be in its way. */
+	return err == -ETIMEDOUT ? 0 : err;
 }
 
 static int ksm_merged_prepare(struct race_env *e)

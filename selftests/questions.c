@@ -248,7 +248,7 @@ static bool has_swap(void)
 	return xm_meminfo_kb("SwapTotal") > 0;
 }
 
-/* S1 of SEMANTICS.md: a page that is clean in the swap cache */
+/* A page that is clean in the swap cache */
 TEST_F(questions, is_a_write_to_a_clean_page_kept)
 {
 	if (!has_swap())

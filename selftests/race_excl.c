@@ -378,9 +378,9 @@ TEST_F(locked, atomic_fork)
 }
 
 /*
- * S3 of SEMANTICS.md: MADV_FREE lands between the walk and the conversion of
- * the entry. The page then is clean for the mm although it is exclusive, and
- * only the device knows that it was written.
+ * MADV_FREE lands between the walk and the conversion of the entry. The page then
+ * is clean for the mm although it is exclusive, and only the device knows that it
+ * was written.
  */
 TEST_F(race, dirty_madv_free_in_window)
 {
