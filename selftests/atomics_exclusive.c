@@ -71,6 +71,12 @@ TEST_F(atomics, system_call_touches)
 /* A second request for an exclusive page costs nothing. */
 TEST_F(atomics, exclusive_twice)
 {
+	struct xmirror_range again = {
+		.size = sizeof(again),
+		.addr = (uintptr_t)self->p,
+		.length = SIZE,
+		.rounds = 77,
+	};
 	struct xmirror_stats s0, s1;
 	__u64 pfn, done;
 
@@ -82,8 +88,9 @@ TEST_F(atomics, exclusive_twice)
 	ASSERT_EQ(0, xm_stats(self->fd, &s0));
 	EXPECT_EQ(PAGES, s0.excl_made);
 	EXPECT_EQ(0, s0.excl_hits);
-	ASSERT_EQ(0, xm_exclusive(self->fd, self->p, SIZE, &done));
-	EXPECT_EQ(SIZE, done);
+	ASSERT_EQ(0, xm_ioctl(self->fd, XMIRROR_IOC_EXCLUSIVE, &again));
+	EXPECT_EQ(SIZE, again.done);
+	EXPECT_EQ(0, again.rounds);
 	ASSERT_EQ(0, xm_stats(self->fd, &s1));
 	EXPECT_EQ(PAGES, s1.excl_hits);
 	EXPECT_EQ(s0.excl_made, s1.excl_made);

@@ -6,6 +6,7 @@
  */
 #include <sched.h>
 
+#include "libconf.h"
 #include "librace.h"
 
 FIXTURE(race) {
@@ -66,7 +67,28 @@ TEST_F(race, atomic_dontneed)
 	EXPECT_NEIGHBOURS();
 }
 
-/* Twice in a row */
+/*
+ * The page has gone, and its memory is armed with a userfaultfd that nobody serves.
+ * To give the page back would wait for it, in a thread of the device, which close()
+ * waits for.
+ */
+TEST_F(race, atomic_dontneed_of_armed)
+{
+	int uffd = conf_uffd(0);
+
+	if (uffd < 0)
+		SKIP(return, "no CONFIG_USERFAULTFD");
+	ASSERT_EQ(0, conf_uffd_register(uffd, self->p, XM_PAGE,
+					UFFDIO_REGISTER_MODE_MISSING));
+	STOP_AT(XMIRROR_PT_EXCL_MADE, work_add);
+	ASSERT_EQ(0, madvise(self->p, XM_PAGE, MADV_DONTNEED));
+	FINISH(-EFAULT);
+	EXPECT_LEAF(self->fd, self->p, LEAF_NONE);
+	EXPECT_EQ(0, xm_pagemap(self->p) & (XM_PM_PRESENT | XM_PM_SWAP));
+	close(uffd);
+	EXPECT_NEIGHBOURS();
+}
+
 /*
  * The call passes the entry, which stays. To make it again would fault it back,
  * an invalidation that undoes the next attempt, and so on: first give it back.
@@ -86,6 +108,7 @@ TEST_F(race, exclusive_lazyfree)
 	EXPECT_NEIGHBOURS();
 }
 
+/* Twice in a row */
 TEST_F(race, exclusive_dontneed_twice)
 {
 	STOP_AT(XMIRROR_PT_EXCL_MADE, work_exclusive);

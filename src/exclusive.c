@@ -31,18 +31,24 @@
 /*
  * Let the CPU have the page at @addr back, for writing if @write. The fault
  * ends the exclusive entry and sends the invalidation for it. A failure is the
- * mapping's (it is gone, or read-only by now), and then there is nothing to
- * give back.
+ * mapping's: it is gone, or read-only by now, and then the entry stays until the
+ * CPU reads the page.
+ *
+ * Whoever is not ended by a signal, such as the thread of an engine, must not wait
+ * for a userfaultfd: nobody may be there to serve it, and close() waits for the
+ * engine. Without FAULT_FLAG_ALLOW_RETRY the fault fails instead, as it does in
+ * hmm_range_fault() and in the GUP of make_device_exclusive().
  */
 int xm_restore(struct xmirror *m, unsigned long addr, bool write)
 {
-	bool unlocked = false;
+	bool unlocked = false, may_wait = !(current->flags & PF_KTHREAD);
 	int ret;
 
 	if (mmap_read_lock_killable(m->mm))
 		return -EINTR;
 	ret = fixup_user_fault(m->mm, addr, FAULT_FLAG_REMOTE |
-			       (write ? FAULT_FLAG_WRITE : 0), &unlocked);
+			       (write ? FAULT_FLAG_WRITE : 0),
+			       may_wait ? &unlocked : NULL);
 	mmap_read_unlock(m->mm);
 	return ret;
 }
@@ -203,6 +209,11 @@ int xm_exclusive_pages(struct xmirror *m, unsigned long *pos,
 	if (IS_ERR(chunk))
 		return PTR_ERR(chunk);
 	while (*pos < end) {
+		if (xm_is_exclusive(chunk, *pos)) {
+			xm_count(m, excl_hits, 1);
+			*pos += PAGE_SIZE;
+			continue;
+		}
 		last = *pos;
 		ret = xm_exclusive_round(m, chunk, pos, end, &made, a);
 		(*rounds)++;

@@ -201,8 +201,8 @@ struct xmirror_set {
  * @addr: first byte, page aligned
  * @length: bytes, page aligned
  * @done: out: bytes from @addr that were done, also when the call failed
- * @rounds: out: times that the most disturbed part of the range was walked: 1
- *	if nothing interfered, 0 if all of it was there already; for
+ * @rounds: out: times that the most disturbed part of the range was walked: one
+ *	for each VMA in it if nothing interfered, 0 if all of it was there already; for
  *	XMIRROR_IOC_RELEASE the pages that were given back
  *
  * XMIRROR_IOC_FAULT maps the range for the device. -EFAULT: not mapped,
@@ -436,8 +436,8 @@ struct xmirror_migrate {
  * @left: out: pages that are still in use
  *
  * Everything in the device's memory goes back to system memory, and nothing is
- * allocated from it until it is plugged in again. -EBUSY: @left pages are held;
- * the memory stays unplugged. -EOPNOTSUPP: a device without memory.
+ * allocated from it until it is plugged in again. -EBUSY: @left pages are held, or
+ * the caller was killed; the memory stays unplugged. -EOPNOTSUPP: a device without memory.
  */
 struct xmirror_unplug {
 	__u32 size;
@@ -653,7 +653,8 @@ struct xmirror_verify {
  * @excl_hits: pages asked for that were exclusive already
  * @excl_retries: exclusive entries made and lost before their commit
  * @excl_lost: exclusive leaves cleared by invalidations
- * @excl_released: exclusive leaves given back by XMIRROR_IOC_RELEASE
+ * @excl_released: exclusive leaves given back by XMIRROR_IOC_RELEASE, or on the way
+ *	to the device by XMIRROR_IOC_MIGRATE
  * @dirtied: leaves whose DIRTY bit was moved to the folio
  * @ops: locations accessed by loads, stores and atomics
  * @device_faults: accesses that found no sufficient leaf
