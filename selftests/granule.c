@@ -301,6 +301,31 @@ TEST_F(granule, groups_of_64k)
 	EXPECT_EQ(XMIRROR_PTE_64K, page.dev & SIZES);
 }
 
+/* A fault comes across the groups around it, which stay as they are. */
+TEST_F(granule, groups_around_a_fault_stay)
+{
+	char *last = self->p + XM_2M - XM_PAGE;
+	struct xmirror_stats before, after;
+	int err;
+
+	if (!thp(self->p, XM_2M))
+		SKIP(return, "no CONFIG_TRANSPARENT_HUGEPAGE");
+	ASSERT_EQ(0, mprotect(self->p, XM_PAGE, PROT_READ));
+	ASSERT_EQ(0, madvise(last, XM_PAGE, MADV_DONTNEED));
+	ASSERT_EQ(0, xm_set(self->fd, XMIRROR_SET_GRANULE, XM_2M, NULL));
+	EXPECT_EQ(1, touch(self->fd, self->p, XM_2M - XM_PAGE, &err));
+	EXPECT_EQ(0, err);
+	EXPECT_EQ(XMIRROR_PTE_64K,
+		  xm_page(self->fd, self->p + 65536).dev & SIZES);
+	before = stats(self->fd);
+	EXPECT_EQ(1, touch(self->fd, last, XM_PAGE, &err));
+	EXPECT_EQ(0, err);
+	after = stats(self->fd);
+	EXPECT_EQ(0, after.splits - before.splits);
+	EXPECT_EQ(XMIRROR_PTE_64K,
+		  xm_page(self->fd, self->p + 65536).dev & SIZES);
+}
+
 /* Around an access: nothing is faulted in, and nothing there can fail it. */
 TEST_F(granule, neighbours_never_fail_an_access)
 {

@@ -122,7 +122,10 @@ unsigned long xm_next_exclusive(struct xm_chunk *chunk, unsigned long addr,
 static bool xm_move_dirty(struct xm_chunk *chunk, unsigned long addr,
 			  unsigned long pte)
 {
-	/* What is behind local memory is no folio of the mm. */
+	/*
+	 * What is behind private memory is no folio of the mm. A coherent page is
+	 * one, and gets dirty when the driver migrates it back.
+	 */
 	if (!(pte & XMIRROR_PTE_DIRTY) || pte & XMIRROR_PTE_LOCAL)
 		return false;
 	if (xm_point_locked(chunk->m, XMIRROR_PT_DIRTY, addr, addr + PAGE_SIZE))
@@ -241,6 +244,9 @@ bool xm_pte_set(struct xm_chunk *chunk, unsigned long addr, unsigned long pte)
 	p = &table[xm_index(addr)];
 	if (*p) {
 		WARN_ON_ONCE(xm_pte_pfn(*p) != xm_pte_pfn(pte));
+		/* A fault around it comes across many that stay as they are. */
+		if (!(pte & ~*p & XM_PTE_BITS))
+			return true;
 		xm_group_clear(chunk, table, xm_index(addr));
 		pte |= *p & XM_PTE_BITS;
 	} else {
