@@ -170,19 +170,19 @@ static int __init xt_dmirror_add(unsigned int minor, int node)
 	ret = dev_set_name(&d->dev, "hmm_dmirror%u", minor);
 	if (!ret)
 		ret = xt_dmirror_add_memory(d, minor, node);
-	if (ret)
-		goto err;
-	ret = cdev_device_add(&d->cdev, &d->dev);
-	if (ret)
-		goto err_memory;
+	if (ret) {
+		put_device(&d->dev);
+		return ret;
+	}
 	xt_dmirrors[minor] = d;
 	return 0;
+}
 
-err_memory:
-	if (d->dm)
-		xmirror_devmem_destroy(d->dm);
-err:
-	put_device(&d->dev);
+static int __init xt_dmirror_add_node(struct xt_dmirror *d)
+{
+	int ret = cdev_device_add(&d->cdev, &d->dev);
+
+	d->has_node = !ret;
 	return ret;
 }
 
@@ -202,7 +202,8 @@ void xt_dmirror_exit(void)
 
 		if (!d)
 			continue;
-		cdev_device_del(&d->cdev, &d->dev);
+		if (d->has_node)
+			cdev_device_del(&d->cdev, &d->dev);
 		if (d->dm)
 			xmirror_devmem_destroy(d->dm);
 		put_device(&d->dev);
@@ -240,13 +241,15 @@ int __init xt_dmirror_init(int node)
 				  "HMM_DMIRROR");
 	if (ret)
 		return ret;
-	for (i = 0; i < nr && !ret; i++) {
+	for (i = 0; i < nr && !ret; i++)
 		ret = xt_dmirror_add(i, node);
-		if (ret)
-			pr_err("cannot add hmm_dmirror%u: error %d\n", i, ret);
-	}
-	if (ret)
+	/* When all is there: see xt_init(). */
+	for (i = 0; i < nr && !ret; i++)
+		ret = xt_dmirror_add_node(xt_dmirrors[i]);
+	if (ret) {
+		pr_err("cannot add the nodes hmm_dmirrorN: error %d\n", ret);
 		xt_dmirror_exit();
+	}
 	return ret;
 }
 

@@ -93,9 +93,6 @@ static int __init xt_device_add(struct xt_device *dev, unsigned int id)
 	dev->misc.name = dev->name;
 	dev->misc.fops = &xt_fops;
 	dev->misc.mode = 0600;
-	ret = misc_register(&dev->misc);
-	if (ret)
-		goto err;
 	return 0;
 
 err:
@@ -109,16 +106,21 @@ err_memory:
 
 static void xt_device_remove(struct xt_device *dev)
 {
-	misc_deregister(&dev->misc);
 	xt_device_stop(dev, xt_nr_engines);
 	xt_vram_exit(&dev->vram);
 	if (dev->dm)
 		xmirror_devmem_destroy(dev->dm);
 }
 
+static void xt_remove_nodes(unsigned int nr)
+{
+	while (nr)
+		misc_deregister(&xt_devices[--nr].misc);
+}
+
 static int __init xt_init(void)
 {
-	unsigned int i;
+	unsigned int i, nodes = 0;
 	int ret;
 
 	if (!xt_nr_devices || xt_nr_devices > XT_MAX_DEVICES) {
@@ -159,8 +161,20 @@ static int __init xt_init(void)
 	ret = xt_dmirror_init(xt_node);
 	if (ret)
 		goto err;
+	/*
+	 * Last, when little can fail any more: a module that does not load is
+	 * freed even if a node of it is open.
+	 */
+	for (; nodes < xt_nr_devices; nodes++) {
+		ret = misc_register(&xt_devices[nodes].misc);
+		if (ret)
+			goto err_nodes;
+	}
 	return 0;
 
+err_nodes:
+	xt_remove_nodes(nodes);
+	xt_dmirror_exit();
 err:
 	while (i)
 		xt_device_remove(&xt_devices[--i]);
@@ -172,6 +186,7 @@ static void __exit xt_exit(void)
 {
 	unsigned int i;
 
+	xt_remove_nodes(xt_nr_devices);
 	xt_dmirror_exit();
 	for (i = 0; i < xt_nr_devices; i++)
 		xt_device_remove(&xt_devices[i]);

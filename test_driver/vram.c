@@ -268,8 +268,8 @@ static vm_fault_t xt_vram_pfn_mkwrite(struct vm_fault *vmf)
 }
 
 /*
- * fork() copies nothing or, in newer kernels, huge entries; the rest faults. A
- * part that is unmapped or moved leaves a VMA with the right vm_pgoff.
+ * fork() copies the entries, in newer kernels huge ones, too. A part that is
+ * unmapped or moved leaves a VMA with the right vm_pgoff.
  */
 static const struct vm_operations_struct xt_vram_vm_ops = {
 	.fault = xt_vram_fault,
