@@ -127,6 +127,23 @@ TEST_F(overcommit, four_times)
 	EXPECT_EQ(PAGES(DEVICE), conf_devmem_free(self->fd));
 }
 
+/* Nothing has to make way for what is there already. */
+TEST_F(overcommit, what_is_there_stays)
+{
+	struct xmirror_stats before, after;
+	__u64 moved;
+
+	ASSERT_EQ(0, xm_migrate(self->fd, self->p, DEVICE, 0, 0, &moved));
+	ASSERT_EQ(PAGES(DEVICE), moved);
+	ASSERT_EQ(0, xm_stats(self->fd, &before));
+	EXPECT_EQ(0, before.devmem_free);
+	EXPECT_EQ(0, xm_migrate(self->fd, self->p, DEVICE, 0, 0, &moved));
+	EXPECT_EQ(0, moved);
+	ASSERT_EQ(0, xm_stats(self->fd, &after));
+	EXPECT_EQ(before.devmem_evicted, after.devmem_evicted);
+	EXPECT_EQ(PAGES(DEVICE), on_device(self->fd, self->p, DEVICE));
+}
+
 /* Of two blocks the one makes way that the device has not worked on since. */
 TEST_F(overcommit, least_recently_used_goes)
 {

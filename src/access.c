@@ -18,6 +18,7 @@
 #include <linux/mm.h>
 #include <linux/module.h>
 #include <linux/slab.h>
+#include "devmem.h"
 #include "internal.h"
 #include "trace.h"
 
@@ -243,7 +244,7 @@ static int xm_access_fault(struct xmirror *m, struct xmirror_access *a)
 		return xm_fault_page(m, addr, need & XMIRROR_PTE_WRITE ?
 				     XM_FAULT_WRITE : XM_FAULT_READ);
 	/* To make a page exclusive would bring it back from the device. */
-	if (m->dm) {
+	if (m->dm && xm_dev_in_use(m->dm)) {
 		ret = xm_fault_page(m, addr, XM_FAULT_LOCAL);
 		if (ret || xm_allows(xm_chunk_find(m, addr), addr,
 				     XMIRROR_PTE_LOCAL | XMIRROR_PTE_WRITE))

@@ -455,7 +455,8 @@ void xm_evict_owner(struct xmirror_devmem *dm, u64 owner)
  */
 void xmirror_evict(struct xmirror *m)
 {
-	if (m->dm)
+	/* One that never had any would wait for the evictions of others. */
+	if (m->dm && READ_ONCE(m->has_devmem))
 		xm_evict_owner(m->dm, m->id);
 }
 EXPORT_SYMBOL_GPL(xmirror_evict);
@@ -532,7 +533,7 @@ int xmirror_devmem_unplug(struct xmirror_devmem *dm, unsigned int timeout_ms)
 	xm_point_device(dm, NULL, XMIRROR_PT_UNPLUG, 0, ULONG_MAX);
 	for (;;) {
 		xm_evict_owner(dm, 0);
-		if (READ_ONCE(dm->free) == dm->nr_pages)
+		if (!xm_dev_in_use(dm))
 			return 0;
 		if (time_after(jiffies, deadline) ||
 		    fatal_signal_pending(current))

@@ -91,6 +91,11 @@ struct xmirror_devmem {
 
 extern const struct dev_pagemap_ops xm_devmem_ops;
 
+static inline bool xm_dev_in_use(const struct xmirror_devmem *dm)
+{
+	return READ_ONCE(dm->free) != dm->nr_pages;
+}
+
 /* devmem.c */
 void xm_dev_reserve(struct xmirror_devmem *dm, struct xm_reserve *reserve,
 		    unsigned int nr);

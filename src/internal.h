@@ -154,6 +154,7 @@ struct xm_fork {
  * @chunks: struct xm_chunk by address >> xm_chunk_shift
  * @chunk_mutex: serialises adding to @chunks
  * @stopped: every call fails with -ECANCELED
+ * @has_devmem: pages of @dm may have been allocated for this mirror
  * @granule: bytes of the largest leaf and of what a device fault looks at
  * @timeout: milliseconds that a range may be retried
  * @fork: the policy for forks
@@ -174,6 +175,7 @@ struct xmirror {
 	struct xarray chunks;
 	struct mutex chunk_mutex; /* see @chunk_mutex above */
 	bool stopped;
+	bool has_devmem;
 	unsigned long granule;
 	unsigned int timeout;
 	struct xm_fork fork;

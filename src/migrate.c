@@ -73,8 +73,10 @@ static struct page *xm_target_alloc(const struct xm_target *t,
 		return order ? xm_dev_alloc_large(t->dm, t->m->id) :
 			       xm_dev_alloc(t->dm, reserve, t->m->id);
 	}
+	/* An eviction, which knows no VMA, has no small pages to fall back to. */
 	if (order)
-		gfp |= __GFP_NORETRY | __GFP_NOWARN;
+		gfp |= __GFP_NOWARN |
+		       (t->vma ? __GFP_NORETRY : __GFP_RETRY_MAYFAIL);
 	folio = t->vma ? xm_vma_alloc_folio(gfp, order, t->vma, addr) :
 			 folio_alloc(gfp, order);
 	if (!folio)
@@ -83,7 +85,7 @@ static struct page *xm_target_alloc(const struct xm_target *t,
 	return &folio->page;
 }
 
-/* The page that holds the data of a source or destination. */
+/* The page that holds the data of a source. */
 static struct page *xm_data_of(struct page *page)
 {
 	struct xmirror_devmem *dm = xm_dev_pool(page);
@@ -102,7 +104,8 @@ static bool xm_copy(const struct xm_target *t, struct page *dst,
 
 	if (xm_step_fails(t, XMIRROR_PT_MIGRATE_COPY, addr, nr))
 		return false;
-	dst = xm_data_of(dst);
+	if (t->dm)
+		dst = xm_dev_data(t->dm, dst);
 	if (src)
 		src = xm_data_of(src);
 	for (i = 0; i < nr; i++) {
@@ -143,9 +146,9 @@ static void xm_give_up_hole(unsigned long *dst, unsigned long nr)
  * migrate_device_range() takes it for a page that can move, and the core would
  * warn of it in mem_cgroup_migrate().
  */
-static bool xm_has_moved(struct folio *folio)
+static bool xm_has_moved(const struct xm_target *t, struct folio *folio)
 {
-	return folio_is_zone_device(folio) && !mem_cgroup_disabled() &&
+	return !t->vma && folio_is_zone_device(folio) && !mem_cgroup_disabled() &&
 	       !folio_memcg_charged(folio);
 }
 
@@ -158,6 +161,16 @@ static unsigned int xm_nr_small(const unsigned long *src, unsigned long nr)
 	for (i = 0; i < nr; i++)
 		count += (src[i] & flags) == MIGRATE_PFN_MIGRATE;
 	return count;
+}
+
+/*
+ * Can the core move it? It refuses pages of files on the way to a device only after
+ * they have been copied, and those of memfd_secret() cannot even be.
+ */
+static bool xm_may_move(const struct xm_target *t, struct folio *folio)
+{
+	return (folio_test_anon(folio) || !t->dm) && xm_can_migrate(folio) &&
+	       !xm_has_moved(t, folio);
 }
 
 /*
@@ -179,8 +192,7 @@ static void xm_alloc_and_copy(const struct xm_target *t, unsigned long *src,
 			continue;
 		/* An empty entry and the zero page have no source. */
 		from = migrate_pfn_to_page(src[i]);
-		if (from && (!xm_can_migrate(page_folio(from)) ||
-			     xm_has_moved(page_folio(from))))
+		if (from && !xm_may_move(t, page_folio(from)))
 			continue;
 		if (n > 1) {
 			to = NULL;
@@ -414,6 +426,24 @@ unsigned long xm_evict_pages(struct xmirror_devmem *dm, unsigned long index,
 	return moved;
 }
 
+/* Make room for what is in the range and not in the device's memory already. */
+static void xm_make_room(struct xmirror *m, struct xmirror_devmem *dm,
+			 unsigned long start, unsigned long end)
+{
+	unsigned long i, nr = (end - start) >> PAGE_SHIFT, wanted = nr;
+	struct xmirror_page *pages;
+
+	if (READ_ONCE(dm->free) >= nr)
+		return;
+	pages = kvmalloc_array(nr, sizeof(*pages), GFP_KERNEL);
+	if (pages && !xmirror_snapshot(m, start, nr, pages))
+		for (i = 0; i < nr; i++)
+			if (pages[i].cpu & XMIRROR_CPU_LOCAL)
+				wanted--;
+	kvfree(pages);
+	xm_dev_make_room(dm, wanted);
+}
+
 static int xm_migrate_step(struct xmirror *m, unsigned long addr,
 			   unsigned long *next, struct xmirror_devmem *from,
 			   const struct xm_target *t, struct migrate_vma *args)
@@ -429,8 +459,9 @@ static int xm_migrate_step(struct xmirror *m, unsigned long addr,
 	if (!vma || !(vma->vm_flags & VM_READ))
 		goto out;
 	moved = -EOPNOTSUPP;
-	if (vma->vm_flags & (VM_IO | VM_PFNMAP | VM_MIXEDMAP) ||
-	    is_vm_hugetlb_page(vma))
+	/* migrate_vma_setup() would say -EINVAL. */
+	if (vma->vm_flags & VM_SPECIAL || is_vm_hugetlb_page(vma) ||
+	    vma_is_dax(vma))
 		goto out;
 	*next = min(*next, vma->vm_end);
 	target.vma = vma;
@@ -501,6 +532,9 @@ int xmirror_migrate(struct xmirror *m, unsigned long start, unsigned long end,
 	if (!xm_alloc_pfns(&args, min((end - start) >> PAGE_SHIFT,
 				      XM_BLOCK_PAGES)))
 		goto out;
+	/* From now on there may be something to evict when the mirror goes. */
+	if (to)
+		WRITE_ONCE(m->has_devmem, true);
 	for (ret = 0; addr < end && !ret; addr = next) {
 		next = min(end, ALIGN(addr + 1, XM_BLOCK_PAGES * PAGE_SIZE));
 		ret = xm_point(m, XMIRROR_PT_MIGRATE_BEGIN, addr, next);
@@ -513,7 +547,7 @@ int xmirror_migrate(struct xmirror *m, unsigned long start, unsigned long end,
 		if (ret)
 			break;
 		if (to)
-			xm_dev_make_room(to, (next - addr) >> PAGE_SHIFT);
+			xm_make_room(m, to, addr, next);
 		ret = xm_migrate_step(m, addr, &next, from, &t, &args);
 		if (ret < 0)
 			break;
