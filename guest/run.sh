@@ -114,7 +114,7 @@ args=("${accel[@]}" -machine q35 -nodefaults -no-user-config -display none -no-r
 	-numa node,nodeid=0,cpus=0,memdev=m0
 	-numa node,nodeid=1,cpus=1,memdev=m1
 	-kernel "$image" -initrd "$tmp/initrd"
-	-append "console=ttyS0 panic=-1 kasan_multi_shot $reserved nokaslr watchdog_thresh=30 rcupdate.rcu_cpu_stall_timeout=60 $append"
+	-append "console=ttyS0 panic=-1 kasan_multi_shot $reserved nokaslr secretmem.enable=1 watchdog_thresh=30 rcupdate.rcu_cpu_stall_timeout=60 $append"
 	-drive "file=$tmp/swap,if=virtio,format=raw,cache=unsafe"
 	-drive "file=$tmp/scratch,if=virtio,format=raw,cache=unsafe"
 	-chardev "file,id=console,path=$log/console.log" -serial chardev:console

@@ -3,6 +3,9 @@
  * Ranges that a call cannot work on, or only in part: it says so with the errno
  * that uapi/linux/xmirror.h gives, and how far it came.
  */
+#include <sys/auxv.h>
+#include <sys/syscall.h>
+
 #include "uapi_fixture.h"
 
 static struct xmirror_page seen[PAGES];
@@ -232,6 +235,54 @@ TEST_F(uapi, read_only)
 	EXPECT_EQ(0, xm_read(self->fd, ro, buf, sizeof(buf)));
 	EXPECT_EQ(0x5a, buf[0]);
 	EXPECT_EQ(0x5a, *ro);
+}
+
+/*
+ * Memory that is not in the direct map is out of reach for this device, beside an
+ * access, too, and stays where it is.
+ */
+TEST_F(uapi, secret_memory)
+{
+	__u64 *secret = (__u64 *)(self->p + XM_PAGE), moved = 1, word, done;
+	int file = syscall(SYS_memfd_secret, 0);
+
+	if (file < 0)
+		SKIP(return, "no CONFIG_SECRETMEM, or secretmem.enable=0");
+	ASSERT_EQ(0, ftruncate(file, XM_PAGE));
+	ASSERT_EQ(secret, mmap(secret, XM_PAGE, PROT_READ | PROT_WRITE,
+			       MAP_SHARED | MAP_FIXED, file, 0));
+	close(file);
+	*secret = 7;
+
+	EXPECT_EQ(-EFAULT, xm_read(self->fd, secret, &word, sizeof(word)));
+	EXPECT_EQ(-EFAULT, xm_op(self->fd, XMIRROR_OP_STORE, 8, secret, 1,
+				 NULL));
+	EXPECT_EQ(-EFAULT, xm_fault(self->fd, self->p, SIZE, 0, &done));
+	EXPECT_EQ(XM_PAGE, done);
+	ASSERT_EQ(0, xm_set(self->fd, XMIRROR_SET_GRANULE, XM_2M, NULL));
+	EXPECT_EQ(0, xm_read(self->fd, self->p, &word, sizeof(word)));
+	EXPECT_EQ(XMIRROR_PTE_VALID, xm_page(self->fd, self->p).dev &
+				     XMIRROR_PTE_VALID);
+	EXPECT_EQ(0, xm_page(self->fd, secret).dev);
+	if (xm_caps() & XMIRROR_CAP_PRIVATE) {
+		EXPECT_EQ(0, xm_migrate(self->fd, (char *)secret, XM_PAGE, 0, 0,
+					&moved));
+		EXPECT_EQ(0, moved);
+	}
+	EXPECT_EQ(7, *secret);
+}
+
+/* What the kernel has mapped there itself */
+TEST_F(uapi, migrate_vdso)
+{
+	char *vdso = (char *)getauxval(AT_SYSINFO_EHDR);
+	__u64 moved;
+
+	NEED(XMIRROR_CAP_PRIVATE);
+	if (!vdso)
+		SKIP(return, "no vDSO");
+	EXPECT_EQ(-EOPNOTSUPP, xm_migrate(self->fd, vdso, XM_PAGE, 0, 0,
+					  &moved));
 }
 
 static int no_exclusive(int fd, char *p, size_t len)

@@ -20,7 +20,9 @@
  * brings the page back to system memory first.
  */
 
+#include <linux/fs.h>
 #include <linux/hmm.h>
+#include <linux/magic.h>
 #include <linux/mm.h>
 #include <linux/module.h>
 #include <linux/slab.h>
@@ -189,19 +191,47 @@ static bool xm_fault_commit(struct xm_chunk *chunk, unsigned long start,
 	return true;
 }
 
-/* Break COW of the first private page that we cannot write to, if any. */
+/* Break COW of the private pages that we cannot write to: -EBUSY if there were any. */
 static int xm_fault_unshare(struct xmirror *m, unsigned long start,
 			    unsigned long end, unsigned long *pfns)
 {
 	unsigned long addr;
-	int ret;
+	int err, ret = 0;
 
 	for (addr = start; addr < end; addr += PAGE_SIZE, pfns++) {
 		if (!(*pfns & HMM_PFN_VALID) || *pfns & HMM_PFN_WRITE)
 			continue;
-		ret = xm_restore(m, addr, true);
+		err = xm_restore(m, addr, true) ?: xm_may_go_on(m);
 		/* A read-only mapping, which the core does not check here. */
-		return ret == -EFAULT ? -EPERM : ret ?: -EBUSY;
+		if (err)
+			return err == -EFAULT ? -EPERM : err;
+		ret = -EBUSY;
+	}
+	return ret;
+}
+
+/*
+ * memfd_secret() memory is not in the direct map, and so out of reach for this
+ * device, whose accesses are the CPU's. GUP refuses it, hmm_range_fault() does not
+ * (mm/hmm.c). -EFAULT if it is in [@start, @end), and nothing is mapped of what is
+ * around that. Needs the mmap_lock of the walk.
+ */
+static int xm_fault_hide(struct xmirror *m, const struct hmm_range *range,
+			 unsigned long start, unsigned long end)
+{
+	VMA_ITERATOR(vmi, m->mm, range->start);
+	struct vm_area_struct *vma;
+	unsigned long addr;
+
+	for_each_vma_range(vmi, vma, range->end) {
+		if (!vma->vm_file || file_inode(vma->vm_file)->i_sb->s_magic !=
+				     SECRETMEM_MAGIC)
+			continue;
+		if (vma->vm_start < end && vma->vm_end > start)
+			return -EFAULT;
+		for (addr = max(vma->vm_start, range->start);
+		     addr < min(vma->vm_end, range->end); addr += PAGE_SIZE)
+			range->hmm_pfns[(addr - range->start) >> PAGE_SHIFT] = 0;
 	}
 	return 0;
 }
@@ -238,6 +268,8 @@ static int xm_fault_once(struct xmirror *m, struct xm_chunk *chunk,
 	if (mmap_read_lock_killable(m->mm))
 		return -EINTR;
 	ret = hmm_range_fault(&range);
+	if (!ret && mode != XM_FAULT_LOCAL)
+		ret = xm_fault_hide(m, &range, start, end);
 	mmap_read_unlock(m->mm);
 	xm_count(m, fault_rounds, 1);
 	(*rounds)++;
