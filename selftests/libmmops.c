@@ -452,17 +452,30 @@ static int migrate_pages_both(struct race_env *e)
 	return failed(n);
 }
 
+#define UNEVICTABLE	"/proc/sys/vm/compact_unevictable_allowed"
+
 static int compact(struct race_env *e)
 {
 	(void)e;
 	return xm_write_file("/proc/sys/vm/compact_memory", "1");
 }
 
+/*
+ * Compaction takes many pages in hand before it moves the first. When it is stopped at
+ * ours, whoever is to resume it must not need another of them.
+ */
 static int compact_prepare(struct race_env *e)
 {
 	if (access("/proc/sys/vm/compact_memory", F_OK))
 		return race_not_here(e, "no CONFIG_COMPACTION");
-	return 0;
+	if (mlockall(MCL_CURRENT | MCL_FUTURE) || munlock(e->area, e->len))
+		return -errno;
+	return xm_write_file(UNEVICTABLE, "0");
+}
+
+static void compact_restore(void)
+{
+	xm_write_file(UNEVICTABLE, "1");
 }
 
 /* Something for it to be the same as */
@@ -696,7 +709,7 @@ const struct race_mmop race_mmops[] = {
 	OP(mbind_both, FLAGS(WRITER | MAY_FAIL), WITH(two_nodes)),
 	OP(migrate_pages_both, WITH(two_nodes)),
 	OP(numa_scan, FLAGS(EVENT), WITH(numa_prepare), RESTORE(numa_restore)),
-	OP(compact, WITH(compact_prepare)),
+	OP(compact, WITH(compact_prepare), RESTORE(compact_restore)),
 	OP(ksm_merge, FLAGS(WRITER), WITH(ksm_prepare)),
 	OP(ksm_unmerge, FLAGS(WRITER), WITH(ksm_merged_prepare)),
 	OP(uffd_missing, FLAGS(EVENT | MAY_FAULT), WITH(uffd_missing_prepare),
