@@ -20,7 +20,6 @@
 #include "libgup.h"
 #include "libmmops.h"
 
-
 static int nothing(struct race_env *e)
 {
 	(void)e;
