@@ -51,7 +51,7 @@ check()
 	read -ra globs <<<"$glob"
 	# The longest come first, so that no guest is left with one at the end.
 	list=$({
-		"$XM_TOP/guest/hmm-tests.sh" list
+		"$XM_TOP/guest/hmm-tests.sh" list "$kernel" "$glob"
 		echo race_matrix
 		echo lifecycle
 		"$XM_TOP/guest/programs.sh" list
