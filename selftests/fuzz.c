@@ -38,6 +38,7 @@
 
 #include "fuzz.h"
 #include "libproc.h"
+#include "libvram.h"
 
 #define MAX_THREADS	16
 #define MAX_PROCS	8
@@ -234,6 +235,28 @@ static void options(int argc, char **argv)
 	}
 }
 
+/* VRAM stays write-protected, for whoever comes next, until it is written. */
+static void unprotect(int fd)
+{
+	size_t at, piece = 2 * PAGES * XM_PAGE;
+	struct xmirror_vram v;
+	char *p;
+
+	if (vram_do(fd, XMIRROR_VRAM_QUERY, 0, 0, &v) || !v.write_protected)
+		return;
+	p = mmap(NULL, v.bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	if (p == MAP_FAILED)
+		return;
+	for (at = 0; at < v.bytes; at += XM_PAGE) {
+		if (!(at % piece) &&
+		    (vram_do(fd, XMIRROR_VRAM_QUERY, 0, 0, &v) ||
+		     !v.write_protected))
+			break;
+		XM_STORE(p + at, 0);
+	}
+	munmap(p, v.bytes);
+}
+
 static void replug(void)
 {
 	struct xmirror_unplug u = {
@@ -247,6 +270,7 @@ static void replug(void)
 		fd = xm_open(i);
 		if (fd >= 0) {
 			ioctl(fd, XMIRROR_IOC_UNPLUG, &u);
+			unprotect(fd);
 			close(fd);
 		}
 	}
