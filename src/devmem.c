@@ -180,8 +180,8 @@ static void xm_unback(struct xmirror_devmem *dm, unsigned long index,
 }
 
 /*
- * Take small pages in advance, up to @nr of them, when there are none left in
- * *@reserve: a migration takes the lock and asks for memory once for many pages.
+ * Take small pages in advance, up to @nr of them, for *@reserve, of which none are
+ * left: a migration takes the lock and asks for memory once for many pages.
  */
 void xm_dev_reserve(struct xmirror_devmem *dm, struct xm_reserve *reserve,
 		    unsigned int nr)

@@ -178,14 +178,6 @@ static int __init xt_dmirror_add(unsigned int minor, int node)
 	return 0;
 }
 
-static int __init xt_dmirror_add_node(struct xt_dmirror *d)
-{
-	int ret = cdev_device_add(&d->cdev, &d->dev);
-
-	d->has_node = !ret;
-	return ret;
-}
-
 /**
  * xt_dmirror_exit() - remove the nodes
  *
@@ -202,7 +194,7 @@ void xt_dmirror_exit(void)
 
 		if (!d)
 			continue;
-		if (d->has_node)
+		if (device_is_registered(&d->dev))
 			cdev_device_del(&d->cdev, &d->dev);
 		if (d->dm)
 			xmirror_devmem_destroy(d->dm);
@@ -245,7 +237,8 @@ int __init xt_dmirror_init(int node)
 		ret = xt_dmirror_add(i, node);
 	/* When all is there: see xt_init(). */
 	for (i = 0; i < nr && !ret; i++)
-		ret = xt_dmirror_add_node(xt_dmirrors[i]);
+		ret = cdev_device_add(&xt_dmirrors[i]->cdev,
+				      &xt_dmirrors[i]->dev);
 	if (ret) {
 		pr_err("cannot add the nodes hmm_dmirrorN: error %d\n", ret);
 		xt_dmirror_exit();

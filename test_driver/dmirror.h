@@ -19,13 +19,11 @@ struct xmirror_devmem;
  * @cdev: its node
  * @dev: its name
  * @dm: its memory, NULL if the kernel has no such thing
- * @has_node: others can see it
  */
 struct xt_dmirror {
 	struct cdev cdev;
 	struct device dev;
 	struct xmirror_devmem *dm;
-	bool has_node;
 };
 
 /**
