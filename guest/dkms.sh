@@ -59,8 +59,12 @@ target()
 # kernel and arch if there is only the source.
 known()
 {
-	command -v dkms >/dev/null &&
-		dkms status -m "$name" -v "$version" | grep -q "^$name/$version$1"
+	local status
+
+	command -v dkms >/dev/null || return 1
+	# All of it: dkms must not write to a pipe that was closed.
+	status=$(dkms status -m "$name" -v "$version")
+	grep -q "^$name/$version$1" <<<"$status"
 }
 
 remove()
