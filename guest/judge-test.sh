@@ -133,6 +133,24 @@ expect "2 passed, 1 failed, 1 skipped" "a report after an announced one"
 announced "at something else" ""
 expect "1 passed, 1 failed, 1 skipped" "another report than the announced one"
 
+announced "at __page_table_check" "[    2.950000] BUG: KASAN: use-after-free in x
+"
+expect "2 passed, 1 failed, 1 skipped" "KASAN after an announced report"
+announced "at __page_table_check" ""
+console=${console/WARNING:/BUG: KASAN:}
+expect "1 passed, 1 failed, 1 skipped" "KASAN is never announced"
+console=${console/$'\n[    2.000000]'/"
+[    1.100000] xmirror-test: expect page dumped
+[    1.200000] page dumped because: x
+[    2.000000]"}$'\n[    4.000000] xmirror-test: begin two\n[    5.000000] WARNING: x'
+expect "2 passed, 1 failed, 1 skipped" "an announced report without an end"
+
+# No kernel log
+console=
+expect "1 passed, 1 failed, 1 skipped" "an empty kernel log"
+console='[    0.000000] Linux version 7.3.4'
+expect "1 passed, 1 failed, 1 skipped" "a kernel log without our marks"
+
 # Test results.
 result=${result/ok 1/not ok 1}
 expect "0 passed, 1 failed, 1 skipped" "a failed test"

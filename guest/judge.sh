@@ -52,11 +52,14 @@ function console(file,    s, t, program, last, harmless, known, known_seen,
 		if (s ~ /^xmirror-test: begin /) {
 			program = s
 			sub(/.*begin /, "", program)
+			began[program] = 1
+			in_known = 0
 			continue
 		}
 		if (s ~ /^xmirror-test: end /) {
 			program = "after " program
 			known = ""
+			in_known = 0
 			continue
 		}
 		# A test says which report of the kernel it is about to cause.
@@ -65,9 +68,10 @@ function console(file,    s, t, program, last, harmless, known, known_seen,
 			known_seen = 0
 			continue
 		}
-		if (in_known) {
+		if (in_known && s !~ /KASAN:/) {
 			in_known = s !~ /---\[ end trace/
-		} else if (known != "" && is_splat(s) && index(s, known)) {
+		} else if (known != "" && is_splat(s) && index(s, known) &&
+			   s !~ /KASAN:/) {
 			in_known = 1
 			# The same again is no other failure.
 			if (!known_seen++) {
@@ -106,6 +110,8 @@ function end_program(status) {
 		fail(program, "planned " planned " tests, saw " seen)
 	else if (status != 0 && !notok && !(status == 4 && seen == skips))
 		fail(program, "exit status " status " without a failed test")
+	if (status != "")
+		finished[program] = 1
 	program = ""
 }
 
@@ -197,6 +203,12 @@ BEGIN {
 		fail("guest", "ended early" \
 			(last_program == "" ? "" : ", in " last_program))
 	console(dir "/console.log")
+	# Then reports of the kernel would not be seen either.
+	for (name in finished)
+		if (!(name in began)) {
+			fail("guest", "the kernel log does not mention " name)
+			break
+		}
 	if (!passed && !failed && !skipped)
 		fail("guest", "nothing was run")
 	if (failed)

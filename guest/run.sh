@@ -74,8 +74,9 @@ tmp=$(mktemp -d)
 mkdir -p "$XM_CACHE/log"
 log=$XM_CACHE/log/$(date +%Y%m%d-%H%M%S.%N | cut -c1-19)-$name
 mkdir "$log"
-find "$XM_CACHE/log" -mindepth 2 -maxdepth 2 -name end -printf '%h\n' | sort |
-	head -n -20 | xargs -r rm -rf
+# Another run may be doing the same.
+{ find "$XM_CACHE/log" -mindepth 2 -maxdepth 2 -name end -printf '%h\n' | sort |
+	head -n -20 | xargs -rd '\n' rm -rf --; } 2>/dev/null || :
 [ -z "$logname" ] || printf '%s\n' "$log" >"$logname"
 
 mkdir "$tmp/conf"
@@ -114,7 +115,7 @@ args=("${accel[@]}" -machine q35 -nodefaults -no-user-config -display none -no-r
 	-numa node,nodeid=0,cpus=0,memdev=m0
 	-numa node,nodeid=1,cpus=1,memdev=m1
 	-kernel "$image" -initrd "$tmp/initrd"
-	-append "console=ttyS0 panic=-1 kasan_multi_shot $reserved nokaslr secretmem.enable=1 watchdog_thresh=30 rcupdate.rcu_cpu_stall_timeout=60 $append"
+	-append "console=ttyS0 ignore_loglevel panic=-1 kasan_multi_shot kmemleak=on $reserved nokaslr secretmem.enable=1 watchdog_thresh=30 rcupdate.rcu_cpu_stall_timeout=60 $append"
 	-drive "file=$tmp/swap,if=virtio,format=raw,cache=unsafe"
 	-drive "file=$tmp/scratch,if=virtio,format=raw,cache=unsafe"
 	-chardev "file,id=console,path=$log/console.log" -serial chardev:console
