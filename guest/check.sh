@@ -56,16 +56,19 @@ check()
 		echo lifecycle
 		"$XM_TOP/guest/programs.sh" list
 	} | awk '!seen[$0]++')
-	for t in $list; do
-		for g in "${globs[@]}"; do
+	for g in "${globs[@]}"; do
+		n=0
+		for t in $list; do
 			# shellcheck disable=SC2053 # a glob is wanted
 			[[ $t == $g ]] || continue
+			n=$((n + 1))
 			echo "$t"
-			break
 		done
-	done >"$tmp/queue"
+		[ "$n" -gt 0 ] || xm_die "no test program matches '$g'"
+	done >"$tmp/names"
+	awk 'NR == FNR { wanted[$0] = 1; next } $0 in wanted' "$tmp/names" - \
+		<<<"$list" >"$tmp/queue"
 	n=$(wc -l <"$tmp/queue")
-	[ "$n" -gt 0 ] || xm_die "no test program matches $glob"
 	! grep -q hmm-tests "$tmp/queue" ||
 		"$XM_TOP/guest/hmm-tests.sh" "$XM_KDIR" "${XM_RUN[1]}"
 	[ "$n" -ge $guests ] || guests=$n
@@ -106,8 +109,8 @@ for kernel; do
 		verdict=$(cat "$log")/verdict
 		if [ ! -s "$verdict" ]; then
 			failed=$((failed + 1))
-			echo "failed: $kernel: the tests could not be run" \
-				>>"$tmp/failures"
+			echo "failed: $kernel: the tests could not be run" |
+				tee -a "$tmp/failures" >>"$tmp/logs"
 			continue
 		fi
 		dirname "$verdict" >>"$tmp/logs"
@@ -119,9 +122,12 @@ for kernel; do
 	# No guest has lived long enough.
 	while read -r t; do
 		failed=$((failed + 1))
-		echo "failed: $kernel: $t: was not run" >>"$tmp/failures"
+		echo "failed: $kernel: $t: was not run" |
+			tee -a "$tmp/failures" >>"$tmp/logs"
 	done <"$tmp/queue"
 done
+# For junit.sh: the logs, and failures that are in none.
+mkdir -p "$XM_CACHE/log"
 cp "$tmp/logs" "$XM_CACHE/log/last"
 xm_say "took $((SECONDS / 60)) minutes"
 cat "$tmp/failures"
