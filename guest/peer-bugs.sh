@@ -26,6 +26,7 @@ shift $((OPTIND - 1))
 "$XM_TOP/guest/deps.sh"
 tmp=$(mktemp -d)
 trap 'rm -rf "$tmp"' EXIT
+log=
 
 # The tests with the number of the bug, from the comments of the source.
 tests()
@@ -50,15 +51,18 @@ boot()
 	rm -f "$tmp/log"
 	"$XM_TOP/guest/run.sh" "${XM_RUN[@]}" -L "$tmp/log" "$@" "$XM_IMAGE" \
 		</dev/null >"$tmp/out" 2>&1 || :
-	log=$(cat "$tmp/log")
+	[ ! -s "$tmp/log" ] || log=$(cat "$tmp/log")
 }
 
 # peer TEST: what came of it on the kernel's own test device.
 peer()
 {
+	log=
 	boot -N -l 120 -d 240 \
 		-r "insmod /lib/modules/test_hmm.ko && peer_bugs -t $1"
-	if grep -qE "$crash" "$log/console.log"; then
+	if [ ! -e "$log/end" ]; then
+		echo "not run"
+	elif grep -qE "$crash" "$log/console.log"; then
 		echo crash
 	elif grep -q 'does not end' "$log/result.log" ||
 			! grep -q '^# exit: run' "$log/result.log"; then
@@ -91,9 +95,12 @@ ours()
 rc=0
 for kernel; do
 	xm_target "$kernel" debug
+	[[ ${XM_RUN[*]} == */test_hmm.ko* ]] ||
+		xm_die "$kernel has no lib/test_hmm.ko: CONFIG_TEST_HMM=m"
 	XM_RUN+=(-n "$(basename "$kernel")-peer")
 	echo peer_bugs >"$tmp/queue"
 	boot -c "$tmp/queue"
+	[ -n "$log" ] || { cat "$tmp/out" >&2; xm_die "the guest did not start"; }
 	cp "$log/result.log" "$tmp/ours"
 	tail -n 1 "$tmp/out" | grep -q ' 0 failed' || rc=1
 	printf '\n%s\n%-4s %-42s %-8s %s\n' "Linux $(basename "$kernel")" bug \
