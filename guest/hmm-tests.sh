@@ -16,7 +16,10 @@ names="hmm-tests-bench-coherent hmm-tests-bench-private hmm-tests hmm-tests-7.3"
 if [ "$1" = list ]; then
 	# The benchmark is of huge pages, which these do not move: 13 GB in small
 	# ones, for who asks for it.
-	case $2,$3 in
+	version=$2
+	[[ $version != */* ]] ||
+		version=$(cat "$version/include/config/kernel.release")
+	case $version,$3 in
 	6.*,\*|dkms-6.*,\*) names="hmm-tests hmm-tests-7.3" ;;
 	esac
 	printf '%s\n' $names

@@ -51,11 +51,13 @@ own_tree()
 		xm_die "$dir has no arch/x86/boot/bzImage: build the kernel first"
 	[ -e "$dir/Module.symvers" ] ||
 		xm_die "$dir has no Module.symvers: run 'make modules' there first"
-	# =m serves as well as =y in a tree of the user's own.
-	missing=$(check_config <(sed 's/=m$/=y/' "$dir/.config") \
-		<(sed '/^CONFIG_/!d; s/=m$/=y/' "$config/base.config"))
+	# What is a module there is as good as missing: the guest gets none of them.
+	missing=$(check_config "$dir/.config" <(grep ^CONFIG_ "$config/base.config"))
 	[ -z "$missing" ] ||
-		xm_say "$dir lacks options that parts of the suite rely on:" "$missing"
+		xm_say "$dir lacks options that parts of the suite rely on:" $missing
+	missing=$(check_config "$dir/.config" "$config/debug.config")
+	[ -z "$missing" ] ||
+		xm_say "less is noticed in $dir, which is not as in debug.config:" "$missing"
 	printf '%s\n' "$dir"
 }
 
