@@ -3,8 +3,10 @@
 # usage: accel.sh BZIMAGE
 #
 # Prints the QEMU options for acceleration and CPU. /dev/kvm being there does
-# not mean that a guest runs under it, so boot one and see; the answer is kept
-# until the machine is rebooted or QEMU changes. XM_ACCEL=kvm|tcg overrides.
+# not mean that a guest runs under it, so boot one and see. That it does is true of
+# all kernels, that it does not may be the image's fault and is kept for that one;
+# all is asked again when the machine was rebooted or QEMU changed.
+# XM_ACCEL=kvm|tcg overrides.
 #
 # XM_THREAD=single emulates all CPUs of the guest in one thread. That is slower,
 # but takes one CPU only: two guests on two CPUs do not wait for each other then.
@@ -40,17 +42,25 @@ boots()
 
 works()
 {
-	local answer=$XM_CACHE/accel key
+	local memo=$XM_CACHE/accel key image
 
 	[ -r /dev/kvm ] && [ -w /dev/kvm ] || return 1
 	key=$(cat /proc/sys/kernel/random/boot_id; qemu-system-x86_64 --version;
 		stat -c '%t:%T %i' /dev/kvm)
-	if ! grep -qxF "$(sha256sum <<<"$key")" "$answer.key" 2>/dev/null; then
-		if boots "$1"; then echo kvm; else echo tcg; fi >"$answer.tmp"
-		mv "$answer.tmp" "$answer"
-		sha256sum <<<"$key" >"$answer.key"
+	key="key $(sha256sum <<<"$key")"
+	image="tcg $(stat -c '%n %s %Y' "$1")"
+	grep -qxF "$key" "$memo" 2>/dev/null || printf '%s\n' "$key" >"$memo"
+	if grep -qx kvm "$memo"; then
+		return 0
+	elif grep -qxF "$image" "$memo"; then
+		return 1
+	elif boots "$1"; then
+		echo kvm >>"$memo"
+		return 0
 	fi
-	grep -qx kvm "$answer"
+	xm_say "there is /dev/kvm, but $1 does not boot under it: emulating"
+	printf '%s\n' "$image" >>"$memo"
+	return 1
 }
 
 accel=${XM_ACCEL:-}
