@@ -37,9 +37,11 @@ xm_archive()
 		'Origin: Debian' "Label: ${1:-Debian}" | sed -n '1s,/*$,,p'
 }
 
-# A private apt for any suite of the same archive: prints the option file.
-# The machine's own sources and package state are left alone.
-xm_apt_conf()
+# xm_apt_conf SUITE: a private apt for any suite of the same archive. Prints the
+# option file. The machine's own sources and package state are left alone.
+xm_apt_conf() { xm_locked "apt-$1" xm_make_apt_conf "$1"; }
+
+xm_make_apt_conf()
 {
 	local suite=$1 dir=$XM_CACHE/apt/$1 key main security
 
@@ -71,7 +73,9 @@ xm_apt_conf()
 	CONF
 	# A list younger than a day serves.
 	if [ -z "$(find "$dir/updated" -mtime -1 2>/dev/null)" ]; then
-		APT_CONFIG=$dir/apt.conf apt-get -qq update >&2
+		APT_CONFIG=$dir/apt.conf apt-get -qq \
+			-o APT::Update::Error-Mode=any update >&2 ||
+			xm_die "cannot get the package lists of Debian's $suite"
 		touch "$dir/updated"
 	fi
 	printf '%s\n' "$dir/apt.conf"
@@ -84,7 +88,11 @@ xm_deb()
 
 	conf=$(xm_apt_conf "$1")
 	mkdir -p "$tmp" "$3"
-	(cd "$tmp" && APT_CONFIG=$conf apt-get -qq download "$2" >&2)
+	if ! (cd "$tmp" && APT_CONFIG=$conf apt-get -qq download "$2" >&2); then
+		# Ask anew next time: the package may have been superseded.
+		rm -f "$XM_CACHE/apt/$1/updated"
+		xm_die "cannot fetch $2: try again"
+	fi
 	dpkg-deb -x "$tmp"/*.deb "$3"
 	rm -rf "$tmp"
 }

@@ -31,19 +31,6 @@ suite_of()
 	esac
 }
 
-# xm_apt_conf, but under a lock, since two jobs here may want the same list
-# refreshed, and without asking apt for the archive each time.
-apt_conf()
-{
-	local dir=$XM_CACHE/apt/$1
-
-	if [ -n "$(find "$dir/updated" -mtime -1 2>/dev/null)" ]; then
-		echo "$dir/apt.conf"
-	else
-		xm_locked "apt-$1" xm_apt_conf "$1"
-	fi
-}
-
 # The packages that make up the kernel KREL, out of the NAMES there are; fails if
 # the archive has only its headers. Since 7.x the parts are separate packages,
 # and the unsigned kernel is there days before the signed one.
@@ -69,7 +56,7 @@ kernel_names()
 {
 	local conf
 
-	conf=$(apt_conf "$1")
+	conf=$(xm_apt_conf "$1") || return 1
 	APT_CONFIG=$conf apt-cache pkgnames linux-
 }
 
@@ -119,7 +106,7 @@ fetch()
 	mkdir -p "$dir.deb" "$dir/usr/lib"
 	# Some packages say /lib, some /usr/lib.
 	ln -s usr/lib "$dir/lib"
-	conf=$(apt_conf "$suite")
+	conf=$(xm_apt_conf "$suite")
 	if ! (cd "$dir.deb" &&
 			APT_CONFIG=$conf apt-get -qq download "$@" >&2); then
 		# Ask anew next time: the packages may have been superseded.
@@ -158,7 +145,7 @@ make_headers()
 	local suite=$1 krel=$2 dir=$3 conf packages
 
 	[ ! -d "$dir" ] || return 0
-	conf=$(apt_conf "$suite")
+	conf=$(xm_apt_conf "$suite")
 	packages=$(APT_CONFIG=$conf apt-cache --no-all-versions show \
 		"linux-headers-$krel" | sed -n 's/^Depends: //p' | tr ',' '\n' |
 		sed -nE 's/^ *(linux-(base-[0-9]|headers|kbuild|compiler)[^ ]*).*/\1/p')
