@@ -122,15 +122,20 @@ unsigned long xm_next_exclusive(struct xm_chunk *chunk, unsigned long addr,
 static bool xm_move_dirty(struct xm_chunk *chunk, unsigned long addr,
 			  unsigned long pte)
 {
+	struct page *page = pfn_to_page(xm_pte_pfn(pte));
+
+	if (!(pte & XMIRROR_PTE_DIRTY))
+		return false;
 	/*
-	 * What is behind private memory is no folio of the mm. A coherent page is
-	 * one, and gets dirty when the driver migrates it back.
+	 * What is behind private memory is no folio of the mm, and the page gets
+	 * dirty when it is migrated back, which only the driver can do. The core
+	 * moves coherent pages on its own, for a long-term pin.
 	 */
-	if (!(pte & XMIRROR_PTE_DIRTY) || pte & XMIRROR_PTE_LOCAL)
+	if (pte & XMIRROR_PTE_LOCAL && !is_zone_device_page(page))
 		return false;
 	if (xm_point_locked(chunk->m, XMIRROR_PT_DIRTY, addr, addr + PAGE_SIZE))
 		return false;
-	folio_mark_dirty(page_folio(pfn_to_page(xm_pte_pfn(pte))));
+	folio_mark_dirty(page_folio(page));
 	return true;
 }
 
