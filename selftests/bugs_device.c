@@ -685,23 +685,13 @@ static int read_by_dmirror(struct worker *w)
 /* Answers one fault with a page of 0x77 bytes; what is wrong, if anything */
 static int fill_one(int uffd, void *p)
 {
-	struct pollfd poll_uffd = { .fd = uffd, .events = POLLIN };
-	struct uffdio_copy copy = {
-		.dst = (uintptr_t)p,
-		.src = (uintptr_t)xm_anon(XM_PAGE),
-		.len = XM_PAGE,
-	};
-	struct uffd_msg msg;
+	void *from = xm_anon(XM_PAGE);
+	int err = from ? conf_uffd_wait(uffd) : -ENOMEM;
 
-	if (!copy.src)
-		return -ENOMEM;
-	memset((void *)(uintptr_t)copy.src, 0x77, XM_PAGE);
-	if (poll(&poll_uffd, 1, XM_LONG) != 1)
-		return -ETIMEDOUT;
-	if (read(uffd, &msg, sizeof(msg)) != sizeof(msg) ||
-	    msg.event != UFFD_EVENT_PAGEFAULT)
-		return -EIO;
-	return ioctl(uffd, UFFDIO_COPY, &copy) ? -errno : 0;
+	if (err)
+		return err;
+	memset(from, 0x77, XM_PAGE);
+	return conf_uffd_fill(uffd, p, from);
 }
 
 /*

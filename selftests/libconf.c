@@ -4,6 +4,7 @@
  */
 #include <fcntl.h>
 #include <linux/mempolicy.h>
+#include <poll.h>
 #include <sched.h>
 #include <sys/syscall.h>
 
@@ -80,6 +81,30 @@ int conf_uffd_register(int uffd, void *p, size_t len, __u64 mode)
 	};
 
 	return ioctl(uffd, UFFDIO_REGISTER, &r) ? -errno : 0;
+}
+
+int conf_uffd_wait(int uffd)
+{
+	struct pollfd p = { .fd = uffd, .events = POLLIN };
+	struct uffd_msg msg;
+
+	if (poll(&p, 1, XM_LONG) != 1)
+		return -ETIMEDOUT;
+	if (read(uffd, &msg, sizeof(msg)) != sizeof(msg) ||
+	    msg.event != UFFD_EVENT_PAGEFAULT)
+		return -EIO;
+	return 0;
+}
+
+int conf_uffd_fill(int uffd, void *to, const void *from)
+{
+	struct uffdio_copy copy = {
+		.dst = (uintptr_t)to,
+		.src = (uintptr_t)from,
+		.len = XM_PAGE,
+	};
+
+	return ioctl(uffd, UFFDIO_COPY, &copy) ? -errno : 0;
 }
 
 int conf_uffd_wp(int uffd, void *p, size_t len, bool on)

@@ -75,6 +75,10 @@ char *conf_thp(int fd, unsigned char byte);
 /** conf_uffd: a userfaultfd with @features, or a negative errno. */
 int conf_uffd(__u64 features);
 int conf_uffd_register(int uffd, void *p, size_t len, __u64 mode);
+/** conf_uffd_wait: wait for a page fault and take its message. */
+int conf_uffd_wait(int uffd);
+/** conf_uffd_fill: UFFDIO_COPY of the page @from to @to, which wakes who waits. */
+int conf_uffd_fill(int uffd, void *to, const void *from);
 /** conf_uffd_wp: write-protect, or with @on false lift it and wake. */
 int conf_uffd_wp(int uffd, void *p, size_t len, bool on);
 /**

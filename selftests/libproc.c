@@ -302,6 +302,11 @@ int work_store(struct worker *w)
 	return xm_op(w->fd, XMIRROR_OP_STORE, 8, w->addr, w->arg, NULL);
 }
 
+int work_close(struct worker *w)
+{
+	return close(w->fd) ? -errno : 0;
+}
+
 int work_list(struct worker *w)
 {
 	struct xmirror_cmd cmd = xm_cmds(XMIRROR_OP_ADD, 8, w->addr, 8,

@@ -115,6 +115,7 @@ int work_madvise(struct worker *w);	/* @arg is advice */
 int work_mremap(struct worker *w);	/* moves to @to */
 /** work_store: the device stores @arg at @addr. */
 int work_store(struct worker *w);
+int work_close(struct worker *w);	/* @fd, whatever it is of */
 /** work_list: the device adds @arg to every word of the page at @addr. */
 int work_list(struct worker *w);
 /** work_wait: wait for the job of fence @arg. */

@@ -205,11 +205,6 @@ static int arm_long(int fd, enum xmirror_point point, void *p, __u32 *id)
 	return err;
 }
 
-static int work_close(struct worker *w)
-{
-	return close(w->fd) ? -errno : 0;
-}
-
 TEST_F(sync, close_ends_a_stop)
 {
 	static const enum xmirror_point points[] = {
