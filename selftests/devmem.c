@@ -4,6 +4,9 @@
  * on the same bytes wherever the page is.
  */
 
+#include <linux/mempolicy.h>
+#include <sys/syscall.h>
+
 #include "libconf.h"
 #include "libtest.h"
 
@@ -203,6 +206,150 @@ TEST_F(devmem, device_to_device)
 	EXPECT_EQ(5, value);
 	EXPECT_EQ(0, wrong((__u64 *)self->p, LEN, 5));
 	EXPECT_EQ(peer_free, conf_devmem_free(self->peer));
+}
+
+static int node_of(void *p)
+{
+	int node = -1;
+
+	return syscall(SYS_move_pages, 0, 1UL, &p, NULL, &node, 0) ? -errno :
+								     node;
+}
+
+/* What comes back is where the policy of the mapping, or of the task, has it. */
+TEST_F(devmem, comes_back_where_the_policy_says)
+{
+	unsigned long nodes, i, k;
+
+	if (access("/sys/devices/system/node/node1", F_OK))
+		SKIP(return, "one NUMA node only");
+	for (i = 0; i < 4; i++) {
+		nodes = 1UL << (i & 1);
+		fill((__u64 *)self->p, LEN, i);
+		ASSERT_EQ(0, xm_migrate(self->fd, self->p, LEN, 0, 0,
+					&self->moved));
+		ASSERT_EQ(0, i & 2 ?
+			     syscall(SYS_set_mempolicy, MPOL_BIND, &nodes, 8UL) :
+			     syscall(SYS_mbind, self->p, LEN, MPOL_BIND, &nodes,
+				     8UL, 0));
+		ASSERT_EQ(0, xm_migrate(self->fd, self->p, LEN,
+					XMIRROR_MIGRATE_TO_SYSTEM, 0,
+					&self->moved));
+		for (k = 0; k < PAGES; k++) {
+			EXPECT_EQ((int)(i & 1), node_of(self->p + k * XM_PAGE)) {
+				TH_LOG("case %lu, page %lu", i, k);
+			}
+		}
+		ASSERT_EQ(0, syscall(SYS_set_mempolicy, MPOL_DEFAULT, NULL,
+				     0UL));
+		ASSERT_EQ(0, syscall(SYS_mbind, self->p, LEN, MPOL_DEFAULT,
+				     NULL, 0UL, 0));
+		EXPECT_EQ(0, wrong((__u64 *)self->p, LEN, i));
+	}
+}
+
+static size_t present(char *p, size_t len)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < len; i += XM_PAGE)
+		n += !!(xm_pagemap(p + i) & (XM_PM_PRESENT | XM_PM_SWAP));
+	return n;
+}
+
+/* Nothing comes of empty memory on any way but that to the device. */
+TEST_F(devmem, empty_stays_empty)
+{
+	char *p = xm_anon_aligned(2 * XM_2M, XM_2M);
+	unsigned int i;
+
+	ASSERT_NE(NULL, p);
+	madvise(p, XM_2M, MADV_NOHUGEPAGE);
+	madvise(p + XM_2M, XM_2M, MADV_HUGEPAGE);
+	for (i = 0; i < 2; i++) {
+		fill((__u64 *)p, XM_PAGE, 21);
+		ASSERT_EQ(0, xm_migrate(self->fd, p, XM_PAGE, 0, 0,
+					&self->moved));
+		ASSERT_EQ(1, self->moved);
+		ASSERT_EQ(0, i ? xm_migrate(self->peer, p, 2 * XM_2M,
+					    XMIRROR_MIGRATE_FROM_PEER, 0,
+					    &self->moved) :
+				 xm_migrate(self->fd, p, 2 * XM_2M,
+					    XMIRROR_MIGRATE_TO_SYSTEM, 0,
+					    &self->moved));
+		EXPECT_EQ(1, self->moved);
+		EXPECT_EQ(1, present(p, 2 * XM_2M));
+		EXPECT_EQ(0, wrong((__u64 *)p, XM_PAGE, 21));
+		ASSERT_EQ(0, madvise(p, 2 * XM_2M, MADV_DONTNEED));
+	}
+	/* Nor of what is empty beside the page that the CPU touches. */
+	ASSERT_EQ(0, xm_write_file(PREFETCH, "16"));
+	fill((__u64 *)p, 64 * XM_PAGE, 22);
+	ASSERT_EQ(0, xm_migrate(self->fd, p, 64 * XM_PAGE, 0, 0, &self->moved));
+	ASSERT_EQ(64, self->moved);
+	for (i = 8; i < 64; i += 2)
+		ASSERT_EQ(0, madvise(p + i * XM_PAGE, XM_PAGE, MADV_DONTNEED));
+	EXPECT_EQ(36, present(p, 64 * XM_PAGE));
+	for (i = 1; i < 64; i += 2)
+		EXPECT_EQ(22 + i * XM_PAGE / 8,
+			  *(volatile __u64 *)(p + i * XM_PAGE));
+	EXPECT_EQ(36, present(p, 64 * XM_PAGE));
+	munmap(p, 2 * XM_2M);
+}
+
+/* The first page has to be faulted in; the others are in the device already. */
+TEST_F(devmem, fault_beside_own_pages)
+{
+	char buf[2 * XM_PAGE];
+
+	fill((__u64 *)self->p, LEN, 23);
+	ASSERT_EQ(0, xm_migrate(self->fd, self->p, LEN, 0, 0, &self->moved));
+	ASSERT_EQ(PAGES, self->moved);
+	ASSERT_EQ(0, madvise(self->p, XM_PAGE, MADV_DONTNEED));
+	ASSERT_EQ(0, xm_read(self->fd, self->p, buf, sizeof(buf)));
+	EXPECT_EQ(0, *(__u64 *)buf);
+	EXPECT_EQ(23 + XM_PAGE / 8, *(__u64 *)(buf + XM_PAGE));
+	ASSERT_EQ(0, xm_fault(self->fd, self->p, LEN, XMIRROR_FAULT_WRITE,
+			      NULL));
+	for (size_t i = 1; i < PAGES; i++)
+		EXPECT_TRUE(conf_is_private(self->fd, self->p + i * XM_PAGE));
+	EXPECT_EQ(0, wrong((__u64 *)(self->p + XM_PAGE), LEN - XM_PAGE,
+			   23 + XM_PAGE / 8));
+}
+
+/* Between its look at the pool and the eviction the pages have changed hands. */
+TEST_F(devmem, close_evicts_its_own)
+{
+	char *other = xm_anon(LEN);
+	__u64 entry[PAGES];
+	struct worker w = { .fn = work_close };
+	__u32 id;
+
+	NEED(XMIRROR_CAP_SYNC);
+	ASSERT_NE(NULL, other);
+	fill((__u64 *)other, LEN, 24);
+	fill((__u64 *)self->p, LEN, 25);
+	OPEN(w.fd, 0);
+	ASSERT_EQ(0, xm_migrate(w.fd, other, LEN, 0, 0, &self->moved));
+	ASSERT_EQ(PAGES, self->moved);
+	for (size_t i = 0; i < PAGES; i++)
+		entry[i] = xm_pagemap(other + i * XM_PAGE);
+	ASSERT_EQ(0, xm_sync_arm(self->fd, XMIRROR_PT_EVICT_BEGIN, NULL, 0,
+				 &id));
+	ASSERT_EQ(0, worker_start(&w));
+	ASSERT_EQ(0, xm_sync_reached(self->fd, id, XM_LONG));
+	EXPECT_EQ(0, wrong((__u64 *)other, LEN, 24));
+	ASSERT_EQ(0, xm_migrate(self->fd, self->p, LEN, 0, 0, &self->moved));
+	ASSERT_EQ(PAGES, self->moved);
+	/* The very same pages of the device */
+	for (size_t i = 0; i < PAGES; i++)
+		ASSERT_EQ(entry[i], xm_pagemap(self->p + i * XM_PAGE));
+	ASSERT_EQ(0, xm_sync_resume(self->fd, id, NULL));
+	ASSERT_EQ(0, worker_join(&w));
+	for (size_t i = 0; i < PAGES; i++)
+		EXPECT_TRUE(conf_is_private(self->fd, self->p + i * XM_PAGE));
+	EXPECT_EQ(0, wrong((__u64 *)self->p, LEN, 25));
+	munmap(other, LEN);
 }
 
 /* What clears the device's leaves must not lose its way to its own pages. */

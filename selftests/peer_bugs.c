@@ -16,9 +16,12 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
+#include "libconf.h"
+#include "libgup.h"
 #include "libtest.h"
 
 #define NODE	"/dev/hmm_dmirror0"
+#define COHERENT	"/dev/hmm_dmirror2"
 #define PAGES	16UL
 #define LEN	(PAGES * XM_PAGE)
 
@@ -310,6 +313,37 @@ TEST_F(peer_bugs, written_shared_page_survives_reclaim)
 	EXPECT_EQ(0, wrong((__u64 *)shared, LEN, 400));
 }
 
+/* Coherent memory, which the core brings back without asking the driver */
+TEST_F(peer_bugs, written_coherent_page_survives_pin)
+{
+	int fd = open(COHERENT, O_RDWR), gup = open(GUP_FILE, O_RDWR);
+	char *p = xm_anon(LEN);
+	struct gup_test pin = {
+		.addr = (uintptr_t)p,
+		.size = LEN,
+		.nr_pages_per_call = PAGES,
+	};
+	__u64 pfn;
+
+	if (fd < 0)
+		SKIP(return, "no " COHERENT);
+	if (gup < 0)
+		SKIP(return, "no CONFIG_GUP_TEST");
+	ASSERT_NE(NULL, p);
+	fill((__u64 *)p, LEN, 1);
+	ASSERT_EQ(0, madvise(p, LEN, MADV_FREE));
+	ASSERT_EQ(0, to_device(fd, p, LEN));
+	pfn = xm_pfn(p);
+	fill(self->buf, LEN, 500);
+	ASSERT_EQ(0, device_write(fd, p, LEN, self->buf));
+	ASSERT_EQ(0, ioctl(gup, PIN_LONGTERM, &pin));
+	ASSERT_NE(pfn, xm_pfn(p));
+	ASSERT_EQ(0, madvise(p, LEN, MADV_PAGEOUT));
+	EXPECT_EQ(0, wrong((__u64 *)p, LEN, 500));
+	close(gup);
+	close(fd);
+}
+
 /* Bug 5: close() while another file of the device releases and migrates */
 
 struct churn {
@@ -568,6 +602,32 @@ TEST_F(peer_bugs, childs_fault_leaves_parent_alone)
 	EXPECT_EQ(0, wrong(self->buf, LEN, 20));
 	EXPECT_EQ(0, faults)
 		TH_LOG("another process took away what the device had mapped");
+}
+
+/* Bug 12: a page that KSM has merged, and goes on with */
+
+TEST_F(peer_bugs, ksm_page_stays)
+{
+	char *p = xm_anon(3 * XM_PAGE);
+	int ret;
+
+	if (!conf_has_ksm())
+		SKIP(return, "no CONFIG_KSM");
+	ASSERT_NE(NULL, p);
+	fill((__u64 *)p, XM_PAGE, 30);
+	fill((__u64 *)(p + XM_PAGE), XM_PAGE, 30);
+	fill((__u64 *)(p + 2 * XM_PAGE), XM_PAGE, 31);
+	ASSERT_EQ(0, madvise(p, 2 * XM_PAGE, MADV_MERGEABLE));
+	ASSERT_EQ(0, conf_ksm_scan(XM_LONG));
+	ASSERT_EQ(xm_pfn(p), xm_pfn(p + XM_PAGE));
+	ret = to_device(self->fd, p, XM_PAGE);
+	EXPECT_TRUE(!ret || ret == -ENOENT);
+	/* It looks for what is like this one, and at what it has merged for that. */
+	ASSERT_EQ(0, madvise(p + 2 * XM_PAGE, XM_PAGE, MADV_MERGEABLE));
+	ASSERT_EQ(0, conf_ksm_scan(XM_LONG));
+	EXPECT_EQ(0, wrong((__u64 *)p, XM_PAGE, 30));
+	EXPECT_EQ(0, wrong((__u64 *)(p + XM_PAGE), XM_PAGE, 30));
+	EXPECT_EQ(0, wrong((__u64 *)(p + 2 * XM_PAGE), XM_PAGE, 31));
 }
 
 TEST_HARNESS_MAIN

@@ -9,6 +9,7 @@
 
 #include <linux/eventfd.h>
 #include <linux/gfp.h>
+#include <linux/mempolicy.h>
 #include <linux/memremap.h>
 #include <linux/migrate.h>
 #include <linux/mm.h>
@@ -255,6 +256,17 @@ static inline struct folio *xm_vma_alloc_folio(gfp_t gfp, int order,
 	return vma_alloc_folio(gfp, order, vma, addr, order > 0);
 #else
 	return vma_alloc_folio(gfp, order, vma, addr);
+#endif
+}
+
+/* Is there a memory policy to ask where a page of @vma, or of none, has to be? */
+static inline bool xm_has_policy(struct vm_area_struct *vma)
+{
+#ifdef CONFIG_NUMA
+	return current->mempolicy ||
+	       (vma && (vma_policy(vma) || !vma_is_anonymous(vma)));
+#else
+	return false;
 #endif
 }
 

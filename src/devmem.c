@@ -402,14 +402,6 @@ err_free:
 }
 EXPORT_SYMBOL_GPL(xmirror_devmem_create);
 
-static bool xm_belongs(struct xmirror_devmem *dm, unsigned long index,
-		       u64 owner)
-{
-	u64 has = READ_ONCE(dm->owner[index]);
-
-	return owner ? has == owner : has;
-}
-
 /*
  * Find the next pages of @owner (0: of anybody) from *@index on that go in one
  * call: how many, 0 at the end.
@@ -419,12 +411,12 @@ static unsigned int xm_next_run(struct xmirror_devmem *dm, unsigned long *index,
 {
 	unsigned long i = *index, end;
 
-	/* Racy on purpose: the migration core looks at each page again. */
-	while (i < dm->nr_pages && !xm_belongs(dm, i, owner))
+	/* Racy on purpose: xm_evict_pages() looks again when they are locked. */
+	while (i < dm->nr_pages && !xm_dev_belongs(dm, i, owner))
 		i++;
 	*index = i;
 	end = min(dm->nr_pages, ALIGN(i + 1, XM_BLOCK_PAGES));
-	while (i < end && xm_belongs(dm, i, owner))
+	while (i < end && xm_dev_belongs(dm, i, owner))
 		i++;
 	return i - *index;
 }
@@ -437,7 +429,7 @@ void xm_evict_owner(struct xmirror_devmem *dm, u64 owner)
 
 	mutex_lock(&dm->evict_mutex);
 	while ((n = xm_next_run(dm, &index, owner))) {
-		xm_evict_pages(dm, index, n);
+		xm_evict_pages(dm, index, n, owner);
 		index += n;
 		cond_resched();
 	}
@@ -505,9 +497,28 @@ void xm_dev_make_room(struct xmirror_devmem *dm, unsigned long nr)
 		if (READ_ONCE(block->free) == XM_BLOCK_PAGES)
 			continue;
 		dm->evicted += xm_evict_pages(dm, (block - dm->block) *
-					      XM_BLOCK_PAGES, XM_BLOCK_PAGES);
+					      XM_BLOCK_PAGES, XM_BLOCK_PAGES,
+					      0);
 	}
 	mutex_unlock(&dm->evict_mutex);
+}
+
+/* Evict all of it, as xmirror_devmem_unplug(). */
+static int xm_dev_empty(struct xmirror_devmem *dm, unsigned int timeout_ms,
+			bool killable)
+{
+	unsigned long deadline = jiffies + msecs_to_jiffies(timeout_ms);
+
+	for (;;) {
+		xm_evict_owner(dm, 0);
+		if (!xm_dev_in_use(dm))
+			return 0;
+		if (time_after(jiffies, deadline) ||
+		    (killable && fatal_signal_pending(current)))
+			return -EBUSY;
+		/* Whoever holds the rest does not tell us when it lets go. */
+		usleep_range(1000, 2000);
+	}
 }
 
 /**
@@ -524,23 +535,13 @@ void xm_dev_make_room(struct xmirror_devmem *dm, unsigned long nr)
  */
 int xmirror_devmem_unplug(struct xmirror_devmem *dm, unsigned int timeout_ms)
 {
-	unsigned long deadline = jiffies + msecs_to_jiffies(timeout_ms);
 	unsigned long flags;
 
 	spin_lock_irqsave(&dm->lock, flags);
 	dm->unplugged = true;
 	spin_unlock_irqrestore(&dm->lock, flags);
 	xm_point_device(dm, NULL, XMIRROR_PT_UNPLUG, 0, ULONG_MAX);
-	for (;;) {
-		xm_evict_owner(dm, 0);
-		if (!xm_dev_in_use(dm))
-			return 0;
-		if (time_after(jiffies, deadline) ||
-		    fatal_signal_pending(current))
-			return -EBUSY;
-		/* Whoever holds the rest does not tell us when it lets go. */
-		usleep_range(1000, 2000);
-	}
+	return xm_dev_empty(dm, timeout_ms, true);
 }
 EXPORT_SYMBOL_GPL(xmirror_devmem_unplug);
 
@@ -590,7 +591,9 @@ EXPORT_SYMBOL_GPL(xmirror_devmem_stats);
  */
 void xmirror_devmem_destroy(struct xmirror_devmem *dm)
 {
-	if (xmirror_devmem_unplug(dm, 10000))
+	xmirror_devmem_unplug(dm, 0);
+	/* Also if the caller was killed: what is left then is waited for in vain. */
+	if (xm_dev_empty(dm, 10000, false))
 		pr_err("xmirror: %lu pages of device memory are still held, waiting for them\n",
 		       dm->nr_pages - dm->free);
 	memunmap_pages(&dm->pgmap);

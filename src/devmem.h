@@ -33,14 +33,19 @@ struct xm_block {
 	DECLARE_BITMAP(used, XM_BLOCK_PAGES);
 };
 
+#define XM_RESERVE_PAGES	32
+
 /**
  * struct xm_reserve - small pages that are taken together, for one migration
- * @index: the first of those that are left, they lie next to each other
+ * @index: the first of those that are left: in the pool, where they lie next to
+ *	each other, or in @page
  * @nr: how many are left
+ * @page: system memory
  */
 struct xm_reserve {
 	unsigned long index;
 	unsigned int nr;
+	struct page *page[XM_RESERVE_PAGES];
 };
 
 /**
@@ -96,6 +101,15 @@ static inline bool xm_dev_in_use(const struct xmirror_devmem *dm)
 	return READ_ONCE(dm->free) != dm->nr_pages;
 }
 
+/* Is this page of mirror number @owner, or of anybody if that is 0? */
+static inline bool xm_dev_belongs(const struct xmirror_devmem *dm,
+				  unsigned long index, u64 owner)
+{
+	u64 has = READ_ONCE(dm->owner[index]);
+
+	return owner ? has == owner : has;
+}
+
 /* devmem.c */
 void xm_dev_reserve(struct xmirror_devmem *dm, struct xm_reserve *reserve,
 		    unsigned int nr);
@@ -112,7 +126,7 @@ bool xm_dev_fails_large(struct xmirror_devmem *dm);
 
 /* migrate.c */
 unsigned long xm_evict_pages(struct xmirror_devmem *dm, unsigned long index,
-			     unsigned int nr);
+			     unsigned int nr, u64 owner);
 vm_fault_t xm_migrate_to_ram(struct vm_fault *vmf);
 
 #endif /* _XM_DEVMEM_H */

@@ -14,7 +14,7 @@
  *	folio lock (exclusive.c holds it from creation to commit)
  *	mmu_notifier_invalidate_range_start (of any caller)
  *	xm_chunk.lock
- *	the locks that folio_mark_dirty() takes, xm_fork.lock
+ *	the locks that folio_mark_dirty() takes, xm_fork.lock, xmirror_devmem.lock
  *
  * xm_chunk.lock is a spinning lock. Device accesses hold it for reading over a
  * bounded number of locations; commits and invalidations hold it for writing.

@@ -19,9 +19,11 @@
 #include <linux/highmem.h>
 #include <linux/hugetlb.h>
 #include <linux/memcontrol.h>
+#include <linux/ksm.h>
 #include <linux/migrate.h>
 #include <linux/mm.h>
 #include <linux/module.h>
+#include <linux/sched/mm.h>
 #include <linux/slab.h>
 #include "compat.h"
 #include "devmem.h"
@@ -35,12 +37,13 @@ MODULE_PARM_DESC(prefetch, "most pages that a CPU fault on device memory brings 
 /*
  * Where pages go: to a pool, for a mirror, else to system memory, which is
  * allocated for a VMA if there is one. A CPU fault and an eviction know no
- * mirror.
+ * mirror. Empty entries are filled on the way from system memory to a device.
  */
 struct xm_target {
 	struct xmirror_devmem *dm;
 	struct xmirror *m;
 	struct vm_area_struct *vma;
+	bool fills;
 };
 
 static bool xm_fails_large(const struct xm_target *t, struct page *from)
@@ -59,13 +62,80 @@ static bool xm_step_fails(const struct xm_target *t, enum xmirror_point point,
 	return t->m && xm_point(t->m, point, addr, addr + nr * PAGE_SIZE);
 }
 
-/* A small page of a pool comes out of @reserve. */
+/*
+ * How hard to try for system memory. A CPU fault on a small page has to have some,
+ * everything else has something to fall back to, if only that a page stays where it
+ * is, and kills nobody for it. An eviction cannot split a large folio, so it tries
+ * harder.
+ */
+static gfp_t xm_system_gfp(const struct xm_target *t, unsigned int order)
+{
+	bool fault = t->vma && !t->m;
+
+	if (!order && fault)
+		return GFP_HIGHUSER_MOVABLE;
+	return GFP_HIGHUSER_MOVABLE | __GFP_NOWARN |
+	       (order && t->vma ? __GFP_NORETRY : __GFP_RETRY_MAYFAIL);
+}
+
+/* How many of these want a small page each */
+static unsigned int xm_nr_small(const unsigned long *src, unsigned long nr)
+{
+	unsigned long flags = MIGRATE_PFN_MIGRATE | MIGRATE_PFN_COMPOUND, i;
+	unsigned int count = 0;
+
+	for (i = 0; i < nr; i++)
+		count += (src[i] & flags) == MIGRATE_PFN_MIGRATE;
+	return count;
+}
+
+/*
+ * Take small pages in advance for *@reserve, of which none are left: up to @nr of
+ * them, or if there is @src, for those of its @nr entries that want one. Where a
+ * memory policy has a say there is one at a time.
+ */
+static void xm_target_reserve(const struct xm_target *t,
+			      struct xm_reserve *reserve,
+			      const unsigned long *src, unsigned long nr)
+{
+	gfp_t gfp;
+
+	if (!t->dm) {
+		if (xm_has_policy(t->vma))
+			return;
+		nr = min(nr, XM_RESERVE_PAGES);
+	}
+	if (src)
+		nr = xm_nr_small(src, nr);
+	if (t->dm) {
+		xm_dev_reserve(t->dm, reserve, nr);
+		return;
+	}
+	/* The bulk allocator does not look: in GUP for good it is no ZONE_MOVABLE. */
+	gfp = current_gfp_context(xm_system_gfp(t, 0));
+	memset(reserve->page, 0, sizeof(reserve->page));
+	reserve->index = 0;
+	reserve->nr = alloc_pages_bulk_node(gfp, NUMA_NO_NODE, nr,
+					    reserve->page);
+}
+
+static void xm_target_unreserve(const struct xm_target *t,
+				struct xm_reserve *reserve)
+{
+	if (t->dm)
+		xm_dev_unreserve(t->dm, reserve);
+	for (; reserve->nr; reserve->nr--)
+		__free_page(reserve->page[reserve->index++]);
+}
+
+/* A small page comes out of @reserve if there are any. */
 static struct page *xm_target_alloc(const struct xm_target *t,
 				    struct xm_reserve *reserve,
 				    unsigned int order, unsigned long addr)
 {
-	gfp_t gfp = GFP_HIGHUSER_MOVABLE;
+	gfp_t gfp = xm_system_gfp(t, order);
 	struct folio *folio;
+	struct page *page;
 
 	if (t->dm) {
 		if (xm_step_fails(t, XMIRROR_PT_DEVMEM_ALLOC, addr, 1 << order))
@@ -73,10 +143,12 @@ static struct page *xm_target_alloc(const struct xm_target *t,
 		return order ? xm_dev_alloc_large(t->dm, t->m->id) :
 			       xm_dev_alloc(t->dm, reserve, t->m->id);
 	}
-	/* An eviction, which knows no VMA, has no small pages to fall back to. */
-	if (order)
-		gfp |= __GFP_NOWARN |
-		       (t->vma ? __GFP_NORETRY : __GFP_RETRY_MAYFAIL);
+	if (!order && reserve->nr) {
+		reserve->nr--;
+		page = reserve->page[reserve->index++];
+		lock_page(page);
+		return page;
+	}
 	folio = t->vma ? xm_vma_alloc_folio(gfp, order, t->vma, addr) :
 			 folio_alloc(gfp, order);
 	if (!folio)
@@ -152,24 +224,20 @@ static bool xm_has_moved(const struct xm_target *t, struct folio *folio)
 	       !folio_memcg_charged(folio);
 }
 
-/* How many of these want a small page each */
-static unsigned int xm_nr_small(const unsigned long *src, unsigned long nr)
+/*
+ * Can the core move it to a device? It refuses pages of files only after they have
+ * been copied, and those of memfd_secret() cannot even be. It takes those of KSM,
+ * which then reads private memory (memcmp_pages() in mm/ksm.c), and which forgets
+ * who maps a page that is not present.
+ */
+static bool xm_may_leave(struct folio *folio)
 {
-	unsigned long flags = MIGRATE_PFN_MIGRATE | MIGRATE_PFN_COMPOUND, i;
-	unsigned int count = 0;
-
-	for (i = 0; i < nr; i++)
-		count += (src[i] & flags) == MIGRATE_PFN_MIGRATE;
-	return count;
+	return folio_test_anon(folio) && !folio_test_ksm(folio);
 }
 
-/*
- * Can the core move it? It refuses pages of files on the way to a device only after
- * they have been copied, and those of memfd_secret() cannot even be.
- */
 static bool xm_may_move(const struct xm_target *t, struct folio *folio)
 {
-	return (folio_test_anon(folio) || !t->dm) && xm_can_migrate(folio) &&
+	return (!t->dm || xm_may_leave(folio)) && xm_can_migrate(folio) &&
 	       !xm_has_moved(t, folio);
 }
 
@@ -190,9 +258,12 @@ static void xm_alloc_and_copy(const struct xm_target *t, unsigned long *src,
 		n = src[i] & MIGRATE_PFN_COMPOUND ? XM_BLOCK_PAGES : 1;
 		if (!(src[i] & MIGRATE_PFN_MIGRATE))
 			continue;
-		/* An empty entry and the zero page have no source. */
+		/*
+		 * An empty entry and the zero page have no source. The core offers
+		 * empty ones whatever was selected.
+		 */
 		from = migrate_pfn_to_page(src[i]);
-		if (from && !xm_may_move(t, page_folio(from)))
+		if (from ? !xm_may_move(t, page_folio(from)) : !t->fills)
 			continue;
 		if (n > 1) {
 			to = NULL;
@@ -211,10 +282,11 @@ static void xm_alloc_and_copy(const struct xm_target *t, unsigned long *src,
 				continue;
 		}
 		for (j = 0; j < n && i + j < nr; j++) {
-			if (t->dm && !reserve.nr)
-				xm_dev_reserve(t->dm, &reserve,
-					       n > 1 ? min(n, nr - i) - j :
-					       xm_nr_small(src + i, nr - i));
+			if (!reserve.nr && n > 1)
+				xm_target_reserve(t, &reserve, NULL,
+						  min(n, nr - i) - j);
+			else if (!reserve.nr)
+				xm_target_reserve(t, &reserve, src + i, nr - i);
 			to = xm_target_alloc(t, &reserve, 0,
 					     addr + (i + j) * PAGE_SIZE);
 			if (!to)
@@ -231,8 +303,7 @@ static void xm_alloc_and_copy(const struct xm_target *t, unsigned long *src,
 		if (!from && n > 1 && j < n)
 			xm_give_up_hole(dst + i, j);
 	}
-	if (t->dm)
-		xm_dev_unreserve(t->dm, &reserve);
+	xm_target_unreserve(t, &reserve);
 }
 
 /* Give up destinations that everything is ready in, as a test wants it. */
@@ -401,20 +472,24 @@ vm_fault_t xm_migrate_to_ram(struct vm_fault *vmf)
 }
 
 /*
- * Move device pages of one block to system memory, wherever they are mapped.
- * Returns how many were.
+ * Move device pages of one block that belong to mirror number @owner, or to anybody
+ * if it is 0, to system memory, wherever they are mapped. Returns how many were.
  */
 unsigned long xm_evict_pages(struct xmirror_devmem *dm, unsigned long index,
-			     unsigned int nr)
+			     unsigned int nr, u64 owner)
 {
 	struct xm_target t = {};
+	unsigned long moved, i;
 	struct migrate_vma args;
-	unsigned long moved;
 
 	if (!xm_alloc_pfns(&args, nr))
 		return 0;
 	xm_point_device(dm, NULL, XMIRROR_PT_EVICT_BEGIN, 0, ULONG_MAX);
 	migrate_device_range(args.src, dm->first_pfn + index, nr);
+	/* Now they are locked: some may have become somebody else's. */
+	for (i = 0; i < nr; i++)
+		if (!xm_dev_belongs(dm, index + i, owner))
+			args.src[i] &= ~MIGRATE_PFN_MIGRATE;
 	xm_point_device(dm, NULL, XMIRROR_PT_EVICT_UNMAPPED, 0, ULONG_MAX);
 	xm_alloc_and_copy(&t, args.src, args.dst, nr, 0, false);
 	xm_point_device(dm, NULL, XMIRROR_PT_EVICT_COPIED, 0, ULONG_MAX);
@@ -497,11 +572,11 @@ out:
  * @done: out: bytes from @start that were gone through, also on failure
  * @moved: out: pages that moved
  *
- * Best effort, as migration is: pages that are shared, file-backed, pinned,
- * swapped out or for which @to has no room stay where they are. Empty entries
- * move to a device as pages of zeroes. Exclusive pages of this mirror are given
- * back first, because the core does not migrate them. @to is made room in by
- * evicting what was used least recently.
+ * Best effort, as migration is: pages that are of shared mappings or files, pinned,
+ * swapped out, merged by KSM, or for which @to has no room stay where they are. From
+ * system memory to a device empty entries move, too, as pages of zeroes. Exclusive
+ * pages of this mirror are given back first, because the core does not migrate them.
+ * @to is made room in by evicting what was used least recently.
  *
  * Context: may sleep, takes mmap_lock.
  * Return: 0; -EFAULT: nothing is mapped there, or PROT_NONE; -EOPNOTSUPP: a
@@ -512,7 +587,7 @@ int xmirror_migrate(struct xmirror *m, unsigned long start, unsigned long end,
 		    struct xmirror_devmem *from, struct xmirror_devmem *to,
 		    unsigned long *done, u64 *moved)
 {
-	struct xm_target t = { .dm = to, .m = m };
+	struct xm_target t = { .dm = to, .m = m, .fills = !from };
 	unsigned long addr = start, next, pos;
 	struct migrate_vma args = {};
 	u64 released;
