@@ -413,4 +413,22 @@ TEST_F(fault, close_gives_back)
 	EXPECT_LE(xm_vmrss_kb(), rss + 1024);
 }
 
+/* The first page has to be faulted in, the second is the device's alone. */
+TEST_F(fault, beside_an_exclusive_page)
+{
+	__u64 *p = xm_anon(3 * XM_PAGE);
+
+	NEED(XMIRROR_CAP_EXCLUSIVE);
+	ASSERT_NE(NULL, p);
+	ASSERT_EQ(0, madvise(p, 3 * XM_PAGE, MADV_NOHUGEPAGE));
+	ASSERT_EQ(0, xm_add(self->fd, p + 512, 1));
+	ASSERT_EQ(0, xm_fault(self->fd, p, 3 * XM_PAGE, XMIRROR_FAULT_WRITE,
+			      NULL));
+	EXPECT_LEAF(self->fd, p, LEAF_WRITE);
+	EXPECT_LEAF(self->fd, p + 512, LEAF_EXCL);
+	EXPECT_LEAF(self->fd, p + 1024, LEAF_WRITE);
+	EXPECT_TRUE(xm_is_exclusive(p + 512));
+	EXPECT_EQ(1, p[512]);
+}
+
 TEST_HARNESS_MAIN

@@ -350,6 +350,29 @@ TEST_F(granule, neighbours_never_fail_an_access)
 	EXPECT_EQ(2, pages);
 }
 
+/* Nor do those around a page that itself has to be faulted in, and they stay away. */
+TEST_F(granule, neighbours_of_a_missing_page)
+{
+	int memfd = memfd_create("xmirror", MFD_CLOEXEC);
+	__u64 value = 1;
+
+	/* Behind the first page there is SIGBUS. */
+	ASSERT_GE(memfd, 0);
+	ASSERT_EQ(0, ftruncate(memfd, XM_PAGE));
+	ASSERT_EQ(self->p, mmap(self->p, XM_2M, PROT_READ | PROT_WRITE,
+				MAP_SHARED | MAP_FIXED, memfd, 0));
+	ASSERT_EQ(0, xm_set(self->fd, XMIRROR_SET_GRANULE, XM_2M, NULL));
+	EXPECT_EQ(0, xm_op(self->fd, XMIRROR_OP_LOAD, 8, self->p, 0, &value));
+	EXPECT_EQ(0, value);
+	close(memfd);
+
+	ASSERT_EQ(0, madvise(self->p + XM_2M, XM_2M, MADV_NOHUGEPAGE));
+	EXPECT_EQ(0, xm_op(self->fd, XMIRROR_OP_STORE, 8,
+			   self->p + XM_2M + XM_PAGE, 5, NULL));
+	for (size_t i = 0; i < 16; i++)
+		EXPECT_EQ(i == 1, xm_is_present(self->p + XM_2M + i * XM_PAGE));
+}
+
 /* An atomic on a page of a large leaf takes just that page. */
 TEST_F(granule, exclusive_in_a_large_leaf)
 {

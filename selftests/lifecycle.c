@@ -141,6 +141,7 @@ static const struct point {
 		XMIRROR_CAP_PRIVATE },
 	[XMIRROR_PT_UNPLUG] = { "UNPLUG", work_unplug,
 		XMIRROR_CAP_PRIVATE },
+	[XMIRROR_PT_FAULT_LOCKED] = { "FAULT_LOCKED", work_fault_write, 0 },
 };
 
 enum end { END_EXIT, END_KILL, END_EXEC, END_FORK, END_CLOSE, END_NR };

@@ -5,6 +5,7 @@
  */
 #include <fcntl.h>
 
+#include "libconf.h"
 #include "librace.h"
 
 FIXTURE(walked) {
@@ -223,6 +224,24 @@ TEST_F(race, walked_cow)
 	EXPECT_EQ(0, child_end(&c));
 }
 
+/* A private page that a child shares is unmapped before its COW is broken. */
+TEST_F(race, walked_private_unmapped)
+{
+	struct child c;
+	__u64 moved;
+
+	NEED(XMIRROR_CAP_PRIVATE);
+	ASSERT_EQ(0, xm_migrate(self->fd, self->p, XM_PAGE, 0, 0, &moved));
+	ASSERT_EQ(1, moved);
+	ASSERT_EQ(0, child_start(&c, hold_page, NULL));
+	STOP_AT(XMIRROR_PT_FAULT_WALKED, work_fault_write);
+	ASSERT_EQ(0, munmap(self->p, XM_PAGE));
+	FINISH(-EFAULT);
+	ASSERT_EQ(0, child_tell(&c, 'e'));
+	EXPECT_EQ(0, child_end(&c));
+	EXPECT_NEIGHBOURS();
+}
+
 TEST_F(race, walked_truncate)
 {
 	int memfd = memfd_create("xmirror", MFD_CLOEXEC);
@@ -302,6 +321,65 @@ TEST_F(race, fault_begin)
 	EXPECT_EQ(0, RETRIES(fault_retries));
 	EXPECT_LEAF(self->fd, self->p, LEAF_WRITE);
 	EXPECT_EQ(0, *self->p);
+}
+
+static int work_load(struct worker *w)
+{
+	return xm_op(w->fd, XMIRROR_OP_LOAD, 8, w->addr, 0, NULL);
+}
+
+static bool both_end(struct worker *a, struct worker *b)
+{
+	__u64 start = xm_now_ns();
+
+	while (!worker_ended(a) || !worker_ended(b)) {
+		if (xm_expired(start, XM_LONG / 3))
+			return false;
+		sched_yield();
+	}
+	return true;
+}
+
+/*
+ * The walk, which holds mmap_lock, is about to come to a missing page that is armed
+ * with a userfaultfd. Its close() waits for that lock, and the walk must not wait for
+ * the close.
+ */
+TEST_F(race, locked_uffd_closes)
+{
+	int memfd = memfd_create("xmirror", MFD_CLOEXEC), uffd = conf_uffd(0);
+	bool end;
+	int err;
+
+	if (uffd < 0)
+		SKIP(return, "no userfaultfd: %s", strerror(-uffd));
+	ASSERT_GE(memfd, 0);
+	ASSERT_EQ(0, ftruncate(memfd, XM_PAGE));
+	self->p = xm_anon_aligned(2 * XM_PAGE, 2 * XM_PAGE);
+	ASSERT_NE(NULL, self->p);
+	ASSERT_NE(MAP_FAILED, mmap(self->p + WORDS, XM_PAGE,
+				   PROT_READ | PROT_WRITE,
+				   MAP_SHARED | MAP_FIXED, memfd, 0));
+	self->p[WORDS] = 1;
+	ASSERT_EQ(0, conf_uffd_register(uffd, self->p, XM_PAGE,
+					UFFDIO_REGISTER_MODE_MISSING));
+	self->op.addr = self->p;
+	self->other.fd = uffd;
+	/* An engine, which does not wait for a userfaultfd beforehand. */
+	STOP_AT(XMIRROR_PT_FAULT_LOCKED, work_load);
+	PEND(work_close, SYS_close);
+	GO_ON();
+	end = both_end(&self->op, &self->other);
+	/* The way out: an invalidation of a neighbour that takes no mmap_lock */
+	ASSERT_EQ(0, fallocate(memfd, FALLOC_FL_PUNCH_HOLE |
+			       FALLOC_FL_KEEP_SIZE, 0, XM_PAGE));
+	err = worker_join(&self->op);
+	EXPECT_EQ(0, worker_join(&self->other));
+	close(memfd);
+	if (!end && xm_kver() < XM_KVER(6, 15))
+		CONF_XFAIL(return, "hmm_range_fault() spins on a userfaultfd that closes, Linux 6.15");
+	EXPECT_TRUE(end);
+	EXPECT_EQ(-EFAULT, err);
 }
 
 /* After the commit the leaf goes like any other. */

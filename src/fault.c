@@ -3,8 +3,9 @@
  * Range fault: map a range of the mm for the device.
  *
  *	1. xm_read_begin() waits for running invalidations
- *	2. hmm_range_fault() under mmap_lock reads the CPU's entries, and faults
- *	   where the device could not work with them
+ *	2. hmm_range_fault() under mmap_lock reads the CPU's entries, and again,
+ *	   for pieces of that range, faults where the device could not work with
+ *	   them
  *	3. chunk lock
  *	4. xm_read_retry(): if any of it was invalidated since 1, what 2 has read
  *	   may be stale: again from 1
@@ -12,7 +13,10 @@
  *
  * An invalidation that comes after 4 has to wait for the chunk lock and then
  * finds the leaves. What the device can use already is not asked for: a fault
- * on the device's own exclusive page would end the exclusivity.
+ * on the device's own exclusive page would end the exclusivity. Nor does one call
+ * of hmm_range_fault() do: from the first page that it has to fault it goes on to
+ * fault all of the range in that page table, asked for or not (hmm_vma_fault() in
+ * mm/hmm.c, hmm_do_fault() since v7.3).
  *
  * The device's own memory is reported as it is, and mapped by the memory behind
  * it. The core does so for a write to a private page that is shared with a
@@ -20,6 +24,7 @@
  * brings the page back to system memory first.
  */
 
+#include <linux/bitmap.h>
 #include <linux/fs.h>
 #include <linux/hmm.h>
 #include <linux/magic.h>
@@ -58,29 +63,69 @@ static unsigned long xm_fault_req(enum xm_fault_mode mode)
 }
 
 /*
- * Note in @pfns, which begins at @around, what to ask hmm_range_fault() for to
- * map [@start, @end). Nothing is asked for the rest up to @limit. False if all
- * of it is mapped already.
+ * Note in @wanted, which begins at @around, which pages of [@start, @end) the device
+ * cannot use yet. False if there are none.
  */
 static bool xm_fault_prepare(struct xm_chunk *chunk, unsigned long around,
 			     unsigned long start, unsigned long end,
-			     unsigned long limit, enum xm_fault_mode mode,
-			     unsigned long *pfns)
+			     enum xm_fault_mode mode, unsigned long *wanted)
 {
-	unsigned long need = xm_fault_need(mode), req = xm_fault_req(mode);
-	unsigned long addr;
+	unsigned long need = xm_fault_need(mode), addr;
 	bool ret = false;
 
+	bitmap_zero(wanted, XM_TABLE_ENTRIES);
 	read_lock(&chunk->lock);
-	for (addr = around; addr < limit; addr += PAGE_SIZE, pfns++) {
-		*pfns = 0;
-		if (addr < start || addr >= end ||
-		    (xm_leaf(chunk, addr, NULL) & need) == need)
+	for (addr = start; addr < end; addr += PAGE_SIZE) {
+		if ((xm_leaf(chunk, addr, NULL) & need) == need)
 			continue;
-		*pfns = req;
+		__set_bit((addr - around) >> PAGE_SHIFT, wanted);
 		ret = true;
 	}
 	read_unlock(&chunk->lock);
+	return ret;
+}
+
+/* Is page number @i wanted, and of no use as hmm_range_fault() has reported it? */
+static bool xm_fault_lacks(const struct hmm_range *range,
+			   const unsigned long *wanted, unsigned long req,
+			   unsigned long i)
+{
+	unsigned long pfn = range->hmm_pfns[i];
+
+	if (!test_bit(i, wanted))
+		return false;
+	if (!(pfn & HMM_PFN_VALID) || pfn & HMM_PFN_ERROR)
+		return true;
+	return req & HMM_PFN_REQ_WRITE && !(pfn & HMM_PFN_WRITE);
+}
+
+/*
+ * Read the CPU's entries of the range, and ask with @req for those that are @wanted and
+ * of no use. Needs mmap_lock. Returns 0 or an error of hmm_range_fault().
+ */
+static int xm_fault_walk(struct hmm_range *range, const unsigned long *wanted,
+			 unsigned long req)
+{
+	unsigned long nr = (range->end - range->start) >> PAGE_SHIFT, i, end;
+	struct hmm_range part = *range;
+	int ret;
+
+	memset(range->hmm_pfns, 0, nr * sizeof(*range->hmm_pfns));
+	ret = hmm_range_fault(range);
+	part.default_flags = req;
+	for (i = 0; req && i < nr && !ret; i = end) {
+		end = i;
+		while (end < nr && xm_fault_lacks(range, wanted, req, end))
+			end++;
+		if (end == i) {
+			end++;
+			continue;
+		}
+		part.start = range->start + i * PAGE_SIZE;
+		part.end = range->start + end * PAGE_SIZE;
+		part.hmm_pfns = range->hmm_pfns + i;
+		ret = hmm_range_fault(&part);
+	}
 	return ret;
 }
 
@@ -191,6 +236,19 @@ static bool xm_fault_commit(struct xm_chunk *chunk, unsigned long start,
 	return true;
 }
 
+static bool xm_fault_read_only(struct xmirror *m, unsigned long addr)
+{
+	struct vm_area_struct *vma;
+	bool ret;
+
+	if (mmap_read_lock_killable(m->mm))
+		return false;
+	vma = vma_lookup(m->mm, addr);
+	ret = vma && !(vma->vm_flags & VM_WRITE);
+	mmap_read_unlock(m->mm);
+	return ret;
+}
+
 /* Break COW of the private pages that we cannot write to: -EBUSY if there were any. */
 static int xm_fault_unshare(struct xmirror *m, unsigned long start,
 			    unsigned long end, unsigned long *pfns)
@@ -201,10 +259,13 @@ static int xm_fault_unshare(struct xmirror *m, unsigned long start,
 	for (addr = start; addr < end; addr += PAGE_SIZE, pfns++) {
 		if (!(*pfns & HMM_PFN_VALID) || *pfns & HMM_PFN_WRITE)
 			continue;
-		err = xm_restore(m, addr, true) ?: xm_may_go_on(m);
-		/* A read-only mapping, which the core does not check here. */
+		err = xm_restore(m, addr, true);
+		/* The core has not looked at the rights here. */
+		if (err == -EFAULT && xm_fault_read_only(m, addr))
+			err = -EPERM;
+		err = err ?: xm_may_go_on(m);
 		if (err)
-			return err == -EFAULT ? -EPERM : err;
+			return err;
 		ret = -EBUSY;
 	}
 	return ret;
@@ -248,9 +309,9 @@ static int xm_fault_once(struct xmirror *m, struct xm_chunk *chunk,
 		.start = around,
 		.end = limit,
 		.hmm_pfns = pfns,
-		.pfn_flags_mask = HMM_PFN_REQ_FAULT | HMM_PFN_REQ_WRITE,
 		.dev_private_owner = m->dm,
 	};
+	DECLARE_BITMAP(wanted, XM_TABLE_ENTRIES);
 	struct xm_seq seq;
 	int ret;
 
@@ -259,7 +320,7 @@ static int xm_fault_once(struct xmirror *m, struct xm_chunk *chunk,
 		return ret;
 	seq = xm_read_begin(chunk);
 	range.notifier_seq = seq.seq;
-	if (!xm_fault_prepare(chunk, around, start, end, limit, mode, pfns))
+	if (!xm_fault_prepare(chunk, around, start, end, mode, wanted))
 		return 0;
 	ret = xm_table_alloc(chunk, start);
 	if (ret)
@@ -267,7 +328,8 @@ static int xm_fault_once(struct xmirror *m, struct xm_chunk *chunk,
 
 	if (mmap_read_lock_killable(m->mm))
 		return -EINTR;
-	ret = hmm_range_fault(&range);
+	xm_point(m, XMIRROR_PT_FAULT_LOCKED, start, end);
+	ret = xm_fault_walk(&range, wanted, xm_fault_req(mode));
 	if (!ret && mode != XM_FAULT_LOCAL)
 		ret = xm_fault_hide(m, &range, start, end);
 	mmap_read_unlock(m->mm);

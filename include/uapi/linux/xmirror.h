@@ -404,8 +404,9 @@ struct xmirror_wait {
  * @moved: out: pages that moved
  *
  * Best effort: a page that cannot move (shared, file-backed, pinned, swapped
- * out, in another device's memory, no room) stays where it is and is not in
- * @moved. Empty pages move to the device as pages of zeroes. Exclusive pages of
+ * out, merged by KSM, in another device's memory, no room) stays where it is and is
+ * not in @moved. Empty pages move from system memory to the device as pages of
+ * zeroes. Exclusive pages of
  * this mirror are given back and move. When the device is full, what it used
  * least recently is evicted, whoever it belongs to.
  *
@@ -645,7 +646,7 @@ struct xmirror_verify {
  * @inv_own: those of them that this mirror's own calls caused and that were
  *	ignored
  * @inv_nonblock: those of them in a context that must not sleep
- * @inv_leaves: leaves cleared by invalidations
+ * @inv_leaves: leaves cleared by invalidations, or replaced by one of 2 MiB
  * @fault_rounds: walks by range faults
  * @fault_retries: walks thrown away because of an invalidation
  * @fault_pages: leaves made by range faults
@@ -755,6 +756,8 @@ struct xmirror_stats {
  * @XMIRROR_PT_EVICT_COPIED: the same, they are copied
  * @XMIRROR_PT_UNPLUG: the device allocates no memory any more, and nothing was
  *	evicted yet; no lock held
+ * @XMIRROR_PT_FAULT_LOCKED: range fault, before hmm_range_fault(); mmap_lock is held
+ *	for reading
  * @XMIRROR_PT_NR: number of points; not a point
  *
  * Nobody in particular evicts or unplugs: these points are reached by every
@@ -792,6 +795,7 @@ enum xmirror_point {
 	XMIRROR_PT_EVICT_UNMAPPED,
 	XMIRROR_PT_EVICT_COPIED,
 	XMIRROR_PT_UNPLUG,
+	XMIRROR_PT_FAULT_LOCKED,
 	XMIRROR_PT_NR
 };
 
