@@ -6,6 +6,7 @@
 #include <poll.h>
 #include <sys/eventfd.h>
 
+#include "libconf.h"
 #include "engine_fixture.h"
 
 TEST_F(engine, order)
@@ -458,6 +459,50 @@ TEST_F(engine, many_files)
 		EXPECT_CLEAN(fds[i]);
 		close(fds[i]);
 	}
+}
+
+/* Waits for the first result, which goes to a page that nobody has filled yet. */
+static int work_late_result(struct worker *w)
+{
+	struct xmirror_wait wait = {};
+
+	return xm_wait_results(w->fd, w->arg, XM_LONG, w->addr, 1, &wait);
+}
+
+/* A job that another thread is about to get is none that is to be had. */
+TEST_F(engine, cancel_beside_a_claimed_job)
+{
+	struct xmirror_cmd cmd = xm_cmd(XMIRROR_OP_LOAD, 8, self->w, 0);
+	struct pollfd p = { .fd = self->fd, .events = POLLIN };
+	struct worker w = {
+		.fn = work_late_result,
+		.fd = self->fd,
+		.addr = xm_anon(XM_PAGE),
+	};
+	void *page = xm_anon(XM_PAGE);
+	struct xmirror_wait wait = {};
+	int uffd = conf_uffd(0);
+	__u64 fence;
+
+	if (uffd < 0)
+		SKIP(return, "no CONFIG_USERFAULTFD");
+	ASSERT_NE(NULL, w.addr);
+	ASSERT_NE(NULL, page);
+	memset(page, 0, XM_PAGE);
+	ASSERT_EQ(0, conf_uffd_register(uffd, w.addr, XM_PAGE,
+					UFFDIO_REGISTER_MODE_MISSING));
+	ASSERT_EQ(0, xm_submit(self->fd, 0, &cmd, 1, 1, &w.arg));
+	ASSERT_EQ(0, worker_start(&w));
+	ASSERT_EQ(0, conf_uffd_wait(uffd));
+	ASSERT_EQ(0, submit_endless(self->fd, 1, self->w + 512, &fence));
+	ASSERT_TRUE(seen(self->w + 512, 1));
+	EXPECT_EQ(0, poll(&p, 1, 0));
+	EXPECT_EQ(0, xm_cancel(self->fd, 0, &wait));
+	EXPECT_EQ(fence, wait.fence_done);
+	EXPECT_EQ(-ECANCELED, wait.status);
+	ASSERT_EQ(0, conf_uffd_fill(uffd, w.addr, page));
+	EXPECT_EQ(0, worker_join(&w));
+	close(uffd);
 }
 
 TEST_HARNESS_MAIN

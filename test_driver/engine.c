@@ -412,6 +412,17 @@ static struct xt_job *xt_job_find(struct list_head *list, u64 fence)
 	return NULL;
 }
 
+/* The first that was done and is to be had, by its @fence if that is not 0. */
+static struct xt_job *xt_job_done_locked(struct xt_file *f, u64 fence)
+{
+	struct xt_job *job;
+
+	list_for_each_entry(job, &f->finished, node)
+		if (!job->claimed && (!fence || job->fence == fence))
+			return job;
+	return NULL;
+}
+
 /*
  * Claim the job of @fence, or with 0 the first that was done: the job, which is
  * the caller's to copy and free then, NULL if that has to be waited for, or
@@ -419,21 +430,15 @@ static struct xt_job *xt_job_find(struct list_head *list, u64 fence)
  */
 static struct xt_job *xt_job_claim(struct xt_file *f, u64 fence)
 {
-	struct xt_job *job = ERR_PTR(-ENOENT), *pos;
+	struct xt_job *job;
 
 	spin_lock(&f->job_lock);
-	if (fence ? !!xt_job_find(&f->unfinished, fence) : f->nr_jobs)
-		job = NULL;
-	list_for_each_entry(pos, &f->finished, node) {
-		if (fence && pos->fence != fence)
-			continue;
-		job = NULL;
-		if (pos->claimed)
-			continue;
-		pos->claimed = true;
-		job = pos;
-		break;
-	}
+	job = xt_job_done_locked(f, fence);
+	if (job)
+		job->claimed = true;
+	else if (fence ? !xt_job_find(&f->unfinished, fence) &&
+			 !xt_job_find(&f->finished, fence) : !f->nr_jobs)
+		job = ERR_PTR(-ENOENT);
 	spin_unlock(&f->job_lock);
 	return job;
 }
@@ -469,7 +474,7 @@ static void xt_job_cancel(struct xt_file *f, u64 fence)
 	spin_lock(&f->job_lock);
 	if (fence)
 		job = xt_job_find(&f->unfinished, fence);
-	else if (list_empty(&f->finished))
+	else if (!xt_job_done_locked(f, 0))
 		job = list_first_entry_or_null(&f->unfinished, struct xt_job,
 					       node);
 	if (job)
@@ -527,7 +532,7 @@ bool xt_jobs_finished(struct xt_file *f)
 	bool ret;
 
 	spin_lock(&f->job_lock);
-	ret = !list_empty(&f->finished);
+	ret = xt_job_done_locked(f, 0);
 	spin_unlock(&f->job_lock);
 	return ret;
 }
