@@ -3,9 +3,11 @@
  * Ranges that a call cannot work on, or only in part: it says so with the errno
  * that uapi/linux/xmirror.h gives, and how far it came.
  */
+#include <signal.h>
 #include <sys/auxv.h>
 #include <sys/syscall.h>
 
+#include "libconf.h"
 #include "uapi_fixture.h"
 
 static struct xmirror_page seen[PAGES];
@@ -389,14 +391,12 @@ TEST_F(uapi, exclusive_private_file)
 /* A page of a large folio */
 TEST_F(uapi, exclusive_thp)
 {
-	char *huge = xm_anon_aligned(XM_2M, XM_2M);
+	char *huge;
 	__u64 *word;
 
 	NEED(XMIRROR_CAP_EXCLUSIVE);
-	ASSERT_NE(NULL, huge);
-	ASSERT_EQ(0, madvise(huge, XM_2M, MADV_HUGEPAGE));
-	memset(huge, 0, XM_2M);
-	if (!(xm_page(self->fd, huge).cpu & XMIRROR_CPU_HUGE))
+	huge = conf_thp(self->fd, 0);
+	if (!huge)
 		SKIP(return, "no huge page was to be had");
 	word = (__u64 *)(huge + 5 * XM_PAGE);
 	*word = 41;
@@ -421,6 +421,54 @@ TEST_F(uapi, exclusive_thp)
 	EXPECT_EQ(0, xm_add(self->fd, word, 1));
 	EXPECT_EQ(43, *word);
 	EXPECT_EQ(511, xm_count_exclusive(huge, XM_2M));
+}
+
+/* A call whose struct is in a page that a userfaultfd has yet to fill */
+static int work_late_fault(struct worker *w)
+{
+	return xm_ioctl(w->fd, XMIRROR_IOC_FAULT, w->addr);
+}
+
+static unsigned int signals;
+
+static void count_signal(int nr)
+{
+	(void)nr;
+	__atomic_add_fetch(&signals, 1, __ATOMIC_SEQ_CST);
+}
+
+/*
+ * The first call of a process registers a notifier, which any pending signal keeps
+ * mm_take_all_locks() from. Nobody is to see that.
+ */
+TEST_F(uapi, signal_at_the_first_call)
+{
+	struct worker w = { .fn = work_late_fault, .fd = self->fd };
+	struct sigaction act = { .sa_handler = count_signal };
+	struct xmirror_range *range = xm_anon(XM_PAGE);
+	int uffd = conf_uffd(0);
+
+	if (uffd < 0)
+		SKIP(return, "no CONFIG_USERFAULTFD");
+	ASSERT_NE(NULL, range);
+	range->size = sizeof(*range);
+	range->addr = (uintptr_t)self->p;
+	range->length = XM_PAGE;
+	w.addr = xm_anon(XM_PAGE);
+	ASSERT_NE(NULL, w.addr);
+	ASSERT_EQ(0, conf_uffd_register(uffd, w.addr, XM_PAGE,
+					UFFDIO_REGISTER_MODE_MISSING));
+	ASSERT_EQ(0, sigaction(SIGUSR1, &act, NULL));
+	ASSERT_EQ(0, worker_start(&w));
+	ASSERT_EQ(0, conf_uffd_wait(uffd));
+	ASSERT_EQ(0, pthread_kill(w.thread, SIGUSR1));
+	/* It is in the kernel until the page is there. */
+	EXPECT_EQ(0, signals);
+	ASSERT_EQ(0, conf_uffd_fill(uffd, w.addr, range));
+	EXPECT_EQ(0, worker_join(&w));
+	EXPECT_EQ(1, signals);
+	EXPECT_EQ(XM_PAGE, ((struct xmirror_range *)w.addr)->done);
+	close(uffd);
 }
 
 TEST_HARNESS_MAIN

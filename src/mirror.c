@@ -166,6 +166,9 @@ struct xm_chunk *xm_chunk_get(struct xmirror *m, unsigned long addr)
 	ret = mmu_interval_notifier_insert(&chunk->notifier, m->mm,
 					   chunk->start, size,
 					   &xm_notifier_ops);
+	/* The first of an mm fails on any signal, after which it can be tried again. */
+	if (ret == -EINTR && !fatal_signal_pending(current))
+		ret = -ERESTARTNOINTR;
 	if (ret)
 		goto err_free;
 	ret = xa_err(xa_store(&m->chunks, addr >> xm_chunk_shift, chunk,

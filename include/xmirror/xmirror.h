@@ -13,6 +13,9 @@
  *   -ESRCH	the mm is gone
  *   -ECANCELED	xmirror_stop() was called
  *   -EINTR	a fatal signal
+ *   -ERESTARTNOINTR	nothing was done, since any signal was pending when the
+ *		first notifier of the mm was registered (mm_take_all_locks());
+ *		for user space to be restarted with
  *   -EBUSY	the mirror's timeout passed while the range kept changing
  *   -ENOMEM
  *
