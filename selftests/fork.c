@@ -7,6 +7,7 @@
  */
 #include <sched.h>
 
+#include "libconf.h"
 #include "libtest.h"
 
 #define PAGES	8UL
@@ -631,16 +632,15 @@ static int child_thp(struct child *c, void *arg)
 
 TEST_F(fork, thp)
 {
-	char *huge = xm_anon_aligned(XM_2M, XM_2M);
-	__u64 *w = (__u64 *)(huge + 9 * XM_PAGE);
 	struct child c;
+	char *huge;
+	__u64 *w;
 
 	NEED(XMIRROR_CAP_EXCLUSIVE_LARGE);
-	ASSERT_NE(NULL, huge);
-	ASSERT_EQ(0, madvise(huge, XM_2M, MADV_HUGEPAGE));
-	memset(huge, 0, XM_2M);
-	if (!(xm_page(self->fd, huge).cpu & XMIRROR_CPU_HUGE))
+	huge = conf_thp(self->fd, 0);
+	if (!huge)
 		SKIP(return, "no huge page was to be had");
+	w = (__u64 *)(huge + 9 * XM_PAGE);
 	w[WORDS] = 7;
 	ASSERT_EQ(0, xm_add(self->fd, w, 42));
 	ASSERT_EQ(0, child_start(&c, child_thp, w));
