@@ -375,9 +375,10 @@ int xm_release_pages(struct xmirror *m, unsigned long *pos, unsigned long end,
 		if (*pos < next) {
 			next = *pos + PAGE_SIZE;
 			xm_point(m, XMIRROR_PT_RELEASE, *pos, next);
-			xm_restore(m, *pos, false);
-			xm_count(m, excl_released, 1);
-			(*released)++;
+			if (!xm_restore(m, *pos, false)) {
+				xm_count(m, excl_released, 1);
+				(*released)++;
+			}
 		}
 		ret = xm_may_go_on(m);
 	}
