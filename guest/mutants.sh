@@ -70,7 +70,8 @@ script()
 		# For tests that load the modules again
 		ln -sf ${n%%:*}.ko xmirror.ko
 		ln -sf ${n%%:*}-test.ko xmirror_test.ko
-		insmod xmirror.ko && insmod xmirror_test.ko || exit 1
+		insmod xmirror.ko &&
+			insmod xmirror_test.ko \$(cat /xm/params.xmirror_test) || exit 1
 		echo "mutant $n begins"
 		timeout -s KILL 120 /xm/bin/${program[${n##*:}]} -r ${test[${n##*:}]} >/tmp/out 2>&1
 		rc=\$?
