@@ -5,7 +5,8 @@
  * Rules that hold for every call:
  *
  *  - Each open file is one mirror of the opener's mm. A caller with another mm
- *    gets -EPERM; once the mm is gone every call returns -ESRCH.
+ *    gets -EPERM; once the mm is gone, which it is not while an engine works on
+ *    it, every call returns -ESRCH.
  *  - Each struct starts with @size, the caller's sizeof. A shorter struct than
  *    the kernel's has its missing tail read as zero and only the caller's part
  *    written back; a longer one is refused with -E2BIG unless its unknown tail
@@ -202,7 +203,8 @@ struct xmirror_set {
  * @length: bytes, page aligned
  * @done: out: bytes from @addr that were done, also when the call failed
  * @rounds: out: times that the most disturbed part of the range was walked: one
- *	for each VMA in it if nothing interfered, 0 if all of it was there already; for
+ *	for each VMA in it if nothing interfered, and more if the call itself has to
+ *	break COW, which is an invalidation; 0 if all of it was there already; for
  *	XMIRROR_IOC_RELEASE the pages that were given back
  *
  * XMIRROR_IOC_FAULT maps the range for the device. -EFAULT: not mapped,
