@@ -64,7 +64,7 @@ works()
 }
 
 accel=${XM_ACCEL:-}
-[ -n "$accel" ] || accel=$(works "$1" && echo kvm || echo tcg)
+[ -n "$accel" ] || accel=$(xm_locked accel works "$1" && echo kvm || echo tcg)
 case $accel in
 kvm) echo "$kvm" ;;
 tcg) echo "$tcg" ;;
