@@ -56,12 +56,11 @@ FIXTURE_SETUP(large_leaf)
 	if (!self->all)
 		SKIP(return, "no huge page was to be had");
 	self->p = WORD(HOLE);
-	/* Split the mapping, not the memory. */
+	/* Split the mapping, not the memory; nobody shall collapse it again. */
 	ASSERT_EQ(0, mprotect(self->all, XM_PAGE, PROT_READ));
+	ASSERT_EQ(0, madvise(self->all, XM_2M, MADV_NOHUGEPAGE));
 	ASSERT_EQ(0, mprotect(self->all, XM_PAGE, PROT_READ | PROT_WRITE));
 	EXPECT_FALSE(xm_page(self->fd, self->all).cpu & XMIRROR_CPU_HUGE);
-	/* Nobody shall collapse it again. */
-	ASSERT_EQ(0, madvise(self->all, XM_2M, MADV_NOHUGEPAGE));
 	ASSERT_EQ(0, madvise(self->p, XM_PAGE, MADV_DONTDUMP));
 	for (i = 0; i < PAGES; i++)
 		*WORD(i) = i;
