@@ -377,7 +377,7 @@ TEST_F(race, locked_uffd_closes)
 	EXPECT_EQ(0, worker_join(&self->other));
 	close(memfd);
 	if (!end && xm_kver() < XM_KVER(6, 15))
-		CONF_XFAIL(return, "hmm_range_fault() spins on a userfaultfd that closes, Linux 6.15");
+		CONF_XFAIL(return, "userfaultfd closes, hmm_range_fault() spins, Linux 6.15");
 	EXPECT_TRUE(end);
 	EXPECT_EQ(-EFAULT, err);
 }

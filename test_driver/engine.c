@@ -431,13 +431,15 @@ static struct xt_job *xt_job_done_locked(struct xt_file *f, u64 fence)
 static struct xt_job *xt_job_claim(struct xt_file *f, u64 fence)
 {
 	struct xt_job *job;
+	bool known;
 
 	spin_lock(&f->job_lock);
+	known = !fence ? f->nr_jobs : xt_job_find(&f->unfinished, fence) ||
+				      xt_job_find(&f->finished, fence);
 	job = xt_job_done_locked(f, fence);
 	if (job)
 		job->claimed = true;
-	else if (fence ? !xt_job_find(&f->unfinished, fence) &&
-			 !xt_job_find(&f->finished, fence) : !f->nr_jobs)
+	else if (!known)
 		job = ERR_PTR(-ENOENT);
 	spin_unlock(&f->job_lock);
 	return job;
