@@ -124,7 +124,7 @@ static void xm_put(struct xmirror_devmem *dm, unsigned long index,
  * kill anybody for it. The core charges the device page to the cgroup
  * (mem_cgroup_migrate()), so what is behind it is accounted already.
  */
-#define XM_BACKING_GFP	(GFP_HIGHUSER | __GFP_NOWARN)
+#define XM_BACKING_GFP	(GFP_HIGHUSER | __GFP_NOWARN | __GFP_RETRY_MAYFAIL)
 
 /* Have memory behind @nr small pages: how many of them do. */
 static unsigned int xm_back(struct xmirror_devmem *dm, unsigned long index,
@@ -135,8 +135,8 @@ static unsigned int xm_back(struct xmirror_devmem *dm, unsigned long index,
 	/* It may return less than there is. */
 	do {
 		before = n;
-		n = alloc_pages_bulk_node(XM_BACKING_GFP | __GFP_RETRY_MAYFAIL,
-					  dm->node, nr, &dm->backing[index]);
+		n = alloc_pages_bulk_node(XM_BACKING_GFP, dm->node, nr,
+					  &dm->backing[index]);
 	} while (n < nr && n > before);
 	return n;
 }
@@ -150,8 +150,7 @@ static bool xm_back_large(struct xmirror_devmem *dm, unsigned long index)
 	struct page *page;
 	unsigned int i;
 
-	page = alloc_pages_node(dm->node, XM_BACKING_GFP | __GFP_NORETRY,
-				XM_BLOCK_ORDER);
+	page = alloc_pages_node(dm->node, XM_BACKING_GFP, XM_BLOCK_ORDER);
 	if (!page)
 		return false;
 	for (i = 0; i < XM_BLOCK_PAGES; i++)

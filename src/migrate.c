@@ -65,17 +65,13 @@ static bool xm_step_fails(const struct xm_target *t, enum xmirror_point point,
 /*
  * How hard to try for system memory. A CPU fault on a small page has to have some,
  * everything else has something to fall back to, if only that a page stays where it
- * is, and kills nobody for it. An eviction cannot split a large folio, so it tries
- * harder.
+ * is, and kills nobody for it. What a large folio saves is worth the compaction.
  */
 static gfp_t xm_system_gfp(const struct xm_target *t, unsigned int order)
 {
-	bool fault = t->vma && !t->m;
-
-	if (!order && fault)
+	if (!order && t->vma && !t->m)
 		return GFP_HIGHUSER_MOVABLE;
-	return GFP_HIGHUSER_MOVABLE | __GFP_NOWARN |
-	       (order && t->vma ? __GFP_NORETRY : __GFP_RETRY_MAYFAIL);
+	return GFP_HIGHUSER_MOVABLE | __GFP_NOWARN | __GFP_RETRY_MAYFAIL;
 }
 
 /* How many of these want a small page each */
@@ -111,9 +107,11 @@ static void xm_target_reserve(const struct xm_target *t,
 		xm_dev_reserve(t->dm, reserve, nr);
 		return;
 	}
+	if (nr < 2)
+		return;
 	/* The bulk allocator does not look: in GUP for good it is no ZONE_MOVABLE. */
 	gfp = current_gfp_context(xm_system_gfp(t, 0));
-	memset(reserve->page, 0, sizeof(reserve->page));
+	memset(reserve->page, 0, nr * sizeof(*reserve->page));
 	reserve->index = 0;
 	reserve->nr = alloc_pages_bulk_node(gfp, NUMA_NO_NODE, nr,
 					    reserve->page);
@@ -250,9 +248,12 @@ static void xm_alloc_and_copy(const struct xm_target *t, unsigned long *src,
 			      unsigned long *dst, unsigned long nr,
 			      unsigned long addr, bool can_split)
 {
-	struct xm_reserve reserve = {};
+	struct xm_reserve reserve;
 	unsigned long i, j, n;
 	struct page *from, *to;
+
+	/* As cheap as can be: often it is for one page. */
+	reserve.nr = 0;
 
 	for (i = 0; i < nr; i += n) {
 		n = src[i] & MIGRATE_PFN_COMPOUND ? XM_BLOCK_PAGES : 1;
