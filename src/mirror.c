@@ -426,8 +426,10 @@ static void xm_restore_all(struct xmirror *m, struct xm_chunk *chunk)
  *
  * Exclusive pages go back to the CPU, what the device wrote goes to the folios,
  * device memory that was allocated for this mirror goes back to system memory,
- * and no reference to the mm or its pages is left. No other call on the mirror
- * may be running or follow, and nobody may be kept at a sync point of it.
+ * and no reference to the mm or its pages is left. A caller that was killed waits
+ * for no mmap_lock: an exclusive entry that stays for that ends when the CPU needs
+ * the page. No other call on the mirror may be running or follow, and nobody may be
+ * kept at a sync point of it.
  *
  * Context: may sleep; must not be called from a notifier.
  */
