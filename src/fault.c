@@ -71,12 +71,13 @@ static bool xm_fault_prepare(struct xm_chunk *chunk, unsigned long around,
 			     enum xm_fault_mode mode, unsigned long *wanted)
 {
 	unsigned long need = xm_fault_need(mode), addr;
-	bool ret = false;
+	bool empty, ret = false;
 
 	bitmap_zero(wanted, XM_TABLE_ENTRIES);
 	read_lock(&chunk->lock);
+	empty = !chunk->slot[xm_slot_index(chunk, start)];
 	for (addr = start; addr < end; addr += PAGE_SIZE) {
-		if ((xm_leaf(chunk, addr, NULL) & need) == need)
+		if (!empty && (xm_leaf(chunk, addr, NULL) & need) == need)
 			continue;
 		__set_bit((addr - around) >> PAGE_SHIFT, wanted);
 		ret = true;
