@@ -59,7 +59,8 @@ peer()
 {
 	log=
 	boot -N -l 120 -d 240 \
-		-r "insmod /lib/modules/test_hmm.ko && peer_bugs -t $1"
+		-r "insmod /lib/modules/test_hmm.ko \$(cat /xm/params.xmirror_test) &&
+			peer_bugs -t $1"
 	if [ ! -e "$log/end" ]; then
 		echo "not run"
 	elif grep -qE "$crash" "$log/console.log"; then
