@@ -502,12 +502,17 @@ void xm_dev_make_room(struct xmirror_devmem *dm, unsigned long nr)
 	mutex_unlock(&dm->evict_mutex);
 }
 
-/* Evict all of it, as xmirror_devmem_unplug(). */
-static int xm_dev_empty(struct xmirror_devmem *dm, unsigned int timeout_ms,
-			bool killable)
+/* xmirror_devmem_unplug(), also for a caller whose being killed changes nothing. */
+static int xm_dev_unplug(struct xmirror_devmem *dm, unsigned int timeout_ms,
+			 bool killable)
 {
 	unsigned long deadline = jiffies + msecs_to_jiffies(timeout_ms);
+	unsigned long flags;
 
+	spin_lock_irqsave(&dm->lock, flags);
+	dm->unplugged = true;
+	spin_unlock_irqrestore(&dm->lock, flags);
+	xm_point_device(dm, NULL, XMIRROR_PT_UNPLUG, 0, ULONG_MAX);
 	for (;;) {
 		xm_evict_owner(dm, 0);
 		if (!xm_dev_in_use(dm))
@@ -534,13 +539,7 @@ static int xm_dev_empty(struct xmirror_devmem *dm, unsigned int timeout_ms,
  */
 int xmirror_devmem_unplug(struct xmirror_devmem *dm, unsigned int timeout_ms)
 {
-	unsigned long flags;
-
-	spin_lock_irqsave(&dm->lock, flags);
-	dm->unplugged = true;
-	spin_unlock_irqrestore(&dm->lock, flags);
-	xm_point_device(dm, NULL, XMIRROR_PT_UNPLUG, 0, ULONG_MAX);
-	return xm_dev_empty(dm, timeout_ms, true);
+	return xm_dev_unplug(dm, timeout_ms, true);
 }
 EXPORT_SYMBOL_GPL(xmirror_devmem_unplug);
 
@@ -590,9 +589,8 @@ EXPORT_SYMBOL_GPL(xmirror_devmem_stats);
  */
 void xmirror_devmem_destroy(struct xmirror_devmem *dm)
 {
-	xmirror_devmem_unplug(dm, 0);
 	/* Also if the caller was killed: what is left then is waited for in vain. */
-	if (xm_dev_empty(dm, 10000, false))
+	if (xm_dev_unplug(dm, 10000, false))
 		pr_err("xmirror: %lu pages of device memory are still held, waiting for them\n",
 		       dm->nr_pages - dm->free);
 	memunmap_pages(&dm->pgmap);

@@ -408,9 +408,8 @@ struct xmirror_wait {
  * Best effort: a page that cannot move (shared, file-backed, pinned, swapped
  * out, merged by KSM, in another device's memory, no room) stays where it is and is
  * not in @moved. Empty pages move from system memory to the device as pages of
- * zeroes. Exclusive pages of
- * this mirror are given back and move. When the device is full, what it used
- * least recently is evicted, whoever it belongs to.
+ * zeroes. Exclusive pages of this mirror are given back and move. When the device is
+ * full, what it used least recently is evicted, whoever it belongs to.
  *
  * -EFAULT: not mapped or PROT_NONE; -EOPNOTSUPP: a mapping whose pages cannot
  * migrate (hugetlb, device mappings), or a device without memory; -EINTR on a
