@@ -353,14 +353,11 @@ TEST_F(granule, neighbours_never_fail_an_access)
 /* Nor do those around a page that itself has to be faulted in, and they stay away. */
 TEST_F(granule, neighbours_of_a_missing_page)
 {
-	int memfd = memfd_create("xmirror", MFD_CLOEXEC);
+	/* Behind the first page there is SIGBUS. */
+	int memfd = conf_memfd(self->p, XM_2M);
 	__u64 value = 1;
 
-	/* Behind the first page there is SIGBUS. */
 	ASSERT_GE(memfd, 0);
-	ASSERT_EQ(0, ftruncate(memfd, XM_PAGE));
-	ASSERT_EQ(self->p, mmap(self->p, XM_2M, PROT_READ | PROT_WRITE,
-				MAP_SHARED | MAP_FIXED, memfd, 0));
 	ASSERT_EQ(0, xm_set(self->fd, XMIRROR_SET_GRANULE, XM_2M, NULL));
 	EXPECT_EQ(0, xm_op(self->fd, XMIRROR_OP_LOAD, 8, self->p, 0, &value));
 	EXPECT_EQ(0, value);

@@ -58,6 +58,21 @@ char *conf_thp(int fd, unsigned char byte)
 	return xm_page(fd, p).cpu & XMIRROR_CPU_HUGE ? p : NULL;
 }
 
+int conf_memfd(void *p, size_t len)
+{
+	int err, fd = memfd_create("xmirror", MFD_CLOEXEC);
+
+	if (fd < 0)
+		return -errno;
+	if (!ftruncate(fd, XM_PAGE) &&
+	    mmap(p, len, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd,
+		 0) == p)
+		return fd;
+	err = -errno;
+	close(fd);
+	return err;
+}
+
 int conf_uffd(__u64 features)
 {
 	struct uffdio_api api = { .api = UFFD_API, .features = features };

@@ -72,6 +72,8 @@ int conf_pin(void);
 /** conf_thp: a huge page filled with @byte, NULL if there is none to be had. */
 char *conf_thp(int fd, unsigned char byte);
 
+/** conf_memfd: a file of one page, mapped shared at @p for @len; its descriptor. */
+int conf_memfd(void *p, size_t len);
 /** conf_uffd: a userfaultfd with @features, or a negative errno. */
 int conf_uffd(__u64 features);
 int conf_uffd_register(int uffd, void *p, size_t len, __u64 mode);

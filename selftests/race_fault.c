@@ -244,12 +244,9 @@ TEST_F(race, walked_private_unmapped)
 
 TEST_F(race, walked_truncate)
 {
-	int memfd = memfd_create("xmirror", MFD_CLOEXEC);
+	int memfd = conf_memfd(self->p, XM_PAGE);
 
 	ASSERT_GE(memfd, 0);
-	ASSERT_EQ(0, ftruncate(memfd, XM_PAGE));
-	ASSERT_EQ(self->p, mmap(self->p, XM_PAGE, PROT_READ | PROT_WRITE,
-				MAP_SHARED | MAP_FIXED, memfd, 0));
 	*self->p = 1;
 	STOP_AT(XMIRROR_PT_FAULT_WALKED, work_fault_write);
 	ASSERT_EQ(0, ftruncate(memfd, 0));
@@ -269,13 +266,10 @@ TEST_F(race, walked_truncate)
 
 TEST_F(race, walked_hole_punched)
 {
-	int memfd = memfd_create("xmirror", MFD_CLOEXEC);
+	int memfd = conf_memfd(self->p, XM_PAGE);
 	__u64 value = 1;
 
 	ASSERT_GE(memfd, 0);
-	ASSERT_EQ(0, ftruncate(memfd, XM_PAGE));
-	ASSERT_EQ(self->p, mmap(self->p, XM_PAGE, PROT_READ | PROT_WRITE,
-				MAP_SHARED | MAP_FIXED, memfd, 0));
 	*self->p = 1;
 	STOP_AT(XMIRROR_PT_FAULT_WALKED, work_fault_write);
 	ASSERT_EQ(0, fallocate(memfd, FALLOC_FL_PUNCH_HOLE |
@@ -347,19 +341,15 @@ static bool both_end(struct worker *a, struct worker *b)
  */
 TEST_F(race, locked_uffd_closes)
 {
-	int memfd = memfd_create("xmirror", MFD_CLOEXEC), uffd = conf_uffd(0);
+	int memfd, err, uffd = conf_uffd(0);
 	bool end;
-	int err;
 
 	if (uffd < 0)
 		SKIP(return, "no userfaultfd: %s", strerror(-uffd));
-	ASSERT_GE(memfd, 0);
-	ASSERT_EQ(0, ftruncate(memfd, XM_PAGE));
 	self->p = xm_anon_aligned(2 * XM_PAGE, 2 * XM_PAGE);
 	ASSERT_NE(NULL, self->p);
-	ASSERT_NE(MAP_FAILED, mmap(self->p + WORDS, XM_PAGE,
-				   PROT_READ | PROT_WRITE,
-				   MAP_SHARED | MAP_FIXED, memfd, 0));
+	memfd = conf_memfd(self->p + WORDS, XM_PAGE);
+	ASSERT_GE(memfd, 0);
 	self->p[WORDS] = 1;
 	ASSERT_EQ(0, conf_uffd_register(uffd, self->p, XM_PAGE,
 					UFFDIO_REGISTER_MODE_MISSING));
