@@ -81,18 +81,28 @@ xm_make_apt_conf()
 	printf '%s\n' "$dir/apt.conf"
 }
 
+# xm_download SUITE DIR PACKAGE...: fetch packages of SUITE into DIR.
+xm_download()
+{
+	local suite=$1 dir=$2 conf
+	shift 2
+
+	conf=$(xm_apt_conf "$suite") || return 1
+	mkdir -p "$dir"
+	(cd "$dir" && APT_CONFIG=$conf apt-get -qq download "$@" >&2) && return
+	# Ask anew next time: the packages may have been superseded.
+	rm -f "$XM_CACHE/apt/$suite/updated"
+	xm_say "cannot fetch $*: try again"
+	return 1
+}
+
 # xm_deb SUITE PACKAGE DIR: fetch a package of SUITE and unpack it into DIR.
 xm_deb()
 {
-	local conf tmp=$3.deb
+	local tmp=$3.deb
 
-	conf=$(xm_apt_conf "$1")
-	mkdir -p "$tmp" "$3"
-	if ! (cd "$tmp" && APT_CONFIG=$conf apt-get -qq download "$2" >&2); then
-		# Ask anew next time: the package may have been superseded.
-		rm -f "$XM_CACHE/apt/$1/updated"
-		xm_die "cannot fetch $2: try again"
-	fi
+	mkdir -p "$3"
+	xm_download "$1" "$tmp" "$2" || exit 1
 	dpkg-deb -x "$tmp"/*.deb "$3"
 	rm -rf "$tmp"
 }

@@ -99,19 +99,17 @@ release()
 # fetch SUITE DIR PACKAGE...: unpack packages into DIR.
 fetch()
 {
-	local suite=$1 dir=$2 conf deb skip=("${UNUSED[@]/#/--exclude=*/kernel/}")
+	local suite=$1 dir=$2 deb skip=("${UNUSED[@]/#/--exclude=*/kernel/}")
 	shift 2
 
 	rm -rf "$dir" "$dir.deb"
-	mkdir -p "$dir.deb" "$dir/usr/lib"
+	mkdir -p "$dir/usr/lib"
 	# Some packages say /lib, some /usr/lib.
 	ln -s usr/lib "$dir/lib"
-	conf=$(xm_apt_conf "$suite")
-	if ! (cd "$dir.deb" &&
-			APT_CONFIG=$conf apt-get -qq download "$@" >&2); then
-		# Ask anew next time: the packages may have been superseded.
-		touch -d @0 "$STOCK"/newest-* "$XM_CACHE/apt/$suite/updated"
-		xm_die "cannot fetch $*: try again"
+	if ! xm_download "$suite" "$dir.deb" "$@"; then
+		# Nor may these be the newest any more.
+		touch -d @0 "$STOCK"/newest-*
+		exit 1
 	fi
 	for deb in "$dir.deb"/*.deb; do
 		dpkg-deb --fsys-tarfile "$deb" | tar -xC "$dir" \
