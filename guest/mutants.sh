@@ -1,32 +1,39 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 # usage: mutants.sh [KERNEL [NAME...]]
+#	 mutants.sh -n
 #
 # Puts each mistake of mutants.list into a copy of the modules and runs the test
 # that has to notice it, in a guest: the suite is worth what it catches. A mutant
 # is caught when its test fails, or takes the guest down; the next guest then
 # goes on with the rest. Without any mistake all of these tests have to pass.
+#
+# -n only says which of them change nothing, because the code is another by now.
 
 . "$(dirname "$0")/lib.sh"
 
 kernel=${1:-7.3}
 shift $(($# < 1 ? $# : 1))
-"$XM_TOP/guest/deps.sh"
-kdir=$("$XM_TOP/guest/kernel.sh" "$kernel" debug)
-bin=$("$XM_TOP/guest/programs.sh" "$kdir")
-tmp=$(mktemp -d)
-trap 'rm -rf "$tmp"' EXIT
-trap 'exit 130' INT TERM HUP
-
-names=()
+names=() stale=()
 declare -A file program test expression
 while read -r n f p t e; do
 	[[ $n != '#'* && -n $n ]] || continue
 	[ $# -eq 0 ] || [[ " $* " == *" $n "* ]] || continue
 	names+=("$n")
 	file[$n]=$f program[$n]=$p test[$n]=$t expression[$n]=$e
+	! sed "$e" "$XM_TOP/$f" | cmp -s - "$XM_TOP/$f" || stale+=("$n")
 done <"$XM_TOP/guest/mutants.list"
 [ ${#names[@]} -gt 0 ] || xm_die "no such mutant: $*"
+[ ${#stale[@]} -eq 0 ] ||
+	xm_die "mutants whose expression changes nothing: ${stale[*]}"
+[ "$kernel" != -n ] || exit 0
+
+"$XM_TOP/guest/deps.sh"
+kdir=$("$XM_TOP/guest/kernel.sh" "$kernel" debug)
+bin=$("$XM_TOP/guest/programs.sh" "$kdir")
+tmp=$(mktemp -d)
+trap 'rm -rf "$tmp"' EXIT
+trap 'exit 130' INT TERM HUP
 
 # The modules of a mutant go to the guest under names of their own, which
 # insmod does not mind.
@@ -38,11 +45,8 @@ build()
 	# A file that is put back has to be newer than what was built of the
 	# mistake in it, else that stays: hence by contents and without times.
 	rsync -rc "$XM_TOP"/{Kbuild,include,src,test_driver} "$dir/"
-	if [ "$name" != none ]; then
+	[ "$name" = none ] ||
 		sed -i "${expression[$name]}" "$dir/${file[$name]}"
-		! cmp -s "$XM_TOP/${file[$name]}" "$dir/${file[$name]}" ||
-			xm_die "$name: the expression changes nothing"
-	fi
 	make -s -C "$kdir" M="$dir" -j"$(nproc)" modules >"$tmp/make" 2>&1 || {
 		cat "$tmp/make" >&2
 		xm_die "$name does not build"
