@@ -43,7 +43,8 @@ trap 'exit 143' TERM
 # of each is then, and in $tmp/queue what none of them has taken.
 check()
 {
-	local kernel=$1 list pids=() n i t g globs
+	local kernel=$1 list pids=() n i t g globs wanted
+	local -A matched=()
 
 	set +m
 	xm_say "checking on $kernel"
@@ -56,18 +57,19 @@ check()
 		echo lifecycle
 		"$XM_TOP/guest/programs.sh" list
 	} | awk '!seen[$0]++')
-	for g in "${globs[@]}"; do
-		n=0
-		for t in $list; do
+	for t in $list; do
+		wanted=
+		for g in "${globs[@]}"; do
 			# shellcheck disable=SC2053 # a glob is wanted
 			[[ $t == $g ]] || continue
-			n=$((n + 1))
-			echo "$t"
+			wanted=1 matched[$g]=1
 		done
-		[ "$n" -gt 0 ] || xm_die "no test program matches '$g'"
-	done >"$tmp/names"
-	awk 'NR == FNR { wanted[$0] = 1; next } $0 in wanted' "$tmp/names" - \
-		<<<"$list" >"$tmp/queue"
+		[ -z "$wanted" ] || echo "$t"
+	done >"$tmp/queue"
+	for g in "${globs[@]}"; do
+		[ -n "${matched[$g]:-}" ] ||
+			xm_die "no test program matches '$g'"
+	done
 	n=$(wc -l <"$tmp/queue")
 	! grep -q hmm-tests "$tmp/queue" ||
 		"$XM_TOP/guest/hmm-tests.sh" "$XM_KDIR" "${XM_RUN[1]}"

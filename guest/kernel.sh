@@ -54,7 +54,7 @@ own_tree()
 	# What is a module there is as good as missing: the guest gets none of them.
 	missing=$(check_config "$dir/.config" <(grep ^CONFIG_ "$config/base.config"))
 	[ -z "$missing" ] ||
-		xm_say "$dir lacks options that parts of the suite rely on:" $missing
+		xm_say "$dir lacks options that parts of the suite rely on:" "$missing"
 	missing=$(check_config "$dir/.config" "$config/debug.config")
 	[ -z "$missing" ] ||
 		xm_say "less is noticed in $dir, which is not as in debug.config:" "$missing"

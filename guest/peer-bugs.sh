@@ -26,7 +26,6 @@ shift $((OPTIND - 1))
 "$XM_TOP/guest/deps.sh"
 tmp=$(mktemp -d)
 trap 'rm -rf "$tmp"' EXIT
-log=
 
 # The tests with the number of the bug, from the comments of the source.
 tests()
@@ -45,19 +44,18 @@ tests()
 
 crash='Oops|BUG:|KASAN:|kernel BUG|protection fault|Kernel panic'
 
-# boot OPTION...: a guest, whose log directory is then in $log.
+# boot OPTION...: a guest, whose log directory is then in $log, if it has got that far.
 boot()
 {
 	rm -f "$tmp/log"
 	"$XM_TOP/guest/run.sh" "${XM_RUN[@]}" -L "$tmp/log" "$@" "$XM_IMAGE" \
 		</dev/null >"$tmp/out" 2>&1 || :
-	[ ! -s "$tmp/log" ] || log=$(cat "$tmp/log")
+	log=$(cat "$tmp/log" 2>/dev/null) || log=
 }
 
 # peer TEST: what came of it on the kernel's own test device.
 peer()
 {
-	log=
 	boot -N -l 120 -d 240 \
 		-r "insmod /lib/modules/test_hmm.ko \$(cat /xm/params.xmirror_test) &&
 			peer_bugs -t $1"
