@@ -72,7 +72,7 @@ shell:
 	@guest/start.sh shell $(kernels)
 
 fuzz:
-	@guest/long.sh 24 $(firstword $(kernels)) fuzz --calls $(CALLS) $(SEED:%=--seed %) $(if $(BLIND),--blind)
+	@guest/long.sh 24 $(firstword $(kernels)) abuse_fuzz --calls $(CALLS) $(SEED:%=--seed %) $(if $(BLIND),--blind)
 
 soak:
 	@guest/soak.sh $(MINUTES) $(firstword $(kernels))
@@ -81,7 +81,7 @@ race-matrix:
 	@guest/long.sh 24 $(firstword $(kernels)) race_matrix --all $(CELLS:%=-r %)
 
 lifecycle:
-	@guest/long.sh 24 $(firstword $(kernels)) XM_LOADS=$(LOADS) lifecycle
+	@guest/long.sh 24 $(firstword $(kernels)) XM_LOADS=$(LOADS) abuse_lifecycle
 
 peer-bugs:
 	@guest/peer-bugs.sh -t '$(TESTS)' $(kernels)

@@ -54,7 +54,7 @@ check()
 	list=$({
 		"$XM_TOP/guest/hmm-tests.sh" list "$kernel" "$glob"
 		echo race_matrix
-		echo lifecycle
+		echo abuse_lifecycle
 		"$XM_TOP/guest/programs.sh" list
 	} | awk '!seen[$0]++')
 	for t in $list; do

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0
 # usage: peer-bugs.sh [-t GLOB] KERNEL...
 #
-# Runs selftests/peer_bugs.c on xmirror and on the kernel's own test device, that
+# Runs selftests/intree/test_hmm_bugs.c on xmirror and on the kernel's own test device, that
 # one in a guest for each test because it may not survive it, and prints what
 # came of it:
 #   ok		the test passed
@@ -32,7 +32,7 @@ tests()
 {
 	sed -nE 's/^\/\* Bug ([0-9]+):.*/bug \1/p
 		s/^TEST_F\(peer_bugs, ([a-z_]+)\).*/test \1/p' \
-		"$XM_TOP/selftests/peer_bugs.c" |
+		"$XM_TOP/selftests/intree/test_hmm_bugs.c" |
 		while read -r what value; do
 			# shellcheck disable=SC2053 # a glob is wanted
 			case $what in
@@ -58,7 +58,7 @@ peer()
 {
 	boot -N -l 120 -d 240 \
 		-r "insmod /lib/modules/test_hmm.ko \$(cat /xm/params.xmirror_test) &&
-			peer_bugs -t $1"
+			intree_test_hmm_bugs -t $1"
 	if [ ! -e "$log/end" ]; then
 		echo "not run"
 	elif grep -qE "$crash" "$log/console.log"; then
@@ -97,7 +97,7 @@ for kernel; do
 	[[ ${XM_RUN[*]} == */test_hmm.ko* ]] ||
 		xm_die "$kernel has no lib/test_hmm.ko: CONFIG_TEST_HMM=m"
 	XM_RUN+=(-n "$(basename "$kernel")-peer")
-	echo peer_bugs >"$tmp/queue"
+	echo intree_test_hmm_bugs >"$tmp/queue"
 	boot -c "$tmp/queue"
 	[ -n "$log" ] || { cat "$tmp/out" >&2; xm_die "the guest did not start"; }
 	cp "$log/result.log" "$tmp/ours"

@@ -31,8 +31,8 @@ loop() {
 }
 export XM_COUNT=20000
 end=$(($(date +%s) + minutes * 60))
-loop 'fuzz --calls 5000' & loop stress &
-loop race_excl race_fault race_inv engine engine_end engine_freeze &
+loop 'abuse_fuzz --calls 5000' & loop abuse_stress &
+loop race_exclusive race_fault race_invalidate engine_jobs engine_teardown engine_freeze &
 wait
 [ ! -e /tmp/failed ]
 EOS

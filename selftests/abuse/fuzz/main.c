@@ -1,0 +1,401 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Calls that make sense, mostly, in an order that doesn't: several processes
+ * with several threads each call every ioctl with arguments near what is valid,
+ * and map, unmap, protect, page out and fork under that.
+ *
+ * Nothing here writes outside of the area that is fuzzed: who would do so to the
+ * program's own memory could not tell what it found.
+ *
+ * usage: fuzz [--calls N] [--seed S] [--threads T] [--procs P] [--blind]
+ *
+ * What must hold: no error that the interface doesn't know, VERIFY clean on
+ * every mirror at the end, and each thread's own counter, which nothing but its
+ * own device atomics change, right to the last one. Besides, the kernel's
+ * checkers look on. The seed and T, P repeat what each thread does, though not
+ * how the threads interleave.
+ *
+ * Where the kernel has CONFIG_KCOV, a step that ran something in it that none had
+ * run before is kept, by the random numbers that it was made from. Now and then
+ * one of the kept is made again: the same up to some number, or but for one. Then
+ * what a thread does also depends on what the others have found; with --blind on
+ * the seed alone.
+ *
+ * Where /dev/hmm_dmirror0 is not the kernel's own test_hmm, its calls are in the
+ * mix. (test_hmm has bugs that this would find each time.)
+ *
+ * The random numbers are in fuzz_random.c, what is made of them in fuzz_call.c and
+ * fuzz_mm.c. Here are the processes, their threads, and what must hold.
+ */
+#include <fcntl.h>
+#include <getopt.h>
+#include <poll.h>
+#include <sys/eventfd.h>
+#include <sys/ioctl.h>
+#include <sys/random.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+
+#include "fuzz.h"
+#include "proc.h"
+#include "vram.h"
+
+#define MAX_THREADS	16
+#define MAX_PROCS	8
+/* Around the area: how far a job or a copy may run over its ends. */
+#define GUARD		(256 * XM_PAGE)
+
+struct totals *totals;
+int foreign = -1;
+int foreign_memory = -1;
+bool hmm_abi;
+
+char *area;
+int fds[SHARED_FDS];
+int hmm_fd = -1;
+int event = -1;
+
+static __u64 calls = 12000, seed;
+static unsigned int threads = 3, procs = 2;
+static bool blind;
+static int memfd;
+
+static void count_one(struct thread *t)
+{
+	bool there = xm_caps() & XMIRROR_CAP_PRIVATE;
+	__u64 by = 1 + below(t, 9);
+	int err;
+
+	if (one_in(t, 3) && there)
+		xm_migrate(t->own, t->counter, XM_PAGE, one_in(t, 2), 0, NULL);
+	if (one_in(t, 4)) {
+		XM_ADD(t->counter, by);
+		t->count += by;
+	} else if (xm_caps() & XMIRROR_CAP_EXCLUSIVE) {
+		err = xm_add(t->own, t->counter, by);
+		t->count += err ? 0 : by;
+	}
+	XM_ADD(&totals->adds, 1);
+	if (one_in(t, 8) && XM_LOAD(t->counter) != t->count) {
+		dprintf(1, "# a counter is %llu instead of %llu\n",
+			XM_LOAD(t->counter), t->count);
+		XM_ADD(&totals->bad_count, 1);
+		t->count = XM_LOAD(t->counter);
+	}
+}
+
+static void one_step(struct thread *t)
+{
+	switch (below(t, 8)) {
+	case 0:
+		one_mm_op(t, memfd);
+		break;
+	case 1:
+		count_one(t);
+		break;
+	}
+	one_ioctl(t);
+}
+
+static void *work(void *arg)
+{
+	struct thread *t = arg;
+	unsigned int places;
+	__u64 i;
+
+	t->guided = !blind && !kcov_open(&t->kcov);
+	t->taken = TAPE;
+	for (i = 0; i < t->calls; i++) {
+		if (!t->guided) {
+			one_step(t);
+			continue;
+		}
+		choose(t);
+		kcov_begin(&t->kcov);
+		one_step(t);
+		places = kcov_end(&t->kcov, totals->seen);
+		if (places)
+			keep(t, places);
+	}
+	if (t->guided)
+		kcov_close(&t->kcov);
+	if (t->extra >= 0)
+		close(t->extra);
+	if (XM_LOAD(t->counter) != t->count) {
+		dprintf(1, "# a counter ends at %llu instead of %llu\n",
+			XM_LOAD(t->counter), t->count);
+		XM_ADD(&totals->bad_count, 1);
+	}
+	return NULL;
+}
+
+static long verify(int fd)
+{
+	char text[128] = "";
+	long n = xm_violations(fd, text, sizeof(text));
+
+	if (n)
+		dprintf(1, "# VERIFY: %ld: %s\n", n, text);
+	return n;
+}
+
+/* A process: its exit status says whether it could do its work at all. */
+static int process(struct child *c, void *arg)
+{
+	unsigned int i, number = *(unsigned int *)arg;
+	static struct thread t[MAX_THREADS];
+
+	(void)c;
+	area = xm_anon_prot(SIZE + 2 * GUARD, PROT_NONE);
+	CHILD_CHECK(area);
+	area += GUARD;
+	CHILD_CHECK(!mprotect(area, SIZE, PROT_READ | PROT_WRITE));
+	memfd = memfd_create("fuzz", MFD_CLOEXEC);
+	CHILD_CHECK(memfd >= 0 && !ftruncate(memfd, SIZE));
+	event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	CHILD_CHECK(event >= 0);
+	for (i = 0; i < SHARED_FDS; i++) {
+		fds[i] = xm_open(i % 2);
+		CHILD_CHECK(fds[i] >= 0);
+	}
+	if (hmm_abi) {
+		hmm_fd = open("/dev/hmm_dmirror0", O_RDWR | O_CLOEXEC);
+		CHILD_CHECK(hmm_fd >= 0);
+	}
+	for (i = 0; i < threads; i++) {
+		t[i].rng = seed + ((__u64)number << 32) + ((__u64)i << 48);
+		t[i].calls = calls / threads / procs +
+			     (number * threads + i < calls % (threads * procs));
+		t[i].own = xm_open(i % 2);
+		t[i].extra = -1;
+		t[i].counter = xm_anon(XM_PAGE);
+		CHILD_CHECK(t[i].own >= 0 && t[i].counter);
+	}
+	for (i = 0; i < threads; i++)
+		CHILD_CHECK(!pthread_create(&t[i].thread, NULL, work, &t[i]));
+	for (i = 0; i < threads; i++)
+		pthread_join(t[i].thread, NULL);
+	for (i = 0; i < threads; i++)
+		XM_ADD(&totals->violations, !!verify(t[i].own));
+	for (i = 0; i < SHARED_FDS; i++)
+		XM_ADD(&totals->violations, !!verify(fds[i]));
+	return 0;
+}
+
+static __u64 parse(const char *text)
+{
+	char *end;
+	__u64 n = strtoull(text, &end, 0);
+
+	if (!*text || *end) {
+		fprintf(stderr, "%s is not a number\n", text);
+		exit(2);
+	}
+	return n;
+}
+
+static void options(int argc, char **argv)
+{
+	static const struct option all[] = {
+		{ "calls", required_argument, NULL, 'c' },
+		{ "seed", required_argument, NULL, 's' },
+		{ "threads", required_argument, NULL, 't' },
+		{ "procs", required_argument, NULL, 'p' },
+		{ "blind", no_argument, NULL, 'b' },
+		{}
+	};
+	int opt;
+
+	getrandom(&seed, sizeof(seed), 0);
+	while ((opt = getopt_long(argc, argv, "", all, NULL)) != -1) {
+		switch (opt) {
+		case 'c':
+			calls = parse(optarg);
+			break;
+		case 's':
+			seed = parse(optarg);
+			break;
+		case 't':
+			threads = parse(optarg);
+			break;
+		case 'p':
+			procs = parse(optarg);
+			break;
+		case 'b':
+			blind = true;
+			break;
+		default:
+			exit(2);
+		}
+	}
+	if (!threads || threads > MAX_THREADS || !procs || procs > MAX_PROCS) {
+		fprintf(stderr, "at most %d threads and %d processes\n",
+			MAX_THREADS, MAX_PROCS);
+		exit(2);
+	}
+}
+
+/* VRAM stays write-protected, for whoever comes next, until it is written. */
+static void unprotect(int fd)
+{
+	size_t at, piece = 2 * PAGES * XM_PAGE;
+	struct xmirror_vram v;
+	char *p;
+
+	if (vram_do(fd, XMIRROR_VRAM_QUERY, 0, 0, &v) || !v.write_protected)
+		return;
+	p = mmap(NULL, v.bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	if (p == MAP_FAILED)
+		return;
+	for (at = 0; at < v.bytes; at += XM_PAGE) {
+		if (!(at % piece) &&
+		    (vram_do(fd, XMIRROR_VRAM_QUERY, 0, 0, &v) ||
+		     !v.write_protected))
+			break;
+		XM_STORE(p + at, 0);
+	}
+	munmap(p, v.bytes);
+}
+
+static void replug(void)
+{
+	struct xmirror_unplug u = {
+		.size = sizeof(u),
+		.flags = XMIRROR_UNPLUG_REPLUG,
+	};
+	unsigned int i;
+	int fd;
+
+	for (i = 0; i < 2; i++) {
+		fd = xm_open(i);
+		if (fd >= 0) {
+			ioctl(fd, XMIRROR_IOC_UNPLUG, &u);
+			unprotect(fd);
+			close(fd);
+		}
+	}
+}
+
+/*
+ * Wait for the end of a process, and show that there is progress. No deadline
+ * but the runner's: a million calls take long.
+ */
+static void watch(pid_t pid)
+{
+	struct pollfd p = {
+		.fd = syscall(SYS_pidfd_open, pid, 0),
+		.events = POLLIN,
+	};
+	unsigned int i;
+	__u64 sum;
+
+	while (p.fd >= 0 && !poll(&p, 1, 60000)) {
+		for (sum = 0, i = 0; i < KINDS; i++)
+			sum += XM_LOAD(&totals->calls[i]);
+		ksft_print_msg("%llu calls so far\n", sum);
+	}
+	close(p.fd);
+}
+
+/* Whether a call that is not in the mix, or cannot do anything here, is meant. */
+static bool is_spared(size_t i)
+{
+	__u64 need = 0;
+
+	switch (kinds[i].nr) {
+	case 0:
+		return true;
+	case XMIRROR_IOC_EXCLUSIVE:
+		need = XMIRROR_CAP_EXCLUSIVE;
+		break;
+	case XMIRROR_IOC_MIGRATE:
+	case XMIRROR_IOC_UNPLUG:
+		need = XMIRROR_CAP_PRIVATE;
+		break;
+	}
+	return (i == HMM && !hmm_abi) || (xm_caps() & need) != need;
+}
+
+/* In a run that is long enough, each call and each parameter is seen to work. */
+static bool all_reached(void)
+{
+	bool ret = true;
+	size_t i;
+
+	for (i = 0; i < KINDS; i++) {
+		if (totals->good[i] || is_spared(i))
+			continue;
+		ksft_print_msg("%s has never succeeded\n", kinds[i].name);
+		ret = false;
+	}
+	for (i = XMIRROR_SET_TIMEOUT; i < PARAMS; i++) {
+		if (totals->set[i])
+			continue;
+		ksft_print_msg("SET %zu has never succeeded\n", i);
+		ret = false;
+	}
+	return ret;
+}
+
+int main(int argc, char **argv)
+{
+	unsigned int numbers[MAX_PROCS], i;
+	struct child children[MAX_PROCS];
+	__u64 sum = 0, start = xm_now_ns();
+	int status;
+
+	options(argc, argv);
+	ksft_print_header();
+	ksft_set_plan(6);
+	totals = xm_shared(sizeof(*totals));
+	foreign = xm_open(0);
+	foreign_memory = xm_open(1);
+	if (!totals || foreign < 0 || foreign_memory < 0)
+		ksft_exit_fail_msg("/dev/xmirror0 or 1: %s\n",
+				   strerror(foreign < 0 ? -foreign : ENODEV));
+	hmm_abi = !access("/dev/hmm_dmirror0", R_OK | W_OK) &&
+		  access("/sys/module/test_hmm", F_OK);
+	xm_facts();
+	ksft_print_msg("--calls %llu --seed %#llx --threads %u --procs %u%s\n",
+		       calls, seed, threads, procs,
+		       hmm_abi ? ", with /dev/hmm_dmirror0" : "");
+	for (i = 0; i < procs; i++) {
+		numbers[i] = i;
+		if (child_start(&children[i], process, &numbers[i]))
+			ksft_exit_fail_msg("fork: %s\n", strerror(errno));
+	}
+	for (i = 0; i < procs; i++) {
+		watch(children[i].pid);
+		if (waitpid(children[i].pid, &status, 0) != children[i].pid ||
+		    status) {
+			ksft_print_msg("process %u ended with status %#x\n", i,
+				       status);
+			totals->failed++;
+		}
+	}
+	replug();
+	for (i = 0; i < KINDS; i++) {
+		sum += totals->calls[i];
+		ksft_print_msg("%-13s %8llu calls, %8llu succeeded\n",
+			       kinds[i].name, totals->calls[i],
+			       totals->good[i]);
+	}
+	ksft_print_msg("%llu calls, %llu mm operations, %llu counted in %llu ms\n",
+		       sum, totals->mm_ops, totals->adds,
+		       (xm_now_ns() - start) / 1000000);
+	ksft_print_msg("%llu places reached, in %llu steps that were kept\n",
+		       totals->places, totals->nr_kept);
+	ksft_test_result(!totals->failed && sum >= calls, "all calls made\n");
+	ksft_test_result(!totals->bad_errno, "errors are known\n");
+	ksft_test_result(!totals->bad_count, "counters are right\n");
+	ksft_test_result(!totals->violations, "VERIFY is clean\n");
+	if (calls < 10000)
+		ksft_test_result_skip("too few calls to reach everything\n");
+	else
+		ksft_test_result(all_reached(), "every call has worked\n");
+	if (blind || access("/sys/kernel/debug/kcov", R_OK | W_OK))
+		ksft_test_result_skip("not guided: CONFIG_KCOV\n");
+	else
+		ksft_test_result(totals->places, "guided by what is reached\n");
+	ksft_finished();
+}

@@ -1,0 +1,280 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * A huge page that is in device memory as one folio, of which one page changes:
+ * while all of it lies there, and while it is on its way back. The folio is split,
+ * by us or by the core, and each of the other pages keeps its data.
+ */
+#include <sys/syscall.h>
+
+#include "memory.h"
+#include "test.h"
+
+#define PAGES	(XM_2M / XM_PAGE)
+#define HOLE	300UL
+
+FIXTURE(large) {
+	int fd;
+	int owner;	/* the mirror that moved it, on the same device */
+	char *p;
+	char *q;	/* where the page is that changes */
+	__u64 free;
+	struct worker op;
+	struct worker change;
+};
+
+FIXTURE_VARIANT(large) {
+	int (*fn)(struct worker *w);
+	int arg;
+	long nr;	/* the call in which it waits, if it does */
+	bool moves;
+	int read;
+	int write;
+	bool lost;
+};
+
+static __u64 *word(char *p, size_t page)
+{
+	return (__u64 *)(p + page * XM_PAGE);
+}
+
+/* The child sees what was there, and what it writes is its own. */
+static int fork_and_look(struct worker *w)
+{
+	char *p = (char *)w->addr - HOLE * XM_PAGE;
+	int status, bad = 0;
+	pid_t pid;
+	size_t i;
+
+	pid = fork();
+	if (pid < 0)
+		return -errno;
+	if (!pid) {
+		for (i = 0; i < PAGES; i++)
+			bad |= XM_LOAD(word(p, i)) != i;
+		XM_STORE(word(p, HOLE), 99);
+		XM_STORE(word(p, 7), 99);
+		_exit(bad);
+	}
+	if (waitpid(pid, &status, 0) != pid)
+		return -errno;
+	return status ? -EIO : 0;
+}
+
+FIXTURE_VARIANT_ADD(large, munmap) {
+	.fn = work_munmap, .nr = SYS_munmap, .read = -EFAULT, .write = -EFAULT,
+};
+
+FIXTURE_VARIANT_ADD(large, mprotect) {
+	.fn = work_mprotect, .arg = PROT_READ, .nr = SYS_mprotect,
+	.write = -EPERM,
+};
+
+FIXTURE_VARIANT_ADD(large, mremap) {
+	.fn = work_mremap, .nr = SYS_mremap, .moves = true,
+};
+
+FIXTURE_VARIANT_ADD(large, dontneed) {
+	.fn = work_madvise, .arg = MADV_DONTNEED, .nr = SYS_madvise,
+	.lost = true,
+};
+
+FIXTURE_VARIANT_ADD(large, fork) {
+	.fn = fork_and_look, .nr = SYS_clone,
+};
+
+FIXTURE_SETUP(large)
+{
+	__u64 moved;
+	size_t i;
+
+	NEED(XMIRROR_CAP_PRIVATE_LARGE);
+	NEED(XMIRROR_CAP_SYNC);
+	OPEN(self->fd, 0);
+	OPEN(self->owner, 0);
+	ASSERT_EQ(0, xm_no_faults());
+	self->free = conf_devmem_free(self->fd);
+	self->p = conf_thp(self->fd, 0);
+	if (!self->p)
+		SKIP(return, "no huge page was to be had");
+	for (i = 0; i < PAGES; i++)
+		*word(self->p, i) = i;
+	self->q = self->p + HOLE * XM_PAGE;
+	self->op = (struct worker){
+		.fd = self->owner, .addr = self->p, .len = XM_2M,
+	};
+	self->change = (struct worker){
+		.fn = variant->fn, .addr = self->q, .len = XM_PAGE,
+		.arg = variant->arg,
+	};
+	if (variant->moves) {
+		self->change.to = xm_anon_prot(XM_PAGE, PROT_NONE);
+		ASSERT_NE(NULL, self->change.to);
+		self->q = self->change.to;
+	}
+	ASSERT_EQ(0, worker_prepare(&self->op));
+	ASSERT_EQ(0, worker_prepare(&self->change));
+	ASSERT_EQ(0, xm_migrate(self->owner, self->p, XM_2M, 0, 0, &moved));
+	ASSERT_EQ(PAGES, moved);
+	EXPECT_TRUE(xm_page(self->fd, self->p).cpu & XMIRROR_CPU_PRIVATE);
+	EXPECT_EQ(self->free - PAGES, conf_devmem_free(self->fd));
+}
+
+FIXTURE_TEARDOWN(large)
+{
+	if (!self->p)
+		return;
+	EXPECT_CLEAN(self->fd);
+	munmap(self->p, XM_2M);
+	if (variant->moves)
+		munmap(self->q, XM_PAGE);
+	if (self->owner >= 0)
+		close(self->owner);
+	EXPECT_EQ(self->free, conf_devmem_free(self->fd));
+	close(self->fd);
+}
+
+/* By the device first, then by the CPU */
+#define EXPECT_ALL() \
+	do { \
+		const __u64 all_hole = variant->lost ? 0 : HOLE; \
+		__u64 all_v; \
+		size_t all_i; \
+		for (all_i = 0; all_i < PAGES; all_i++) { \
+			if (all_i == HOLE) \
+				continue; \
+			ASSERT_EQ(0, xm_read(self->fd, word(self->p, all_i), \
+					     &all_v, 8)); \
+			EXPECT_EQ(all_i, all_v); \
+			all_v = all_i + 1000; \
+			ASSERT_EQ(0, xm_write(self->fd, word(self->p, all_i), \
+					      &all_v, 8)); \
+			EXPECT_EQ(all_i + 1000, XM_LOAD(word(self->p, \
+							     all_i))); \
+		} \
+		all_v = all_hole; \
+		EXPECT_EQ(variant->read, xm_read(self->fd, self->q, &all_v, \
+						 8)); \
+		EXPECT_EQ(all_hole, all_v); \
+		all_v = 5; \
+		EXPECT_EQ(variant->write, xm_write(self->fd, self->q, &all_v, \
+						   8)); \
+		if (!variant->read) { \
+			EXPECT_EQ(variant->write ? all_hole : 5, \
+				  XM_LOAD((__u64 *)self->q)); \
+		} \
+	} while (0)
+
+TEST_F(large, lies_there)
+{
+	ASSERT_EQ(0, worker_start(&self->change));
+	EXPECT_EQ(0, worker_join(&self->change));
+	EXPECT_ALL();
+}
+
+/* @function brings the page back and stops at @where; there it changes. */
+#define RACE(function, where) \
+	do { \
+		__u32 race_id; \
+		self->op.fn = (function); \
+		ASSERT_EQ(0, xm_sync_arm(self->fd, (where), NULL, 0, \
+					 &race_id)); \
+		ASSERT_EQ(0, worker_start(&self->op)); \
+		ASSERT_EQ(0, xm_sync_reached(self->fd, race_id, XM_LONG)); \
+		ASSERT_EQ(0, worker_start(&self->change)); \
+		/* It is done with it, or waits for the other. */ \
+		while (!worker_ended(&self->change) && \
+		       !worker_blocked(&self->change, \
+				       (where) >= XMIRROR_PT_EVICT_BEGIN && \
+				       variant->nr == SYS_clone ? SYS_wait4 : \
+				       variant->nr)) \
+			; \
+		ASSERT_EQ(0, xm_sync_resume(self->fd, race_id, NULL)); \
+		EXPECT_EQ(0, worker_join(&self->op)); \
+		EXPECT_EQ(0, worker_join(&self->change)); \
+		EXPECT_ALL(); \
+	} while (0)
+
+/* Its owner goes, and what it had is evicted: no mmap_lock is held. */
+static int evict(struct worker *w)
+{
+	return close(w->fd) ? -errno : 0;
+}
+
+TEST_F(large, is_evicted)
+{
+	self->owner = -1;
+	RACE(evict, XMIRROR_PT_EVICT_UNMAPPED);
+}
+
+TEST_F(large, is_copied_by_eviction)
+{
+	self->owner = -1;
+	RACE(evict, XMIRROR_PT_EVICT_COPIED);
+}
+
+static int touch(struct worker *w)
+{
+	return XM_LOAD((__u64 *)w->addr) ? -EIO : 0;
+}
+
+TEST_F(large, is_copied_for_the_cpu)
+{
+	RACE(touch, XMIRROR_PT_TO_RAM_COPIED);
+}
+
+TEST_F(large, has_moved_for_the_cpu)
+{
+	RACE(touch, XMIRROR_PT_TO_RAM_MOVED);
+}
+
+/* The other side of fork() */
+static int keeps_it(struct child *c, void *arg)
+{
+	char *p = arg;
+	size_t i;
+
+	CHILD_CHECK(!child_tell(c, 'm'));
+	CHILD_CHECK(child_hear(c) == 'g');
+	for (i = 0; i < XM_2M; i += XM_PAGE)
+		CHILD_CHECK(p[i] == 7);
+	return 0;
+}
+
+/*
+ * A huge page that fork() has shared moves for both, and is readable for each.
+ * The kernel then looks for the write bit of a present entry in that of a private
+ * page, where x86 has the one for soft-dirty.
+ */
+#define SPLAT	"WARNING: at remove_migration_pmd"
+
+TEST(shared_huge_page_moves)
+{
+	struct child c;
+	__u64 moved;
+	size_t i;
+	char *p;
+	int fd;
+
+	OPEN(fd, 0);
+	NEED(XMIRROR_CAP_PRIVATE_LARGE);
+	p = conf_thp(fd, 7);
+	if (!p)
+		SKIP(return, "no huge page was to be had");
+	ASSERT_EQ(0, child_start(&c, keeps_it, p));
+	ASSERT_EQ('m', child_hear(&c));
+	xm_expect_splat("remove_migration_pmd");
+	ASSERT_EQ(0, xm_migrate(fd, p, XM_2M, 0, 0, &moved));
+	EXPECT_EQ(PAGES, moved);
+	EXPECT_TRUE(xm_page(fd, p).cpu & XMIRROR_CPU_PRIVATE);
+	EXPECT_EQ(0, child_tell(&c, 'g'));
+	EXPECT_EQ(0, child_end(&c));
+	for (i = 0; i < XM_2M; i += XM_PAGE) {
+		EXPECT_EQ(7, p[i]);
+	}
+	EXPECT_CLEAN(fd);
+	close(fd);
+	if (conf_log_has(SPLAT))
+		CONF_XFAIL(return, "soft-dirty of a private entry is taken for its write bit, 7.3");
+}
+
+TEST_HARNESS_MAIN

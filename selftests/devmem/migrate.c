@@ -1,0 +1,510 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Device memory: migration there and back, and that the device and the CPU work
+ * on the same bytes wherever the page is.
+ */
+
+#include <linux/mempolicy.h>
+#include <sys/syscall.h>
+
+#include "memory.h"
+#include "test.h"
+
+#define PAGES	16UL
+#define LEN	(PAGES * XM_PAGE)
+#define PREFETCH	"/sys/module/xmirror/parameters/prefetch"
+
+static void fill(volatile __u64 *p, size_t len, __u64 seed)
+{
+	for (size_t i = 0; i < len / sizeof(*p); i++)
+		p[i] = seed + i;
+}
+
+static size_t wrong(const volatile __u64 *p, size_t len, __u64 seed)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < len / sizeof(*p); i++)
+		n += p[i] != seed + i;
+	return n;
+}
+
+FIXTURE(devmem) {
+	int fd;
+	int peer;
+	char *p;
+	__u64 moved;
+	__u64 free_at_start;
+};
+
+FIXTURE_SETUP(devmem)
+{
+	self->fd = -1;
+	self->peer = -1;
+	NEED(XMIRROR_CAP_PRIVATE);
+	OPEN(self->fd, 0);
+	OPEN(self->peer, 1);
+	self->p = xm_anon(LEN);
+	ASSERT_NE(NULL, self->p);
+	self->free_at_start = conf_devmem_free(self->fd);
+	ASSERT_NE(0, self->free_at_start);
+}
+
+FIXTURE_TEARDOWN(devmem)
+{
+	if (self->fd < 0)
+		return;
+	EXPECT_CLEAN(self->fd);
+	EXPECT_CLEAN(self->peer);
+	munmap(self->p, LEN);
+	EXPECT_EQ(self->free_at_start, conf_devmem_free(self->fd));
+	close(self->fd);
+	close(self->peer);
+}
+
+TEST_F(devmem, there_and_back_by_cpu)
+{
+	fill((__u64 *)self->p, LEN, 1);
+	ASSERT_EQ(0, xm_migrate(self->fd, self->p, LEN, 0, 0, &self->moved));
+	EXPECT_EQ(PAGES, self->moved);
+	for (size_t i = 0; i < PAGES; i++) {
+		EXPECT_TRUE(conf_is_private(self->fd, self->p + i * XM_PAGE));
+	}
+	EXPECT_EQ(self->free_at_start - PAGES, conf_devmem_free(self->fd));
+	EXPECT_EQ(0, wrong((__u64 *)self->p, LEN, 1));
+	EXPECT_TRUE(xm_is_present(self->p));
+	EXPECT_EQ(self->free_at_start, conf_devmem_free(self->fd));
+}
+
+/*
+ * What comes back when the CPU touches the pages of @at, with 64 pages on the
+ * device and no more than 16 at a time (the default) to bring back.
+ */
+static void touch(struct __test_metadata *_metadata, int fd, const int *at,
+		  const __u64 *back, int nr)
+{
+	char *p = xm_anon_aligned(64 * XM_PAGE, 64 * XM_PAGE);
+	__u64 moved, free;
+	int i;
+
+	ASSERT_NE(NULL, p);
+	ASSERT_EQ(0, xm_write_file(PREFETCH, "16"));
+	fill((__u64 *)p, 64 * XM_PAGE, 2);
+	EXPECT_EQ(0, xm_migrate(fd, p, 64 * XM_PAGE, 0, 0, &moved));
+	EXPECT_EQ(64, moved);
+	for (i = 0; i < nr; i++) {
+		free = conf_devmem_free(fd);
+		EXPECT_EQ(2 + at[i] * XM_PAGE / 8,
+			  *(volatile __u64 *)(p + at[i] * XM_PAGE));
+		EXPECT_EQ(back[i], conf_devmem_free(fd) - free) {
+			TH_LOG("page %d", at[i]);
+		}
+	}
+	EXPECT_EQ(0, wrong((__u64 *)p, 64 * XM_PAGE, 2));
+	munmap(p, 64 * XM_PAGE);
+}
+
+/* A page here and there: no more than that is brought back. */
+TEST_F(devmem, cpu_picks_pages)
+{
+	static const int at[] = { 40, 5, 20, 60, 18, 7, 0, 63 };
+	static const __u64 back[] = { 1, 1, 1, 1, 1, 1, 1, 1 };
+
+	touch(_metadata, self->fd, at, back, ARRAY_SIZE(at));
+}
+
+/* One after the other: more each time, up to the most. */
+TEST_F(devmem, cpu_goes_through_pages)
+{
+	static const int at[] = { 0, 1, 2, 4, 8, 16, 32, 48 };
+	static const __u64 back[] = { 1, 1, 2, 4, 8, 16, 16, 16 };
+
+	touch(_metadata, self->fd, at, back, ARRAY_SIZE(at));
+}
+
+TEST_F(devmem, cpu_goes_back_through_pages)
+{
+	static const int at[] = { 63, 62, 61, 59, 55, 47, 31, 15 };
+	static const __u64 back[] = { 1, 1, 2, 4, 8, 16, 16, 16 };
+
+	touch(_metadata, self->fd, at, back, ARRAY_SIZE(at));
+}
+
+TEST_F(devmem, there_and_back_by_call)
+{
+	fill((__u64 *)self->p, LEN, 2);
+	ASSERT_EQ(0, xm_migrate(self->fd, self->p, LEN, 0, 0, &self->moved));
+	ASSERT_EQ(PAGES, self->moved);
+	ASSERT_EQ(0, xm_migrate(self->fd, self->p, LEN,
+				XMIRROR_MIGRATE_TO_SYSTEM, 0, &self->moved));
+	EXPECT_EQ(PAGES, self->moved);
+	EXPECT_TRUE(xm_is_present(self->p));
+	EXPECT_EQ(self->free_at_start, conf_devmem_free(self->fd));
+	EXPECT_EQ(0, wrong((__u64 *)self->p, LEN, 2));
+}
+
+TEST_F(devmem, empty_pages_are_zero)
+{
+	__u64 value = 1;
+
+	ASSERT_EQ(0, xm_migrate(self->fd, self->p, LEN, 0, 0, &self->moved));
+	EXPECT_EQ(PAGES, self->moved);
+	EXPECT_EQ(0, xm_read(self->fd, self->p + 8, &value, sizeof(value)));
+	EXPECT_EQ(0, value);
+	value = 7;
+	EXPECT_EQ(0, xm_write(self->fd, self->p + 8, &value, sizeof(value)));
+	EXPECT_TRUE(conf_is_private(self->fd, self->p));
+	EXPECT_EQ(7, *(volatile __u64 *)(self->p + 8));
+	EXPECT_EQ(0, *(volatile __u64 *)self->p);
+}
+
+TEST_F(devmem, device_works_in_place)
+{
+	__u64 value;
+
+	fill((__u64 *)self->p, LEN, 3);
+	ASSERT_EQ(0, xm_migrate(self->fd, self->p, LEN, 0, 0, &self->moved));
+	ASSERT_EQ(PAGES, self->moved);
+	ASSERT_EQ(0, xm_add(self->fd, self->p, 100));
+	EXPECT_EQ(XMIRROR_PTE_VALID | XMIRROR_PTE_WRITE | XMIRROR_PTE_LOCAL,
+		  xm_page(self->fd, self->p).dev &
+		  ~(XMIRROR_PTE_ACCESSED | XMIRROR_PTE_DIRTY));
+	EXPECT_TRUE(conf_is_private(self->fd, self->p));
+	ASSERT_EQ(0, xm_read(self->fd, self->p, &value, sizeof(value)));
+	EXPECT_EQ(103, value);
+	EXPECT_EQ(103, *(volatile __u64 *)self->p);
+	EXPECT_EQ(0, xm_page(self->fd, self->p).dev);
+}
+
+/* The other device reads: the page has to come back for that. */
+TEST_F(devmem, peer_access_brings_it_back)
+{
+	__u64 value;
+
+	fill((__u64 *)self->p, LEN, 4);
+	ASSERT_EQ(0, xm_migrate(self->fd, self->p, LEN, 0, 0, &self->moved));
+	ASSERT_EQ(0, xm_read(self->peer, self->p, &value, sizeof(value)));
+	EXPECT_EQ(4, value);
+	EXPECT_FALSE(conf_is_private(self->fd, self->p));
+	ASSERT_EQ(0, xm_add(self->peer, self->p, 1));
+	EXPECT_EQ(5, *(volatile __u64 *)self->p);
+}
+
+TEST_F(devmem, device_to_device)
+{
+	__u64 value, peer_free = conf_devmem_free(self->peer);
+
+	fill((__u64 *)self->p, LEN, 5);
+	ASSERT_EQ(0, xm_migrate(self->fd, self->p, LEN, 0, 0, &self->moved));
+	ASSERT_EQ(0, xm_migrate(self->peer, self->p, LEN,
+				XMIRROR_MIGRATE_FROM_PEER, 0, &self->moved));
+	EXPECT_EQ(PAGES, self->moved);
+	EXPECT_TRUE(conf_is_private(self->peer, self->p));
+	EXPECT_FALSE(conf_is_private(self->fd, self->p));
+	EXPECT_EQ(self->free_at_start, conf_devmem_free(self->fd));
+	ASSERT_EQ(0, xm_read(self->peer, self->p, &value, sizeof(value)));
+	EXPECT_EQ(5, value);
+	EXPECT_EQ(0, wrong((__u64 *)self->p, LEN, 5));
+	EXPECT_EQ(peer_free, conf_devmem_free(self->peer));
+}
+
+static int node_of(void *p)
+{
+	int node = -1;
+
+	return syscall(SYS_move_pages, 0, 1UL, &p, NULL, &node, 0) ? -errno :
+								     node;
+}
+
+/* What comes back is where the policy of the mapping, or of the task, has it. */
+TEST_F(devmem, comes_back_where_the_policy_says)
+{
+	unsigned long nodes, i, k;
+
+	if (access("/sys/devices/system/node/node1", F_OK))
+		SKIP(return, "one NUMA node only");
+	for (i = 0; i < 4; i++) {
+		nodes = 1UL << (i & 1);
+		fill((__u64 *)self->p, LEN, i);
+		ASSERT_EQ(0, xm_migrate(self->fd, self->p, LEN, 0, 0,
+					&self->moved));
+		ASSERT_EQ(0, i & 2 ?
+			     syscall(SYS_set_mempolicy, MPOL_BIND, &nodes, 8UL) :
+			     syscall(SYS_mbind, self->p, LEN, MPOL_BIND, &nodes,
+				     8UL, 0));
+		ASSERT_EQ(0, xm_migrate(self->fd, self->p, LEN,
+					XMIRROR_MIGRATE_TO_SYSTEM, 0,
+					&self->moved));
+		for (k = 0; k < PAGES; k++) {
+			EXPECT_EQ((int)(i & 1), node_of(self->p + k * XM_PAGE)) {
+				TH_LOG("case %lu, page %lu", i, k);
+			}
+		}
+		ASSERT_EQ(0, syscall(SYS_set_mempolicy, MPOL_DEFAULT, NULL,
+				     0UL));
+		ASSERT_EQ(0, syscall(SYS_mbind, self->p, LEN, MPOL_DEFAULT,
+				     NULL, 0UL, 0));
+		EXPECT_EQ(0, wrong((__u64 *)self->p, LEN, i));
+	}
+}
+
+static size_t present(char *p, size_t len)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < len; i += XM_PAGE)
+		n += !!(xm_pagemap(p + i) & (XM_PM_PRESENT | XM_PM_SWAP));
+	return n;
+}
+
+/* Nothing comes of empty memory on any way but that to the device. */
+TEST_F(devmem, empty_stays_empty)
+{
+	char *p = xm_anon_aligned(2 * XM_2M, XM_2M);
+	unsigned int i;
+
+	ASSERT_NE(NULL, p);
+	madvise(p, XM_2M, MADV_NOHUGEPAGE);
+	madvise(p + XM_2M, XM_2M, MADV_HUGEPAGE);
+	for (i = 0; i < 2; i++) {
+		fill((__u64 *)p, XM_PAGE, 21);
+		ASSERT_EQ(0, xm_migrate(self->fd, p, XM_PAGE, 0, 0,
+					&self->moved));
+		ASSERT_EQ(1, self->moved);
+		ASSERT_EQ(0, i ? xm_migrate(self->peer, p, 2 * XM_2M,
+					    XMIRROR_MIGRATE_FROM_PEER, 0,
+					    &self->moved) :
+				 xm_migrate(self->fd, p, 2 * XM_2M,
+					    XMIRROR_MIGRATE_TO_SYSTEM, 0,
+					    &self->moved));
+		EXPECT_EQ(1, self->moved);
+		EXPECT_EQ(1, present(p, 2 * XM_2M));
+		EXPECT_EQ(0, wrong((__u64 *)p, XM_PAGE, 21));
+		ASSERT_EQ(0, madvise(p, 2 * XM_2M, MADV_DONTNEED));
+	}
+	/* Nor of what is empty beside the page that the CPU touches. */
+	ASSERT_EQ(0, xm_write_file(PREFETCH, "16"));
+	fill((__u64 *)p, 64 * XM_PAGE, 22);
+	ASSERT_EQ(0, xm_migrate(self->fd, p, 64 * XM_PAGE, 0, 0, &self->moved));
+	ASSERT_EQ(64, self->moved);
+	for (i = 8; i < 64; i += 2)
+		ASSERT_EQ(0, madvise(p + i * XM_PAGE, XM_PAGE, MADV_DONTNEED));
+	EXPECT_EQ(36, present(p, 64 * XM_PAGE));
+	for (i = 1; i < 64; i += 2)
+		EXPECT_EQ(22 + i * XM_PAGE / 8,
+			  *(volatile __u64 *)(p + i * XM_PAGE));
+	EXPECT_EQ(36, present(p, 64 * XM_PAGE));
+	munmap(p, 2 * XM_2M);
+}
+
+/* The first page has to be faulted in; the others are in the device already. */
+TEST_F(devmem, fault_beside_own_pages)
+{
+	char buf[2 * XM_PAGE];
+
+	fill((__u64 *)self->p, LEN, 23);
+	ASSERT_EQ(0, xm_migrate(self->fd, self->p, LEN, 0, 0, &self->moved));
+	ASSERT_EQ(PAGES, self->moved);
+	ASSERT_EQ(0, madvise(self->p, XM_PAGE, MADV_DONTNEED));
+	ASSERT_EQ(0, xm_read(self->fd, self->p, buf, sizeof(buf)));
+	EXPECT_EQ(0, *(__u64 *)buf);
+	EXPECT_EQ(23 + XM_PAGE / 8, *(__u64 *)(buf + XM_PAGE));
+	ASSERT_EQ(0, xm_fault(self->fd, self->p, LEN, XMIRROR_FAULT_WRITE,
+			      NULL));
+	for (size_t i = 1; i < PAGES; i++)
+		EXPECT_TRUE(conf_is_private(self->fd, self->p + i * XM_PAGE));
+	EXPECT_EQ(0, wrong((__u64 *)(self->p + XM_PAGE), LEN - XM_PAGE,
+			   23 + XM_PAGE / 8));
+}
+
+/* Between its look at the pool and the eviction the pages have changed hands. */
+TEST_F(devmem, close_evicts_its_own)
+{
+	char *other = xm_anon(LEN);
+	__u64 entry[PAGES];
+	struct worker w = { .fn = work_close };
+	__u32 id;
+
+	NEED(XMIRROR_CAP_SYNC);
+	ASSERT_NE(NULL, other);
+	fill((__u64 *)other, LEN, 24);
+	fill((__u64 *)self->p, LEN, 25);
+	OPEN(w.fd, 0);
+	ASSERT_EQ(0, xm_migrate(w.fd, other, LEN, 0, 0, &self->moved));
+	ASSERT_EQ(PAGES, self->moved);
+	for (size_t i = 0; i < PAGES; i++)
+		entry[i] = xm_pagemap(other + i * XM_PAGE);
+	ASSERT_EQ(0, xm_sync_arm(self->fd, XMIRROR_PT_EVICT_BEGIN, NULL, 0,
+				 &id));
+	ASSERT_EQ(0, worker_start(&w));
+	ASSERT_EQ(0, xm_sync_reached(self->fd, id, XM_LONG));
+	EXPECT_EQ(0, wrong((__u64 *)other, LEN, 24));
+	ASSERT_EQ(0, xm_migrate(self->fd, self->p, LEN, 0, 0, &self->moved));
+	ASSERT_EQ(PAGES, self->moved);
+	/* The very same pages of the device */
+	for (size_t i = 0; i < PAGES; i++)
+		ASSERT_EQ(entry[i], xm_pagemap(self->p + i * XM_PAGE));
+	ASSERT_EQ(0, xm_sync_resume(self->fd, id, NULL));
+	ASSERT_EQ(0, worker_join(&w));
+	for (size_t i = 0; i < PAGES; i++)
+		EXPECT_TRUE(conf_is_private(self->fd, self->p + i * XM_PAGE));
+	EXPECT_EQ(0, wrong((__u64 *)self->p, LEN, 25));
+	munmap(other, LEN);
+}
+
+/* What clears the device's leaves must not lose its way to its own pages. */
+TEST_F(devmem, access_after_mprotect)
+{
+	__u64 value = 1;
+
+	fill((__u64 *)self->p, LEN, 6);
+	ASSERT_EQ(0, xm_migrate(self->fd, self->p, LEN, 0, 0, &self->moved));
+	ASSERT_EQ(0, xm_read(self->fd, self->p, &value, sizeof(value)));
+	ASSERT_EQ(0, mprotect(self->p, LEN, PROT_READ));
+	ASSERT_EQ(0, xm_read(self->fd, self->p, &value, sizeof(value)));
+	EXPECT_EQ(6, value);
+	EXPECT_TRUE(conf_is_private(self->fd, self->p));
+	EXPECT_EQ(-EPERM, xm_write(self->fd, self->p, &value, sizeof(value)));
+	EXPECT_EQ(-EPERM, xm_add(self->fd, self->p, 1));
+	ASSERT_EQ(0, mprotect(self->p, LEN, PROT_READ | PROT_WRITE));
+	ASSERT_EQ(0, xm_add(self->fd, self->p, 1));
+	EXPECT_EQ(7, *(volatile __u64 *)self->p);
+}
+
+TEST_F(devmem, access_after_mremap)
+{
+	__u64 value;
+	char *to;
+
+	fill((__u64 *)self->p, LEN, 7);
+	ASSERT_EQ(0, xm_migrate(self->fd, self->p, LEN, 0, 0, &self->moved));
+	ASSERT_EQ(0, xm_read(self->fd, self->p, &value, sizeof(value)));
+	to = xm_hole(LEN);
+	to = mremap(self->p, LEN, LEN, MREMAP_MAYMOVE | MREMAP_FIXED, to);
+	ASSERT_NE(MAP_FAILED, to);
+	ASSERT_EQ(0, xm_read(self->fd, to, &value, sizeof(value)));
+	EXPECT_EQ(7, value);
+	EXPECT_EQ(-EFAULT, xm_read(self->fd, self->p, &value, sizeof(value)));
+	EXPECT_TRUE(conf_is_private(self->fd, to));
+	ASSERT_EQ(0, xm_add(self->fd, to, 1));
+	EXPECT_EQ(8, *(volatile __u64 *)to);
+	self->p = to;
+}
+
+TEST_F(devmem, fork_shares_and_writes_split)
+{
+	__u64 value;
+	pid_t pid;
+	int status;
+
+	fill((__u64 *)self->p, LEN, 8);
+	ASSERT_EQ(0, xm_migrate(self->fd, self->p, LEN, 0, 0, &self->moved));
+	pid = fork();
+	ASSERT_GE(pid, 0);
+	if (!pid) {
+		int fd = xm_open(0), bad = fd < 0;
+
+		bad |= xm_read(fd, self->p, &value, sizeof(value)) ||
+		       value != 8;
+		value = 1000;
+		bad |= !!xm_write(fd, self->p, &value, sizeof(value));
+		bad |= *(volatile __u64 *)self->p != 1000;
+		bad |= !!wrong((__u64 *)(self->p + XM_PAGE), LEN - XM_PAGE,
+			       8 + XM_PAGE / 8);
+		_exit(bad);
+	}
+	/* Parent: read what is shared, then write, which breaks COW. */
+	ASSERT_EQ(0, xm_read(self->fd, self->p, &value, sizeof(value)));
+	EXPECT_EQ(8, value);
+	value = 2000;
+	ASSERT_EQ(0, xm_write(self->fd, self->p, &value, sizeof(value)));
+	ASSERT_EQ(0, xm_add(self->fd, self->p, 1));
+	ASSERT_EQ(pid, waitpid(pid, &status, 0));
+	EXPECT_EQ(0, status);
+	EXPECT_EQ(2001, *(volatile __u64 *)self->p);
+	EXPECT_EQ(0, wrong((__u64 *)(self->p + XM_PAGE), LEN - XM_PAGE,
+			   8 + XM_PAGE / 8));
+}
+
+/* MADV_FREE may drop what was there, but not what the device wrote later. */
+TEST_F(devmem, write_survives_lazyfree)
+{
+	__u64 value = 42;
+
+	fill((__u64 *)self->p, LEN, 9);
+	ASSERT_EQ(0, madvise(self->p, LEN, MADV_FREE));
+	ASSERT_EQ(0, xm_migrate(self->fd, self->p, LEN, 0, 0, &self->moved));
+	ASSERT_EQ(0, xm_write(self->fd, self->p, &value, sizeof(value)));
+	ASSERT_EQ(0, xm_migrate(self->fd, self->p, LEN,
+				XMIRROR_MIGRATE_TO_SYSTEM, 0, &self->moved));
+	ASSERT_EQ(0, madvise(self->p, LEN, MADV_PAGEOUT));
+	EXPECT_EQ(42, *(volatile __u64 *)self->p);
+}
+
+TEST_F(devmem, unplug_and_replug)
+{
+	struct xmirror_unplug u = { .size = sizeof(u), .timeout_ms = XM_LONG };
+
+	fill((__u64 *)self->p, LEN, 10);
+	ASSERT_EQ(0, xm_migrate(self->fd, self->p, LEN, 0, 0, &self->moved));
+	ASSERT_EQ(0, xm_ioctl(self->fd, XMIRROR_IOC_UNPLUG, &u));
+	EXPECT_EQ(0, u.left);
+	EXPECT_TRUE(xm_is_present(self->p));
+	EXPECT_EQ(0, wrong((__u64 *)self->p, LEN, 10));
+	ASSERT_EQ(0, xm_migrate(self->fd, self->p, LEN, 0, 0, &self->moved));
+	EXPECT_EQ(0, self->moved);
+	u.flags = XMIRROR_UNPLUG_REPLUG;
+	ASSERT_EQ(0, xm_ioctl(self->fd, XMIRROR_IOC_UNPLUG, &u));
+	ASSERT_EQ(0, xm_migrate(self->fd, self->p, LEN, 0, 0, &self->moved));
+	EXPECT_EQ(PAGES, self->moved);
+	EXPECT_EQ(0, wrong((__u64 *)self->p, LEN, 10));
+}
+
+/* Close takes back what is this file's, and nothing of another's. */
+TEST_F(devmem, close_leaves_others_alone)
+{
+	char *other = xm_anon(LEN);
+	int fd2;
+
+	OPEN(fd2, 0);
+	ASSERT_NE(NULL, other);
+	fill((__u64 *)self->p, LEN, 11);
+	fill((__u64 *)other, LEN, 12);
+	ASSERT_EQ(0, xm_migrate(self->fd, self->p, LEN, 0, 0, &self->moved));
+	ASSERT_EQ(0, xm_migrate(fd2, other, LEN, 0, 0, &self->moved));
+	ASSERT_EQ(PAGES, self->moved);
+	close(fd2);
+	EXPECT_TRUE(xm_is_present(other));
+	EXPECT_TRUE(conf_is_private(self->fd, self->p));
+	EXPECT_EQ(0, wrong((__u64 *)other, LEN, 12));
+	EXPECT_EQ(0, wrong((__u64 *)self->p, LEN, 11));
+	munmap(other, LEN);
+}
+
+TEST_F(devmem, huge_page)
+{
+	char *p = xm_anon_aligned(XM_2M, XM_2M);
+	__u64 value;
+
+	ASSERT_NE(NULL, p);
+	ASSERT_EQ(0, madvise(p, XM_2M, MADV_HUGEPAGE));
+	fill((__u64 *)p, XM_2M, 13);
+	ASSERT_EQ(0, xm_migrate(self->fd, p, XM_2M, 0, 0, &self->moved));
+	EXPECT_EQ(XM_2M / XM_PAGE, self->moved);
+	ASSERT_EQ(0, xm_add(self->fd, p + XM_2M / 2, 1));
+	ASSERT_EQ(0, xm_read(self->fd, p + XM_2M - 8, &value, 8));
+	EXPECT_EQ(13 + XM_2M / 8 - 1, value);
+	*(volatile __u64 *)(p + XM_2M / 2) -= 1;
+	EXPECT_EQ(0, wrong((__u64 *)p, XM_2M, 13));
+	/* Once more, and unmap half of it while it is there. */
+	ASSERT_EQ(0, xm_migrate(self->fd, p, XM_2M, 0, 0, &self->moved));
+	EXPECT_EQ(XM_2M / XM_PAGE, self->moved);
+	ASSERT_EQ(0, munmap(p, XM_2M / 2));
+	ASSERT_EQ(0, xm_read(self->fd, p + XM_2M - 8, &value, 8));
+	EXPECT_EQ(13 + XM_2M / 8 - 1, value);
+	EXPECT_EQ(0, wrong((__u64 *)(p + XM_2M / 2), XM_2M / 2,
+			   13 + XM_2M / 16));
+	munmap(p + XM_2M / 2, XM_2M / 2);
+}
+
+TEST_HARNESS_MAIN

@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Suspend: an engine that is frozen stands still, and goes on with the same job.
+ */
+#include <dirent.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+
+#include "fixture.h"
+
+/* The thread of an engine, by its name; 0 if there is none */
+static pid_t engine_thread(unsigned int dev, unsigned int id)
+{
+	char path[64], want[32], name[32];
+	struct dirent *entry;
+	pid_t found = 0;
+	DIR *dir = opendir("/proc");
+	FILE *f;
+
+	snprintf(want, sizeof(want), "xmirror%u/%u\n", dev, id);
+	while (dir && !found) {
+		entry = readdir(dir);
+		if (!entry)
+			break;
+		snprintf(path, sizeof(path), "/proc/%.16s/comm", entry->d_name);
+		f = fopen(path, "re");
+		if (!f)
+			continue;
+		if (fgets(name, sizeof(name), f) && !strcmp(name, want))
+			found = atoi(entry->d_name);
+		fclose(f);
+	}
+	if (dir)
+		closedir(dir);
+	return found;
+}
+
+/* The control group's state becomes this */
+static bool freezer_says(const char *path, const char *want)
+{
+	__u64 start = xm_now_ns();
+	char line[32] = "";
+	FILE *f;
+
+	while (!xm_expired(start, XM_LONG)) {
+		f = fopen(path, "re");
+		if (!f)
+			return false;
+		if (!fgets(line, sizeof(line), f))
+			line[0] = 0;
+		fclose(f);
+		line[strcspn(line, "\n")] = 0;
+		if (!strcmp(line, want))
+			return true;
+		sched_yield();
+	}
+	printf("# %s says %s\n", path, line);
+	return false;
+}
+
+#define FREEZER	"/tmp/freezer"
+#define GROUP	FREEZER "/engine"
+
+/*
+ * As when the system is suspended, which a control group can do to one thread: the
+ * engine stops between two slices, does nothing until it is thawed, and goes on
+ * with the same job. What the CPU does meanwhile needs no engine.
+ */
+TEST_F(engine, freezes_in_a_job)
+{
+	pid_t pid = engine_thread(0, 1);
+	unsigned int i;
+	__u64 fence;
+	char text[16];
+
+	ASSERT_NE(0, pid);
+	mkdir(FREEZER, 0700);
+	if (mount("none", FREEZER, "cgroup", 0, "freezer"))
+		SKIP(return, "no freezer: CONFIG_CGROUP_FREEZER");
+	ASSERT_EQ(0, mkdir(GROUP, 0700));
+	snprintf(text, sizeof(text), "%d", pid);
+	ASSERT_EQ(0, xm_write_file(GROUP "/cgroup.procs", text));
+	ASSERT_EQ(0, submit_endless(self->fd, 1, self->w, &fence));
+	ASSERT_TRUE(seen(self->w, 1));
+	ASSERT_EQ(0, xm_write_file(GROUP "/freezer.state", "FROZEN"));
+	EXPECT_TRUE(freezer_says(GROUP "/freezer.state", "FROZEN"));
+
+	XM_STORE(self->w, 0);
+	for (i = 0; i < 100; i++) {
+		sched_yield();
+		EXPECT_EQ(0, mprotect(self->w, SIZE, PROT_READ));
+		EXPECT_EQ(0, mprotect(self->w, SIZE, PROT_READ | PROT_WRITE));
+		EXPECT_EQ(0, XM_LOAD(self->w));
+	}
+	EXPECT_EQ(0, xm_write(self->fd, self->w + 1, &fence, sizeof(fence)));
+	EXPECT_EQ(fence, XM_LOAD(self->w + 1));
+	EXPECT_CLEAN(self->fd);
+
+	EXPECT_EQ(0, xm_write_file(GROUP "/freezer.state", "THAWED"));
+	EXPECT_TRUE(seen(self->w, 1));
+	EXPECT_EQ(-ECANCELED, xm_cancel(self->fd, fence, NULL));
+	EXPECT_EQ(0, xm_write_file(FREEZER "/cgroup.procs", text));
+	EXPECT_EQ(0, rmdir(GROUP));
+	EXPECT_EQ(0, umount(FREEZER));
+}
+
+TEST_HARNESS_MAIN

@@ -1,0 +1,575 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * How an exclusive entry ends: each path by which the mm can meet one, and what it
+ * has to find and to leave behind: advice, fork, changes of the mapping, reclaim
+ * and migration, userfaultfd, and views. A row of the table is a test. Accesses are
+ * in conform_end_access.c, the pages of a large folio in conform_end_large.c.
+ */
+#include <linux/mempolicy.h>
+#include <sys/swap.h>
+
+#include "end_fixture.h"
+
+/* madvise(), one function per advice */
+
+static int advise(struct env *e, int advice)
+{
+	return madvise(e->p, XM_PAGE, advice) ? -errno : 0;
+}
+
+#define ADVICE(name, advice) \
+	static int name(struct env *e) { return advise(e, advice); }
+
+ADVICE(populate_read, MADV_POPULATE_READ)
+ADVICE(populate_write, MADV_POPULATE_WRITE)
+ADVICE(dontneed, MADV_DONTNEED)
+ADVICE(dontneed_locked, MADV_DONTNEED_LOCKED)
+ADVICE(lazyfree, MADV_FREE)
+ADVICE(cold, MADV_COLD)
+ADVICE(pageout, MADV_PAGEOUT)
+ADVICE(willneed, MADV_WILLNEED)
+ADVICE(mergeable, MADV_MERGEABLE)
+ADVICE(hugepage, MADV_HUGEPAGE)
+ADVICE(dontdump, MADV_DONTDUMP)
+
+static int soft_offline(struct env *e)
+{
+	int err;
+
+	/* Device memory cannot be removed any more after that. */
+	if (xm_kver() <= XM_KVER(6, 1))
+		return not_here(e, "Linux 6.1 dies of unloading the module");
+	err = advise(e, CONF_MADV_SOFT_OFFLINE);
+	return err == -EINVAL ? not_here(e, "no CONFIG_MEMORY_FAILURE") : err;
+}
+
+static int guard_page(struct env *e)
+{
+	int err = advise(e, CONF_MADV_GUARD_INSTALL);
+
+	return err == -EINVAL ? not_here(e, "guard pages: Linux 6.13") : err;
+}
+
+static int guard_end(struct env *e)
+{
+	return advise(e, CONF_MADV_GUARD_REMOVE);
+}
+
+/* mlock */
+
+static int lock_page(struct env *e)
+{
+	return mlock(e->p, XM_PAGE) ? -errno : 0;
+}
+
+static int lock_onfault(struct env *e)
+{
+	return mlock2(e->p, XM_PAGE, MLOCK_ONFAULT) ? -errno : 0;
+}
+
+static int unlock_page(struct env *e)
+{
+	return munlock(e->p, XM_PAGE) ? -errno : 0;
+}
+
+/* fork */
+
+static int look(struct child *c, void *arg)
+{
+	struct env *e = arg;
+
+	(void)c;
+	return XM_LOAD(e->p) == DEV ? 0 : 1;
+}
+
+static int fork_child(struct env *e)
+{
+	if (child_start(&e->child, look, e))
+		return -EIO;
+	return child_end(&e->child) ? -EIO : 0;
+}
+
+static int nothing(struct child *c, void *arg)
+{
+	(void)c;
+	(void)arg;
+	return 0;
+}
+
+static int fork_only(struct env *e)
+{
+	if (child_start(&e->child, nothing, e))
+		return -EIO;
+	return child_end(&e->child) ? -EIO : 0;
+}
+
+static int dontfork(struct env *e)
+{
+	FAIL_UNLESS(advise(e, MADV_DONTFORK) == 0);
+	return fork_only(e);
+}
+
+static int zero(struct child *c, void *arg)
+{
+	struct env *e = arg;
+
+	(void)c;
+	return XM_LOAD(e->p) ? 1 : 0;
+}
+
+static int wipeonfork(struct env *e)
+{
+	FAIL_UNLESS(advise(e, MADV_WIPEONFORK) == 0);
+	if (child_start(&e->child, zero, e))
+		return -EIO;
+	return child_end(&e->child) ? -EIO : 0;
+}
+
+static int vfork_child(struct env *e)
+{
+	int status = -1;
+	pid_t pid = vfork();
+
+	(void)e;
+	if (!pid)
+		_exit(0);
+	FAIL_UNLESS(pid > 0);
+	FAIL_UNLESS(waitpid(pid, &status, 0) == pid);
+	return status ? -EIO : 0;
+}
+
+static int sleeper(struct worker *w)
+{
+	while (!XM_LOAD(&w->stop))
+		sched_yield();
+	return 0;
+}
+
+static int thread_prepare(struct env *e)
+{
+	e->thread.fn = sleeper;
+	return worker_start(&e->thread);
+}
+
+static int thread_exit(struct env *e)
+{
+	XM_STORE(&e->thread.stop, true);
+	return worker_join(&e->thread);
+}
+
+/* The mapping */
+
+static int protect(struct env *e, int prot)
+{
+	return mprotect(e->p, XM_PAGE, prot) ? -errno : 0;
+}
+
+static int protect_read(struct env *e)
+{
+	return protect(e, PROT_READ);
+}
+
+static int protect_rw(struct env *e)
+{
+	return protect(e, PROT_READ | PROT_WRITE);
+}
+
+static int protect_twice(struct env *e)
+{
+	FAIL_UNLESS(protect_read(e) == 0);
+	return protect_rw(e);
+}
+
+static int protect_none(struct env *e)
+{
+	FAIL_UNLESS(protect(e, PROT_NONE) == 0);
+	/* An access fails before it gets to the entry. */
+	FAIL_UNLESS(write(e->pipe[1], e->p, 8) == -1 && errno == EFAULT);
+	return 0;
+}
+
+static int unmap(struct env *e)
+{
+	return munmap(e->p, XM_PAGE) ? -errno : 0;
+}
+
+static int map_over(struct env *e)
+{
+	void *p = mmap(e->p, XM_PAGE, PROT_READ | PROT_WRITE,
+		       MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+
+	return p == e->p ? 0 : -errno;
+}
+
+static int hole_prepare(struct env *e)
+{
+	e->q = xm_hole(XM_PAGE);
+	return e->q ? 0 : -ENOMEM;
+}
+
+static int move(struct env *e)
+{
+	void *p = mremap(e->p, XM_PAGE, XM_PAGE, MREMAP_MAYMOVE | MREMAP_FIXED,
+			 e->q);
+
+	return p == e->q ? 0 : -errno;
+}
+
+static int move_dontunmap(struct env *e)
+{
+	e->q = mremap(e->p, XM_PAGE, XM_PAGE,
+		      MREMAP_MAYMOVE | MREMAP_DONTUNMAP, 0);
+	return e->q != MAP_FAILED ? 0 : -errno;
+}
+
+static int grow(struct env *e)
+{
+	void *p = mremap(e->p, XM_PAGE, 2 * XM_PAGE, 0);
+
+	return p == e->p ? 0 : -errno;
+}
+
+/* Reclaim, migration, KSM */
+
+static int reclaim_all(struct env *e)
+{
+	int i, err;
+
+	for (i = 0; i < 20 && xm_is_exclusive(e->p); i++) {
+		err = conf_reclaim("64M");
+		if (err == -ENOENT)
+			return not_here(e, "memory.reclaim: Linux 5.19, CONFIG_MEMCG");
+		if (err)
+			return err;
+	}
+	return 0;
+}
+
+static int swap_off_on(struct env *e)
+{
+	const char *disk = getenv("XM_SWAP_DISK");
+
+	if (!disk)
+		return not_here(e, "no disk: XM_SWAP_DISK is not set");
+	FAIL_UNLESS(swapoff(disk) == 0);
+	FAIL_UNLESS(swapon(disk, 0) == 0);
+	return 0;
+}
+
+static int compact(struct env *e)
+{
+	int err = xm_write_file("/proc/sys/vm/compact_memory", "1");
+
+	return err ? not_here(e, "no CONFIG_COMPACTION") : 0;
+}
+
+static int other_node(struct env *e)
+{
+	if (access("/sys/devices/system/node/node1", F_OK))
+		return not_here(e, "one NUMA node only");
+	return 0;
+}
+
+static int move_pages_away(struct env *e)
+{
+	void *pages[1] = { e->p };
+	int node, status = 0;
+
+	for (node = 0; node < 2; node++) {
+		FAIL_UNLESS(syscall(SYS_move_pages, 0, 1, pages, &node, &status,
+				    MPOL_MF_MOVE) >= 0);
+		FAIL_UNLESS(status == -ENOENT);
+	}
+	return 0;
+}
+
+static int move_pages_query(struct env *e)
+{
+	void *pages[1] = { e->p };
+	int status = 0;
+
+	FAIL_UNLESS(syscall(SYS_move_pages, 0, 1, pages, NULL, &status, 0) ==
+		    0);
+	return status == -ENOENT ? 0 : -EIO;
+}
+
+static int bind_to(struct env *e, unsigned long nodes)
+{
+	return syscall(SYS_mbind, e->p, XM_PAGE, MPOL_BIND, &nodes, 8UL,
+		       MPOL_MF_MOVE) ? -errno : 0;
+}
+
+static int mbind_move(struct env *e)
+{
+	int err = bind_to(e, 1);
+
+	return err ? err : bind_to(e, 2);
+}
+
+static int migrate_self(struct env *e)
+{
+	unsigned long one = 1, two = 2;
+
+	(void)e;
+	FAIL_UNLESS(syscall(SYS_migrate_pages, 0, 8UL, &one, &two) >= 0);
+	FAIL_UNLESS(syscall(SYS_migrate_pages, 0, 8UL, &two, &one) >= 0);
+	return 0;
+}
+
+static int ksm_prepare(struct env *e)
+{
+	__u64 *same[2], i;
+
+	if (!conf_has_ksm())
+		return not_here(e, "no CONFIG_KSM");
+	/* Something for it to be the same as */
+	for (i = 0; i < 2; i++) {
+		same[i] = xm_anon(XM_PAGE);
+		FAIL_UNLESS(same[i]);
+		memset(same[i], 0x11, XM_PAGE);
+		same[i][0] = DEV;
+		FAIL_UNLESS(madvise(same[i], XM_PAGE, MADV_MERGEABLE) == 0);
+	}
+	return 0;
+}
+
+static int scan_by_ksm(struct env *e)
+{
+	FAIL_UNLESS(advise(e, MADV_MERGEABLE) == 0);
+	return conf_ksm_scan(XM_LONG);
+}
+
+/* userfaultfd */
+
+static int uffd_open(struct env *e, __u64 features, __u64 mode)
+{
+	e->uffd = conf_uffd(features);
+	if (e->uffd < 0)
+		return not_here(e, "userfaultfd has not got this feature");
+	return mode ? conf_uffd_register(e->uffd, e->p, XM_PAGE, mode) : 0;
+}
+
+static int uffd_wp_prepare(struct env *e)
+{
+	return uffd_open(e, UFFD_FEATURE_PAGEFAULT_FLAG_WP,
+			 UFFDIO_REGISTER_MODE_WP);
+}
+
+static int uffd_prepare(struct env *e)
+{
+	return uffd_open(e, UFFD_FEATURE_PAGEFAULT_FLAG_WP, 0);
+}
+
+static int uffd_missing_prepare(struct env *e)
+{
+	return uffd_open(e, 0, UFFDIO_REGISTER_MODE_MISSING);
+}
+
+static int uffd_register_now(struct env *e)
+{
+	return conf_uffd_register(e->uffd, e->p, XM_PAGE,
+				  UFFDIO_REGISTER_MODE_WP |
+				  UFFDIO_REGISTER_MODE_MISSING);
+}
+
+static int uffd_wp_on(struct env *e)
+{
+	FAIL_UNLESS(conf_uffd_wp(e->uffd, e->p, XM_PAGE, true) == 0);
+	FAIL_UNLESS(xm_pagemap(e->p) & CONF_PM_UFFD_WP);
+	return 0;
+}
+
+static int uffd_wp_off(struct env *e)
+{
+	FAIL_UNLESS(uffd_wp_on(e) == 0);
+	FAIL_UNLESS(conf_uffd_wp(e->uffd, e->p, XM_PAGE, false) == 0);
+	FAIL_UNLESS(!(xm_pagemap(e->p) & CONF_PM_UFFD_WP));
+	return 0;
+}
+
+static int uffd_wp_when_read(struct env *e)
+{
+	FAIL_UNLESS(xm_pagemap(e->p) & CONF_PM_UFFD_WP);
+	return 0;
+}
+
+static int uffd_copy(struct env *e)
+{
+	struct uffdio_copy copy = {
+		.dst = (uintptr_t)e->p,
+		.src = (uintptr_t)xm_anon(XM_PAGE),
+		.len = XM_PAGE,
+	};
+
+	FAIL_UNLESS(ioctl(e->uffd, UFFDIO_COPY, &copy) == -1);
+	return errno == EEXIST ? 0 : -EIO;
+}
+
+static int uffd_zeropage(struct env *e)
+{
+	struct uffdio_zeropage z = {
+		.range = { .start = (uintptr_t)e->p, .len = XM_PAGE },
+	};
+
+	FAIL_UNLESS(ioctl(e->uffd, UFFDIO_ZEROPAGE, &z) == -1);
+	return errno == EEXIST ? 0 : -EIO;
+}
+
+static int uffd_move_prepare(struct env *e)
+{
+	int err = uffd_open(e, CONF_UFFD_MOVE, UFFDIO_REGISTER_MODE_MISSING);
+
+	if (err)
+		return not_here(e, "UFFDIO_MOVE: Linux 6.8");
+	e->q = xm_anon(XM_PAGE);
+	FAIL_UNLESS(e->q);
+	return conf_uffd_register(e->uffd, e->q, XM_PAGE,
+				  UFFDIO_REGISTER_MODE_MISSING);
+}
+
+static int uffd_move(struct env *e)
+{
+	struct conf_uffd_move m = {
+		.dst = (uintptr_t)e->q,
+		.src = (uintptr_t)e->p,
+		.len = XM_PAGE,
+	};
+
+	FAIL_UNLESS(ioctl(e->uffd, CONF_UFFDIO_MOVE, &m) == -1);
+	return errno == EFAULT ? 0 : -EIO;
+}
+
+/*
+ * From 6.10 to 6.14 the page table check calls a protected entry that was
+ * writable a mistake; only mprotect() took its write bit away.
+ */
+static int scan_prepare(struct env *e)
+{
+	int err = uffd_open(e, UFFD_FEATURE_PAGEFAULT_FLAG_WP |
+			    CONF_UFFD_WP_ASYNC, UFFDIO_REGISTER_MODE_WP);
+
+	if (err)
+		return not_here(e, "asynchronous uffd-wp: Linux 6.7, CONFIG_PTE_MARKER_UFFD_WP");
+	if (xm_kver() >= XM_KVER(6, 10) && xm_kver() < XM_KVER(6, 15))
+		xm_expect_splat("__page_table_check_ptes_set");
+	return 0;
+}
+
+static int pagemap_scan(struct env *e)
+{
+	/* The device wrote, so it has to be among the written. */
+	FAIL_UNLESS(conf_scan_written(e->p) == 1);
+	FAIL_UNLESS(xm_pagemap(e->p) & CONF_PM_UFFD_WP);
+	return 0;
+}
+
+/* Views */
+
+static int clear_soft_dirty(struct env *e)
+{
+	FAIL_UNLESS(xm_write_file("/proc/self/clear_refs", "4") == 0);
+	FAIL_UNLESS(!(xm_pagemap(e->p) & XM_PM_SOFT_DIRTY));
+	return 0;
+}
+
+static int soft_dirty_when_read(struct env *e)
+{
+	bool old = !(xm_caps() & XMIRROR_CAP_RECLAIM_EXCLUSIVE);
+
+	FAIL_UNLESS(!!(xm_pagemap(e->p) & XM_PM_SOFT_DIRTY) == old);
+	return 0;
+}
+
+static int clear_young(struct env *e)
+{
+	(void)e;
+	return xm_write_file("/proc/self/clear_refs", "1");
+}
+
+static int views(struct env *e)
+{
+	unsigned char core = 0;
+	char text[4096];
+	int fd;
+
+	FAIL_UNLESS(conf_smaps_kb(e->p, "Rss") == 4);
+	FAIL_UNLESS(conf_smaps_kb(e->p, "Swap") == 0);
+	FAIL_UNLESS(mincore(e->p, XM_PAGE, &core) == 0);
+	FAIL_UNLESS(core & 1);
+	FAIL_UNLESS(xm_kpageflags(xm_pfn(e->p)) != 0);
+	fd = open("/proc/self/numa_maps", O_RDONLY | O_CLOEXEC);
+	if (fd >= 0) {
+		while (read(fd, text, sizeof(text)) > 0)
+			;
+		close(fd);
+	}
+	return 0;
+}
+
+/* The rows */
+
+#define UFFD_WP		WITH(uffd_wp_prepare)
+#define THEN_WP		.when_read = uffd_wp_when_read
+#define THEN_SOFT	.when_read = soft_dirty_when_read
+
+ROW(populate_read, RESTORED);
+ROW(populate_write, RESTORED);
+ROW(lock_page, RESTORED);
+/* Fetched, and then replaced by another page */
+ROW(soft_offline, ENDED(EV_R, ANY));
+
+ROW(lock_onfault, QUIET);
+ROW(unlock_page, QUIET, WITH(lock_page));
+ROW(dontfork, QUIET);
+ROW(wipeonfork, QUIET);
+ROW(vfork_child, QUIET);
+ROW(thread_exit, QUIET, WITH(thread_prepare));
+ROW(protect_rw, QUIET);
+ROW(cold, QUIET);
+ROW(pageout, QUIET);
+ROW(willneed, QUIET);
+ROW(mergeable, QUIET);
+ROW(hugepage, QUIET);
+ROW(dontdump, QUIET);
+ROW(grow, QUIET, .room = XM_PAGE);
+ROW(move_pages_away, QUIET, WITH(other_node));
+ROW(move_pages_query, QUIET);
+ROW(mbind_move, QUIET, WITH(other_node));
+ROW(migrate_self, QUIET, WITH(other_node));
+ROW(scan_by_ksm, QUIET, WITH(ksm_prepare));
+ROW(uffd_register_now, QUIET, WITH(uffd_prepare));
+ROW(uffd_copy, QUIET, WITH(uffd_missing_prepare));
+ROW(uffd_zeropage, QUIET, WITH(uffd_missing_prepare));
+ROW(clear_young, QUIET);
+ROW(views, QUIET);
+ROW(swap_off_on, QUIET);
+
+/* The parent shares what it had; nobody says so for the entry itself. */
+ROW(fork_child, ENDED(EV(PROTECTION_PAGE), P | D));
+
+/* Before 6.15 a change of protection demotes the entry for good. */
+ROW(protect_read, KEPT(PROTECTION_VMA, P));
+ROW(protect_none, KEPT(PROTECTION_VMA, ANY), .undo = protect_rw);
+ROW2(protect_twice, KEPT(PROTECTION_VMA, P), KEPT(PROTECTION_VMA, FULL));
+ROW(uffd_wp_on, KEPT(PROTECTION_VMA, P), UFFD_WP, THEN_WP);
+ROW2(uffd_wp_off, KEPT(PROTECTION_VMA, P), KEPT(PROTECTION_VMA, FULL), UFFD_WP);
+ROW(pagemap_scan, KEPT(PROTECTION_VMA, P), WITH(scan_prepare), THEN_WP);
+
+ROW(unmap, LOST(UNMAPPED, UNMAP, 0, -1));
+ROW(map_over, LOST(GONE, UNMAP, 0, 0));
+ROW(dontneed, LOST(GONE, CLEAR, 0, 0));
+ROW(dontneed_locked, LOST(GONE, CLEAR, 0, 0));
+ROW(guard_page, LOST(GONE, CLEAR, O, 0), .undo = guard_end);
+/* The entry is passed, and the page keeps its data. */
+ROW(lazyfree, KEPT(CLEAR, FULL));
+ROW(uffd_move, KEPT(CLEAR, FULL), WITH(uffd_move_prepare));
+ROW(move, MOVES(-1), WITH(hole_prepare));
+ROW(move_dontunmap, MOVES(0));
+/* A read makes it soft-dirty again, or leaves it to the next write. */
+ROW2(clear_soft_dirty, KEPT(SOFT_DIRTY, FULL), KEPT(SOFT_DIRTY, P), THEN_SOFT);
+
+/* An exclusive page out of the rmap cannot be reclaimed or moved. */
+ROW2(reclaim_all, QUIET, SWAPPED);
+ROW2(compact, QUIET, EITHER_WAY);
+
+TEST_HARNESS_MAIN

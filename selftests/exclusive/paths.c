@@ -1,0 +1,395 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Ends of exclusive entries that take more than a row of conform_end.c, and what
+ * user space is shown of an exclusive page: sections A4, B, G and I of the table
+ * of behaviour. Where kernels differ, the difference is one between those that
+ * take an exclusive page out of the rmap (before Linux 6.15) and those that do
+ * not, XMIRROR_CAP_RECLAIM_EXCLUSIVE.
+ */
+#include <fcntl.h>
+#include <sys/ptrace.h>
+#include <sys/uio.h>
+
+#include "memory.h"
+#include "test.h"
+
+#define DEV	0xd0d0d0d0ULL
+#define THP	"/sys/kernel/mm/transparent_hugepage/"
+
+#define KPF_UNEVICTABLE	(1ULL << 18)
+#define KPF_MLOCKED	(1ULL << 33)
+
+FIXTURE(paths) {
+	int fd;
+	__u64 *p;
+	bool old;
+};
+
+FIXTURE_SETUP(paths)
+{
+	self->fd = -1;
+	NEED(XMIRROR_CAP_EXCLUSIVE);
+	ASSERT_EQ(0, conf_pin());
+	OPEN(self->fd, 0);
+	self->old = !(xm_caps() & XMIRROR_CAP_RECLAIM_EXCLUSIVE);
+	self->p = conf_area(XM_PAGE, 0);
+	ASSERT_NE(NULL, self->p);
+	memset(self->p, 0x11, XM_PAGE);
+}
+
+FIXTURE_TEARDOWN(paths)
+{
+	if (self->fd < 0)
+		return;
+	EXPECT_CLEAN(self->fd);
+	close(self->fd);
+}
+
+/* Make @q exclusive and have the device write DEV to it. */
+#define MAKE(q) \
+	do { \
+		ASSERT_EQ(0, xm_op(self->fd, XMIRROR_OP_XCHG, 8, (q), DEV, \
+				   NULL)); \
+		ASSERT_TRUE(xm_is_exclusive(q)); \
+	} while (0)
+
+static long map_count(__u64 pfn)
+{
+	int fd = open("/proc/kpagecount", O_RDONLY | O_CLOEXEC);
+	__u64 n = ~0ULL;
+
+	if (fd >= 0 && pread(fd, &n, 8, pfn * 8) != 8)
+		n = ~0ULL;
+	close(fd);
+	return n;
+}
+
+#define PAGE_PRESENT	(1ULL << 3)
+#define PAGE_SWAPPED	(1ULL << 4)
+
+/* To user space the page is one that is there, and yet not mapped. */
+TEST_F(paths, views_by_version)
+{
+	const bool shared = xm_kver() > XM_KVER(6, 1);
+	long rss = xm_vmrss_kb(), seen;
+	__u64 pfn, pm, dev = DEV;
+	unsigned char core = 0;
+
+	EXPECT_EQ(1, map_count(xm_pfn(self->p)));
+	EXPECT_EQ(4, conf_smaps_kb(self->p, "Private_Dirty"));
+	MAKE(self->p);
+	pfn = xm_pfn(self->p);
+	pm = xm_pagemap(self->p);
+	EXPECT_EQ(XM_PM_SWAP, pm & (XM_PM_PRESENT | XM_PM_SWAP | XM_PM_FILE |
+				    XM_PM_ANON_EXCLUSIVE));
+	EXPECT_EQ(pfn, (pm & ~(~0ULL << 55)) >> 5);
+	EXPECT_EQ(self->old ? 0 : 1, map_count(pfn));
+	EXPECT_EQ(0, mincore(self->p, XM_PAGE, &core));
+	EXPECT_EQ(1, core & 1);
+	EXPECT_EQ(4, conf_smaps_kb(self->p, "Rss"));
+	EXPECT_EQ(0, conf_smaps_kb(self->p, "Swap"));
+	EXPECT_EQ(4, conf_smaps_kb(self->p, "Anonymous"));
+	/* What is not present may be shared, newer kernels think. */
+	EXPECT_EQ(shared ? 0 : 4, conf_smaps_kb(self->p, "Private_Dirty"));
+	EXPECT_EQ(shared ? 4 : 0, conf_smaps_kb(self->p, "Shared_Dirty"));
+	/* The test's own stack and heap may grow by a few pages. */
+	EXPECT_GE(64, labs(xm_vmrss_kb() - rss));
+	EXPECT_NE(0, xm_kpageflags(pfn) & XM_KPF_DIRTY);
+	seen = conf_scan(self->p, 0, 0, PAGE_PRESENT | PAGE_SWAPPED);
+	if (seen != -ENOTTY) {
+		EXPECT_EQ(PAGE_SWAPPED, seen);
+	}
+	EXPECT_TRUE(xm_is_exclusive(self->p));
+	EXPECT_LEAF(self->fd, self->p, LEAF_EXCL);
+	EXPECT_EQ(dev, XM_LOAD(self->p));
+	EXPECT_EQ(1, map_count(pfn));
+	EXPECT_EQ(4, conf_smaps_kb(self->p, "Private_Dirty"));
+}
+
+/*
+ * mlock
+ */
+
+/*
+ * munlock() passes entries that are not present. Where the call that made the
+ * page exclusive has not unlocked it, the page stays unevictable for good.
+ */
+TEST_F(paths, munlock_of_an_exclusive_page)
+{
+	__u64 *other = xm_anon(XM_PAGE), flags, control;
+
+	ASSERT_NE(NULL, other);
+	*other = 1;
+	ASSERT_EQ(0, mlock(self->p, XM_PAGE));
+	ASSERT_EQ(0, mlock(other, XM_PAGE));
+	EXPECT_NE(0, xm_kpageflags(xm_pfn(self->p)) & KPF_MLOCKED);
+	EXPECT_NE(0, xm_kpageflags(xm_pfn(other)) & KPF_MLOCKED);
+	MAKE(self->p);
+	ASSERT_EQ(0, munlock(self->p, XM_PAGE));
+	ASSERT_EQ(0, munlock(other, XM_PAGE));
+	ASSERT_EQ(0, conf_drain());
+	EXPECT_TRUE(xm_is_exclusive(self->p));
+	EXPECT_EQ(DEV, XM_LOAD(self->p));
+	ASSERT_EQ(0, conf_drain());
+	flags = xm_kpageflags(xm_pfn(self->p));
+	control = xm_kpageflags(xm_pfn(other));
+	EXPECT_EQ(0, control & (KPF_MLOCKED | KPF_UNEVICTABLE));
+	if (xm_meminfo_kb("SwapTotal") > 0) {
+		EXPECT_EQ(0, conf_pageout(other, XM_PAGE));
+	}
+	if (!self->old && flags & KPF_MLOCKED) {
+		/* What that means: it cannot be paged out any more. */
+		if (xm_meminfo_kb("SwapTotal") > 0) {
+			EXPECT_EQ(-EAGAIN, conf_pageout(self->p, XM_PAGE));
+		}
+		EXPECT_EQ(DEV, XM_LOAD(self->p));
+		CONF_XFAIL(return, "munlock() passes exclusive entries, Linux 6.15");
+	}
+	EXPECT_EQ(0, flags & (KPF_MLOCKED | KPF_UNEVICTABLE));
+}
+
+/* Read and write rights that only a tracer has */
+
+static int peek_and_poke(struct child *c, void *arg)
+{
+	__u64 *p = arg;
+	int status;
+
+	CHILD_CHECK(child_hear(c) == 'g');
+	CHILD_CHECK(ptrace(PTRACE_ATTACH, getppid(), NULL, NULL) == 0);
+	CHILD_CHECK(waitpid(getppid(), &status, __WALL) == getppid());
+	errno = 0;
+	CHILD_CHECK(ptrace(PTRACE_PEEKDATA, getppid(), p, NULL) == DEV);
+	CHILD_CHECK(!errno);
+	CHILD_CHECK(ptrace(PTRACE_POKEDATA, getppid(), p + 1, 77) == 0);
+	CHILD_CHECK(ptrace(PTRACE_DETACH, getppid(), NULL, NULL) == 0);
+	return 0;
+}
+
+TEST_F(paths, tracer_in_forbidden_memory)
+{
+	struct child c;
+
+	/* fork() would end the entry: the tracer has to be there before. */
+	ASSERT_EQ(0, child_start(&c, peek_and_poke, self->p));
+	MAKE(self->p);
+	ASSERT_EQ(0, mprotect(self->p, XM_PAGE, PROT_NONE));
+	EXPECT_TRUE(xm_is_exclusive(self->p));
+	EXPECT_EQ(0, child_tell(&c, 'g'));
+	EXPECT_EQ(0, child_end(&c));
+	EXPECT_FALSE(xm_is_exclusive(self->p));
+	EXPECT_LEAF(self->fd, self->p, LEAF_NONE);
+	EXPECT_EQ(-EFAULT, xm_add(self->fd, self->p, 1));
+	ASSERT_EQ(0, mprotect(self->p, XM_PAGE, PROT_READ | PROT_WRITE));
+	EXPECT_EQ(DEV, XM_LOAD(self->p));
+	EXPECT_EQ(77, XM_LOAD(self->p + 1));
+}
+
+/* The heap's end */
+TEST_F(paths, brk)
+{
+	char *was = sbrk(0), *p;
+	struct xmirror_stats before, after;
+
+	ASSERT_NE((void *)-1, sbrk(4 * XM_PAGE));
+	p = (char *)(((uintptr_t)was + 2 * XM_PAGE - 1) & ~(XM_PAGE - 1));
+	ASSERT_EQ(0, madvise(p, XM_PAGE, MADV_NOHUGEPAGE));
+	MAKE((__u64 *)p);
+	ASSERT_EQ(0, xm_stats(self->fd, &before));
+	ASSERT_EQ(0, brk(p));
+	ASSERT_EQ(0, xm_stats(self->fd, &after));
+	EXPECT_LE(1, after.inv[XM_EV_UNMAP] - before.inv[XM_EV_UNMAP]);
+	EXPECT_LEAF(self->fd, p, LEAF_NONE);
+	EXPECT_EQ(0, xm_pagemap(p) & (XM_PM_SWAP | XM_PM_PRESENT));
+	EXPECT_EQ(-EFAULT, xm_add(self->fd, p, 1));
+	ASSERT_NE((void *)-1, sbrk(2 * XM_PAGE));
+	EXPECT_EQ(0, XM_LOAD((__u64 *)p));
+}
+
+/*
+ * Memory errors
+ */
+
+/* The page is said to be broken: where the rmap finds the entry it has to go. */
+TEST_F(paths, memory_failure)
+{
+	struct iovec to, from = { self->p, 8 };
+	char text[32];
+	__u64 v, pfn;
+
+	/* Device memory cannot be removed any more after that. */
+	if (xm_kver() <= XM_KVER(6, 1))
+		SKIP(return, "Linux 6.1 dies of unloading the module after it");
+	if (access("/sys/kernel/debug/hwpoison/corrupt-pfn", W_OK))
+		SKIP(return, "no CONFIG_HWPOISON_INJECT");
+	to = (struct iovec){ &v, 8 };
+	MAKE(self->p);
+	pfn = xm_pfn(self->p);
+	snprintf(text, sizeof(text), "%llu", (unsigned long long)pfn);
+	xm_write_file("/sys/kernel/debug/hwpoison/corrupt-pfn", text);
+	EXPECT_CLEAN(self->fd);
+	if (self->old) {
+		/* It is mapped nowhere, as far as the rmap goes. */
+		EXPECT_TRUE(xm_is_exclusive(self->p));
+		EXPECT_EQ(8, process_vm_readv(getpid(), &to, 1, &from, 1, 0));
+		EXPECT_EQ(DEV, v);
+	} else {
+		EXPECT_FALSE(xm_is_exclusive(self->p));
+		EXPECT_LEAF(self->fd, self->p, LEAF_NONE);
+		EXPECT_EQ(-1, process_vm_readv(getpid(), &to, 1, &from, 1, 0));
+		EXPECT_EQ(-EFAULT, xm_add(self->fd, self->p, 1));
+	}
+	munmap(self->p, XM_PAGE);
+	xm_write_file("/sys/kernel/debug/hwpoison/unpoison-pfn", text);
+}
+
+/*
+ * Huge pages
+ */
+
+static const char *const khugepaged[] = {
+	"max_ptes_swap", "scan_sleep_millisecs", "alloc_sleep_millisecs",
+	"pages_to_scan",
+};
+
+static int tune(const char *const *values)
+{
+	char path[128];
+	int i, err = 0;
+
+	for (i = 0; i < 4; i++) {
+		snprintf(path, sizeof(path), THP "khugepaged/%s",
+			 khugepaged[i]);
+		err |= xm_write_file(path, values[i]);
+	}
+	return err;
+}
+
+/* khugepaged takes a page from the device unasked, and with its data. */
+TEST_F(paths, khugepaged_takes_it)
+{
+	static const char *const eager[] = { "64", "0", "0", "4096" };
+	static const char *const usual[] = { "0", "10000", "60000", "4096" };
+	char *p = xm_anon_aligned(XM_2M, XM_2M);
+	__u64 start = xm_now_ns();
+	size_t i, wrong = 0;
+	__u64 *q;
+
+	ASSERT_NE(NULL, p);
+	memset(p, 0x22, XM_2M);
+	q = (__u64 *)(p + 300 * XM_PAGE);
+	MAKE(q);
+	if (tune(eager))
+		SKIP(return, "no CONFIG_TRANSPARENT_HUGEPAGE");
+	ASSERT_EQ(0, madvise(p, XM_2M, MADV_HUGEPAGE));
+	while (!(xm_page(self->fd, p).cpu & XMIRROR_CPU_HUGE) &&
+	       !xm_expired(start, XM_LONG))
+		sched_yield();
+	tune(usual);
+	EXPECT_TRUE(xm_page(self->fd, p).cpu & XMIRROR_CPU_HUGE);
+	EXPECT_LEAF(self->fd, q, LEAF_NONE);
+	EXPECT_CLEAN(self->fd);
+	EXPECT_EQ(DEV, XM_LOAD(q));
+	for (i = 0; i < XM_2M; i += XM_PAGE)
+		wrong += p[i + 8] != 0x22;
+	EXPECT_EQ(0, wrong);
+}
+
+/* 64 KiB in one folio, and sixteen single pages for the device */
+TEST_F(paths, each_page_of_64k)
+{
+	const size_t len = 16 * XM_PAGE;
+	char *p = xm_anon_aligned(XM_2M, XM_2M);
+	struct xmirror_stats before, after;
+	size_t i;
+	int err;
+
+	ASSERT_NE(NULL, p);
+	NEED(XMIRROR_CAP_EXCLUSIVE_LARGE);
+	err = conf_thp_64k(true);
+	if (err == -ENOENT)
+		SKIP(return, "no large folios of 64 KiB: Linux 6.8");
+	ASSERT_EQ(0, err);
+	EXPECT_EQ(0, madvise(p, XM_2M, MADV_HUGEPAGE));
+	memset(p, 0x22, len);
+	conf_thp_64k(false);
+	if (xm_pfn(p + 15 * XM_PAGE) != xm_pfn(p) + 15)
+		SKIP(return, "no folio of 64 KiB was to be had");
+	for (i = 0; i < len; i += XM_PAGE) {
+		MAKE((__u64 *)(p + i));
+	}
+	EXPECT_EQ(16, xm_count_exclusive(p, len));
+	EXPECT_EQ(xm_pfn(p) + 15, xm_pfn(p + 15 * XM_PAGE));
+	EXPECT_CLEAN(self->fd);
+	/* One touch takes one. */
+	ASSERT_EQ(0, xm_stats(self->fd, &before));
+	EXPECT_EQ(DEV, XM_LOAD((__u64 *)(p + 5 * XM_PAGE)));
+	ASSERT_EQ(0, xm_stats(self->fd, &after));
+	EXPECT_EQ(1, after.inv_leaves - before.inv_leaves);
+	EXPECT_EQ(15, xm_count_exclusive(p, len));
+	for (i = 0; i < len; i += XM_PAGE) {
+		EXPECT_EQ(DEV, XM_LOAD((__u64 *)(p + i)));
+		EXPECT_EQ(0x22, p[i + 8]);
+	}
+	munmap(p, XM_2M);
+}
+
+/* Advice for a range of which the device has a page of a large folio */
+TEST_F(paths, advice_beside_one_of_a_huge_page)
+{
+	static const int advice[] = { MADV_FREE, MADV_COLD, MADV_PAGEOUT };
+	unsigned int i;
+	__u64 *q;
+	char *p;
+
+	NEED(XMIRROR_CAP_EXCLUSIVE_LARGE);
+	for (i = 0; i < 3; i++) {
+		p = conf_thp(self->fd, 0x22);
+		if (!p)
+			SKIP(return, "no huge page was to be had");
+		q = (__u64 *)(p + 37 * XM_PAGE);
+		MAKE(q);
+		/* Neighbours only; the folio has to be split for them. */
+		ASSERT_EQ(0, madvise(p + 38 * XM_PAGE, 2 * XM_PAGE,
+				     advice[i]));
+		EXPECT_CLEAN(self->fd);
+		if (!xm_is_exclusive(q)) {
+			EXPECT_LEAF(self->fd, q, LEAF_NONE);
+		}
+		EXPECT_EQ(DEV, XM_LOAD(q));
+		EXPECT_EQ(0x22, p[36 * XM_PAGE]);
+		if (advice[i] != MADV_FREE) {
+			EXPECT_EQ(0x22, p[38 * XM_PAGE]);
+		}
+		EXPECT_EQ(0, xm_add(self->fd, q, 1));
+		EXPECT_EQ(DEV + 1, XM_LOAD(q));
+		munmap(p, XM_2M);
+	}
+}
+
+/* UFFDIO_POISON: the place is taken. */
+#define CONF_UFFDIO_POISON	_IOWR(UFFDIO, 0x08, struct uffdio_zeropage)
+#define CONF_UFFD_POISON	(1ULL << 14)
+
+TEST_F(paths, uffd_poison)
+{
+	/* Like zeropage's: a range, a mode and a result */
+	struct uffdio_zeropage z = {
+		.range = { .start = (uintptr_t)self->p, .len = XM_PAGE },
+	};
+	int uffd = conf_uffd(CONF_UFFD_POISON);
+
+	if (uffd < 0)
+		SKIP(return, "UFFDIO_POISON: Linux 6.6, CONFIG_USERFAULTFD");
+	ASSERT_EQ(0, conf_uffd_register(uffd, self->p, XM_PAGE,
+					UFFDIO_REGISTER_MODE_MISSING));
+	MAKE(self->p);
+	EXPECT_EQ(-1, ioctl(uffd, CONF_UFFDIO_POISON, &z));
+	EXPECT_EQ(EEXIST, errno);
+	EXPECT_TRUE(xm_is_exclusive(self->p));
+	EXPECT_LEAF(self->fd, self->p, LEAF_EXCL);
+	EXPECT_EQ(DEV, XM_LOAD(self->p));
+	close(uffd);
+}
+
+TEST_HARNESS_MAIN

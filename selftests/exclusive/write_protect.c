@@ -1,0 +1,395 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * userfaultfd write protection, its markers, read-write protection and
+ * soft-dirty bits, as devices meet them: section F of the table of behaviour.
+ *
+ * Write protection of memory that has a file behind it lives on in a marker
+ * where no page is mapped. A marker is no page: for a device it has to be like an
+ * empty entry, and the protection has to come back with the page.
+ */
+#include <fcntl.h>
+#include <sys/uio.h>
+
+#include "memory.h"
+#include "test.h"
+
+#define FILL	0x22
+
+FIXTURE(wp) {
+	int fd;
+	int uffd;
+	int file;
+	char *p;
+};
+
+FIXTURE_VARIANT(wp) {
+	int flags;
+};
+
+FIXTURE_VARIANT_ADD(wp, shared) { .flags = MAP_SHARED };
+FIXTURE_VARIANT_ADD(wp, private) { .flags = MAP_PRIVATE };
+
+/* A page of a memory file that nobody has touched, and armed */
+FIXTURE_SETUP(wp)
+{
+	char page[XM_PAGE];
+
+	self->fd = -1;
+	NEED(XMIRROR_CAP_EXCLUSIVE);
+	OPEN(self->fd, 0);
+	self->uffd = conf_uffd(UFFD_FEATURE_PAGEFAULT_FLAG_WP |
+			       UFFD_FEATURE_WP_HUGETLBFS_SHMEM);
+	if (self->uffd < 0)
+		SKIP(return, "no CONFIG_USERFAULTFD or CONFIG_PTE_MARKER_UFFD_WP");
+	memset(page, FILL, XM_PAGE);
+	self->file = memfd_create("xmirror", MFD_CLOEXEC);
+	ASSERT_LE(0, self->file);
+	ASSERT_EQ(XM_PAGE, write(self->file, page, XM_PAGE));
+	self->p = mmap(NULL, XM_PAGE, PROT_READ | PROT_WRITE, variant->flags,
+		       self->file, 0);
+	ASSERT_NE(MAP_FAILED, self->p);
+	ASSERT_EQ(0, conf_uffd_register(self->uffd, self->p, XM_PAGE,
+					UFFDIO_REGISTER_MODE_WP));
+}
+
+FIXTURE_TEARDOWN(wp)
+{
+	if (self->fd < 0)
+		return;
+	EXPECT_CLEAN(self->fd);
+	close(self->fd);
+}
+
+static bool is_marker(const void *p)
+{
+	__u64 pm = xm_pagemap(p);
+
+	return pm & XM_PM_SWAP && !(pm & XM_PM_PRESENT) &&
+	       pm & CONF_PM_UFFD_WP && (pm & 31) == xm_facts()->swp_marker;
+}
+
+#define EXPECT_MARKER(p) \
+	EXPECT_TRUE(is_marker(p)) \
+		TH_LOG("pagemap says %#llx", \
+		       (unsigned long long)xm_pagemap(p))
+
+static int protect(int uffd, void *p)
+{
+	return conf_uffd_wp(uffd, p, XM_PAGE, true);
+}
+
+static int unprotect(int uffd, void *p)
+{
+	return conf_uffd_wp(uffd, p, XM_PAGE, false);
+}
+
+/* The device gets the page to read, and the protection is the page's. */
+TEST_F(wp, device_reads_through_a_marker)
+{
+	__u64 v = 0;
+
+	ASSERT_EQ(0, protect(self->uffd, self->p));
+	EXPECT_MARKER(self->p);
+	ASSERT_EQ(0, xm_read(self->fd, self->p, &v, 8));
+	EXPECT_EQ(0x2222222222222222ULL, v);
+	EXPECT_LEAF(self->fd, self->p, LEAF_READ);
+	EXPECT_NE(0, xm_pagemap(self->p) & XM_PM_PRESENT);
+	EXPECT_NE(0, xm_pagemap(self->p) & CONF_PM_UFFD_WP);
+	EXPECT_EQ(0, xm_page(self->fd, self->p).cpu & XMIRROR_CPU_WRITE);
+	EXPECT_EQ(-EFAULT, xm_op(self->fd, XMIRROR_OP_STORE, 8, self->p, 1,
+				 NULL));
+}
+
+/* It gets none to write until the protection is lifted. */
+TEST_F(wp, device_writes_not_through_a_marker)
+{
+	__u64 v = 0x5555;
+
+	ASSERT_EQ(0, protect(self->uffd, self->p));
+	EXPECT_MARKER(self->p);
+	EXPECT_EQ(-EFAULT, xm_write(self->fd, self->p, &v, 8));
+	EXPECT_EQ(-EFAULT, xm_fault(self->fd, self->p, XM_PAGE,
+				    XMIRROR_FAULT_WRITE, NULL));
+	EXPECT_EQ(0, xm_page(self->fd, self->p).dev & XMIRROR_PTE_WRITE);
+	EXPECT_NE(0, xm_pagemap(self->p) & CONF_PM_UFFD_WP);
+	ASSERT_EQ(0, unprotect(self->uffd, self->p));
+	EXPECT_EQ(0, xm_pagemap(self->p) & CONF_PM_UFFD_WP);
+	EXPECT_EQ(0, xm_write(self->fd, self->p, &v, 8));
+	EXPECT_EQ(0x5555, XM_LOAD((__u64 *)self->p));
+	EXPECT_EQ(FILL, self->p[9]);
+}
+
+TEST_F(wp, marker_and_exclusive)
+{
+	const bool shared = variant->flags & MAP_SHARED;
+
+	ASSERT_EQ(0, protect(self->uffd, self->p));
+	EXPECT_MARKER(self->p);
+	EXPECT_EQ(shared ? -EOPNOTSUPP : -EFAULT,
+		  xm_exclusive(self->fd, self->p, XM_PAGE, NULL));
+	EXPECT_EQ(shared ? -EOPNOTSUPP : -EFAULT,
+		  xm_add(self->fd, self->p, 1));
+	EXPECT_LEAF(self->fd, self->p, LEAF_NONE);
+	EXPECT_FALSE(xm_is_exclusive(self->p));
+	EXPECT_NE(0, xm_pagemap(self->p) & CONF_PM_UFFD_WP);
+	ASSERT_EQ(0, unprotect(self->uffd, self->p));
+	EXPECT_EQ(shared ? -EOPNOTSUPP : 0, xm_add(self->fd, self->p, 1));
+	EXPECT_EQ(0x2222222222222222ULL + !shared,
+		  XM_LOAD((__u64 *)self->p));
+}
+
+/* What the device has mapped goes, and the marker that comes is obeyed. */
+TEST_F(wp, mapped_page_becomes_a_marker)
+{
+	__u64 v = 0;
+
+	ASSERT_EQ(0, xm_fault(self->fd, self->p, XM_PAGE, 0, NULL));
+	EXPECT_NE(0, xm_page(self->fd, self->p).dev & XMIRROR_PTE_VALID);
+	ASSERT_EQ(0, protect(self->uffd, self->p));
+	EXPECT_EQ(0, xm_page(self->fd, self->p).dev & XMIRROR_PTE_WRITE);
+	ASSERT_EQ(0, madvise(self->p, XM_PAGE, MADV_DONTNEED));
+	EXPECT_LEAF(self->fd, self->p, LEAF_NONE);
+	EXPECT_MARKER(self->p);
+	ASSERT_EQ(0, xm_read(self->fd, self->p, &v, 8));
+	EXPECT_EQ(0x2222222222222222ULL, v);
+	EXPECT_LEAF(self->fd, self->p, LEAF_READ);
+	EXPECT_NE(0, xm_pagemap(self->p) & CONF_PM_UFFD_WP);
+}
+
+/* The same for one that was exclusive: its data goes, its protection does not. */
+TEST_F(wp, exclusive_page_becomes_a_marker)
+{
+	__u64 v = 0;
+
+	if (variant->flags & MAP_SHARED)
+		SKIP(return, "exclusive pages are private");
+	ASSERT_EQ(0, xm_add(self->fd, self->p, 1));
+	ASSERT_EQ(0, protect(self->uffd, self->p));
+	EXPECT_TRUE(xm_is_exclusive(self->p));
+	EXPECT_NE(0, xm_pagemap(self->p) & CONF_PM_UFFD_WP);
+	EXPECT_LEAF(self->fd, self->p, LEAF_NONE);
+	ASSERT_EQ(0, madvise(self->p, XM_PAGE, MADV_DONTNEED));
+	EXPECT_FALSE(xm_is_exclusive(self->p));
+	EXPECT_MARKER(self->p);
+	ASSERT_EQ(0, xm_read(self->fd, self->p, &v, 8));
+	EXPECT_EQ(0x2222222222222222ULL, v);
+	EXPECT_NE(0, xm_pagemap(self->p) & CONF_PM_UFFD_WP);
+	EXPECT_EQ(-EFAULT, xm_add(self->fd, self->p, 1));
+}
+
+/* Anonymous memory */
+
+FIXTURE(anon) {
+	int fd;
+	int uffd;
+	__u64 *p;
+};
+
+FIXTURE_SETUP(anon)
+{
+	self->fd = -1;
+	self->uffd = -1;
+	NEED(XMIRROR_CAP_EXCLUSIVE);
+	OPEN(self->fd, 0);
+	self->p = conf_area(XM_PAGE, 0);
+	ASSERT_NE(NULL, self->p);
+	*self->p = 5;
+}
+
+FIXTURE_TEARDOWN(anon)
+{
+	if (self->fd < 0)
+		return;
+	EXPECT_CLEAN(self->fd);
+	close(self->fd);
+}
+
+#define ARM(mode) \
+	do { \
+		self->uffd = conf_uffd(UFFD_FEATURE_PAGEFAULT_FLAG_WP); \
+		if (self->uffd < 0) \
+			SKIP(return, "no CONFIG_USERFAULTFD"); \
+		ASSERT_EQ(0, conf_uffd_register(self->uffd, self->p, XM_PAGE, \
+						(mode))); \
+	} while (0)
+
+/* No file, no marker: the protection goes with the page. */
+TEST_F(anon, exclusive_page_leaves_no_marker)
+{
+	ARM(UFFDIO_REGISTER_MODE_WP);
+	ASSERT_EQ(0, xm_add(self->fd, self->p, 1));
+	ASSERT_EQ(0, protect(self->uffd, self->p));
+	EXPECT_TRUE(xm_is_exclusive(self->p));
+	ASSERT_EQ(0, madvise(self->p, XM_PAGE, MADV_DONTNEED));
+	EXPECT_EQ(0, xm_pagemap(self->p) & (XM_PM_SWAP | XM_PM_PRESENT |
+					    CONF_PM_UFFD_WP));
+	EXPECT_EQ(0, xm_add(self->fd, self->p, 1));
+	EXPECT_EQ(1, XM_LOAD(self->p));
+}
+
+/* To unregister takes the bit from entries that are not present, too. */
+TEST_F(anon, unregister_frees_the_entry)
+{
+	struct uffdio_range range = {
+		.start = (uintptr_t)self->p,
+		.len = XM_PAGE,
+	};
+
+	ARM(UFFDIO_REGISTER_MODE_WP);
+	ASSERT_EQ(0, xm_add(self->fd, self->p, 1));
+	ASSERT_EQ(0, protect(self->uffd, self->p));
+	EXPECT_NE(0, xm_pagemap(self->p) & CONF_PM_UFFD_WP);
+	ASSERT_EQ(0, ioctl(self->uffd, UFFDIO_UNREGISTER, &range));
+	EXPECT_EQ(0, xm_pagemap(self->p) & CONF_PM_UFFD_WP);
+	EXPECT_EQ(0, xm_add(self->fd, self->p, 1));
+	XM_ADD(self->p, 1);
+	EXPECT_EQ(8, XM_LOAD(self->p));
+}
+
+static int has_no_bit(struct child *c, void *arg)
+{
+	__u64 *p = arg;
+
+	(void)c;
+	CHILD_CHECK(!(xm_pagemap(p) & CONF_PM_UFFD_WP));
+	CHILD_CHECK(XM_ADD(p, 1) == 6);
+	return 0;
+}
+
+/* The child's memory is not armed, unless the userfaultfd asked for that. */
+TEST_F(anon, protection_at_fork)
+{
+	struct child c;
+
+	ARM(UFFDIO_REGISTER_MODE_WP);
+	ASSERT_EQ(0, xm_add(self->fd, self->p, 1));
+	ASSERT_EQ(0, protect(self->uffd, self->p));
+	ASSERT_EQ(0, child_start(&c, has_no_bit, self->p));
+	EXPECT_EQ(0, child_end(&c));
+	EXPECT_FALSE(xm_is_exclusive(self->p));
+	EXPECT_NE(0, xm_pagemap(self->p) & CONF_PM_UFFD_WP);
+	EXPECT_EQ(-EFAULT, xm_add(self->fd, self->p, 1));
+	EXPECT_EQ(6, XM_LOAD(self->p));
+}
+
+/* Nor is the place that it is moved to, and an exclusive entry moves along. */
+TEST_F(anon, protection_at_mremap)
+{
+	__u64 *q = xm_hole(XM_PAGE);
+
+	ARM(UFFDIO_REGISTER_MODE_WP);
+	ASSERT_NE(NULL, q);
+	ASSERT_EQ(0, xm_add(self->fd, self->p, 1));
+	ASSERT_EQ(0, protect(self->uffd, self->p));
+	ASSERT_EQ(q, mremap(self->p, XM_PAGE, XM_PAGE,
+			    MREMAP_MAYMOVE | MREMAP_FIXED, q));
+	EXPECT_TRUE(xm_is_exclusive(q));
+	EXPECT_EQ(0, xm_pagemap(q) & CONF_PM_UFFD_WP);
+	EXPECT_EQ(0, xm_add(self->fd, q, 1));
+	XM_ADD(q, 1);
+	EXPECT_EQ(8, XM_LOAD(q));
+}
+
+static int rwprotect(int uffd, void *p, bool on)
+{
+	struct uffdio_writeprotect rwp = {
+		.range = { .start = (uintptr_t)p, .len = XM_PAGE },
+		.mode = on,
+	};
+
+	return ioctl(uffd, CONF_UFFDIO_RWPROTECT, &rwp) ? -errno : 0;
+}
+
+/* Protection of reads as well: the device has to ask for those, too. */
+TEST_F(anon, read_write_protection)
+{
+	struct xmirror_stats before, after;
+	struct iovec to, from = { self->p, 8 };
+	__u64 v = 0;
+
+	self->uffd = conf_uffd(CONF_UFFD_RWP);
+	if (self->uffd < 0)
+		SKIP(return, "read-write protection: Linux 7.3, CONFIG_USERFAULTFD_RWP");
+	ASSERT_EQ(0, conf_uffd_register(self->uffd, self->p, XM_PAGE,
+					CONF_UFFD_REGISTER_RWP));
+	ASSERT_EQ(0, xm_add(self->fd, self->p, 1));
+	ASSERT_EQ(0, xm_stats(self->fd, &before));
+	ASSERT_EQ(0, rwprotect(self->uffd, self->p, true));
+	ASSERT_EQ(0, xm_stats(self->fd, &after));
+	EXPECT_LE(1, after.inv[XM_EV_PROTECTION_VMA] -
+		     before.inv[XM_EV_PROTECTION_VMA]);
+	/* The entry stays and has the bit, the device is out. */
+	EXPECT_TRUE(xm_is_exclusive(self->p));
+	EXPECT_NE(0, xm_pagemap(self->p) & CONF_PM_UFFD_WP);
+	EXPECT_LEAF(self->fd, self->p, LEAF_NONE);
+	EXPECT_EQ(-EFAULT, xm_add(self->fd, self->p, 1));
+	EXPECT_EQ(-EFAULT, xm_read(self->fd, self->p, &v, 8));
+	/* The CPU's access would wait for us; one that cannot wait fails. */
+	to = (struct iovec){ &v, 8 };
+	EXPECT_NE(0, xm_pagemap(self->p) & CONF_PM_UFFD_WP);
+	EXPECT_LEAF(self->fd, self->p, LEAF_NONE);
+	ASSERT_EQ(0, rwprotect(self->uffd, self->p, false));
+	EXPECT_EQ(0, xm_pagemap(self->p) & CONF_PM_UFFD_WP);
+	EXPECT_EQ(8, process_vm_readv(getpid(), &to, 1, &from, 1, 0));
+	EXPECT_EQ(6, v);
+	EXPECT_EQ(0, xm_add(self->fd, self->p, 1));
+	EXPECT_EQ(7, XM_LOAD(self->p));
+}
+
+/* An entry of the device's memory keeps that it was written while it moves. */
+TEST_F(anon, soft_dirty_of_private_memory)
+{
+	__u64 moved;
+
+	NEED(XMIRROR_CAP_PRIVATE);
+	ASSERT_EQ(0, xm_write_file("/proc/self/clear_refs", "4"));
+	if (xm_pagemap(self->p) & XM_PM_SOFT_DIRTY)
+		SKIP(return, "no CONFIG_MEM_SOFT_DIRTY");
+	ASSERT_EQ(0, xm_migrate(self->fd, self->p, XM_PAGE, 0, 0, &moved));
+	ASSERT_EQ(1, moved);
+	EXPECT_EQ(0, xm_pagemap(self->p) & XM_PM_SOFT_DIRTY);
+	EXPECT_EQ(5, XM_LOAD(self->p));
+	EXPECT_EQ(0, xm_pagemap(self->p) & XM_PM_SOFT_DIRTY);
+	XM_STORE(self->p, 6);
+	EXPECT_NE(0, xm_pagemap(self->p) & XM_PM_SOFT_DIRTY);
+	ASSERT_EQ(0, xm_migrate(self->fd, self->p, XM_PAGE, 0, 0, &moved));
+	ASSERT_EQ(1, moved);
+	EXPECT_NE(0, xm_pagemap(self->p) & XM_PM_SOFT_DIRTY);
+	/* Not so when its right to write is taken; the kernel says why. */
+	ASSERT_EQ(0, mprotect(self->p, XM_PAGE, PROT_READ));
+	EXPECT_EQ(0, xm_pagemap(self->p) & XM_PM_SOFT_DIRTY);
+	EXPECT_EQ(6, XM_LOAD(self->p));
+}
+
+/*
+ * Who asks for what was written since it last asked has to hear of the device's
+ * writes, too: here to its own memory, where the CPU's entry says who may write.
+ */
+TEST_F(anon, device_writes_to_private_memory_are_written)
+{
+	__u64 moved;
+
+	NEED(XMIRROR_CAP_PRIVATE);
+	self->uffd = conf_uffd(UFFD_FEATURE_PAGEFAULT_FLAG_WP |
+			       CONF_UFFD_WP_ASYNC);
+	if (self->uffd < 0)
+		SKIP(return, "asynchronous uffd-wp: Linux 6.7, CONFIG_PTE_MARKER_UFFD_WP");
+	ASSERT_EQ(0, conf_uffd_register(self->uffd, self->p, XM_PAGE,
+					UFFDIO_REGISTER_MODE_WP));
+	ASSERT_EQ(0, xm_migrate(self->fd, self->p, XM_PAGE, 0, 0, &moved));
+	ASSERT_EQ(1, moved);
+	ASSERT_EQ(0, xm_op(self->fd, XMIRROR_OP_STORE, 8, self->p, 6, NULL));
+	/* A check that came with 6.10 finds the entry still writable. */
+	if (xm_kver() >= XM_KVER(6, 10))
+		xm_expect_splat("__page_table_check_ptes_set");
+	EXPECT_EQ(1, conf_scan_written(self->p));
+	EXPECT_NE(0, xm_pagemap(self->p) & CONF_PM_UFFD_WP);
+	EXPECT_LEAF(self->fd, self->p, LEAF_NONE);
+	EXPECT_EQ(0, conf_scan_written(self->p));
+	ASSERT_EQ(0, xm_op(self->fd, XMIRROR_OP_STORE, 8, self->p, 7, NULL));
+	if (!conf_scan_written(self->p))
+		CONF_XFAIL(return, "PAGEMAP_SCAN leaves the entry writable, 6.12 and 7.3");
+	EXPECT_EQ(7, XM_LOAD(self->p));
+}
+
+TEST_HARNESS_MAIN

@@ -1,0 +1,633 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * What the kernel's own test device (lib/test_hmm.c) gets wrong: one test for
+ * each, through the ioctls that it and xmirror's /dev/hmm_dmirrorN have in
+ * common. On xmirror they pass. "make peer-bugs" runs them on the other, too,
+ * each in a guest of its own, because most of them crash that one.
+ *
+ * Nothing here uses /dev/xmirrorN.
+ */
+
+#include <fcntl.h>
+#include <poll.h>
+#include <sched.h>
+#include <signal.h>
+#include <sys/ioctl.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+
+#include "memory.h"
+#include "gup.h"
+#include "test.h"
+
+#define NODE	"/dev/hmm_dmirror0"
+#define COHERENT	"/dev/hmm_dmirror2"
+#define PAGES	16UL
+#define LEN	(PAGES * XM_PAGE)
+
+/** struct command - the argument of all calls */
+struct command {
+	__u64 addr;
+	__u64 ptr;
+	__u64 npages;
+	__u64 cpages;
+	__u64 faults;
+};
+
+#define DM_READ		_IOWR('H', 0, struct command)
+#define DM_WRITE	_IOWR('H', 1, struct command)
+#define DM_TO_DEVICE	_IOWR('H', 2, struct command)
+#define DM_TO_SYSTEM	_IOWR('H', 3, struct command)
+#define DM_SNAPSHOT	_IOWR('H', 4, struct command)
+#define DM_RELEASE	_IOWR('H', 7, struct command)
+
+/* A code of DM_SNAPSHOT: private memory of this device. */
+#define IS_PRIVATE	0x20
+
+static int call(int fd, unsigned long nr, const void *addr, size_t len,
+		void *buf, __u64 *faults)
+{
+	struct command c = {
+		.addr = (__u64)(uintptr_t)addr,
+		.ptr = (__u64)(uintptr_t)buf,
+		.npages = len / XM_PAGE,
+	};
+	int ret = xm_ioctl(fd, nr, &c);
+
+	if (faults)
+		*faults = c.faults;
+	return ret;
+}
+
+static int device_read(int fd, const void *addr, size_t len, void *buf)
+{
+	return call(fd, DM_READ, addr, len, buf, NULL);
+}
+
+static int device_write(int fd, void *addr, size_t len, void *buf)
+{
+	return call(fd, DM_WRITE, addr, len, buf, NULL);
+}
+
+static int to_device(int fd, void *addr, size_t len)
+{
+	void *buf = malloc(len);
+	int ret = call(fd, DM_TO_DEVICE, addr, len, buf, NULL);
+
+	free(buf);
+	return ret;
+}
+
+static int to_system(int fd, void *addr, size_t len)
+{
+	return call(fd, DM_TO_SYSTEM, addr, len, NULL, NULL);
+}
+
+/* How many pages are in the device's private memory, or a negative errno. */
+static int private_pages(int fd, const void *addr, size_t len)
+{
+	unsigned char codes[512];
+	int ret, n = 0;
+
+	if (len / XM_PAGE > sizeof(codes))
+		return -EINVAL;
+	ret = call(fd, DM_SNAPSHOT, addr, len, codes, NULL);
+	if (ret)
+		return ret;
+	for (size_t i = 0; i < len / XM_PAGE; i++)
+		n += (codes[i] & 0xf0) == IS_PRIVATE;
+	return n;
+}
+
+static void fill(volatile __u64 *p, size_t len, __u64 seed)
+{
+	for (size_t i = 0; i < len / sizeof(*p); i++)
+		p[i] = seed + i;
+}
+
+/* How many words of @p are not what fill() left there. */
+static size_t wrong(const volatile __u64 *p, size_t len, __u64 seed)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < len / sizeof(*p); i++)
+		n += p[i] != seed + i;
+	return n;
+}
+
+static bool write_all(const char *path, const char *text)
+{
+	return !xm_write_file(path, text);
+}
+
+/*
+ * The exit status of @pid, waiting for at most @ms; -ETIMEDOUT if it goes on,
+ * then it is killed, which a process that spins in the kernel survives.
+ */
+static int ended(pid_t pid, unsigned int ms)
+{
+	__u64 start = xm_now_ns();
+	int status;
+
+	while (waitpid(pid, &status, WNOHANG) == 0) {
+		if (xm_expired(start, ms)) {
+			printf("# a process does not end\n");
+			kill(pid, SIGKILL);
+			return -ETIMEDOUT;
+		}
+		usleep(1000);
+	}
+	return WIFEXITED(status) ? WEXITSTATUS(status) : -EINTR;
+}
+
+FIXTURE(peer_bugs) {
+	int fd;
+	char *p;
+	__u64 *buf;
+	int go[2];
+	pid_t child;
+};
+
+FIXTURE_SETUP(peer_bugs)
+{
+	int ret;
+
+	self->child = 0;
+	self->fd = open(NODE, O_RDWR | O_CLOEXEC);
+	if (self->fd < 0)
+		SKIP(return, "no " NODE);
+	ASSERT_EQ(0, pipe(self->go));
+	self->p = xm_anon(LEN);
+	ASSERT_NE(NULL, self->p);
+	self->buf = malloc(LEN);
+	ASSERT_NE(NULL, self->buf);
+	fill((__u64 *)self->p, LEN, 1);
+	ret = to_device(self->fd, self->p, LEN);
+	if (ret == -ENOENT)
+		SKIP(return, "the device has no memory");
+	ASSERT_EQ(0, ret);
+	ASSERT_EQ(PAGES, private_pages(self->fd, self->p, LEN));
+}
+
+FIXTURE_TEARDOWN(peer_bugs)
+{
+	if (self->child > 0) {
+		kill(self->child, SIGKILL);
+		waitpid(self->child, NULL, 0);
+	}
+	if (self->fd >= 0)
+		close(self->fd);
+}
+
+/* The child's side of fork(): wait until the parent says go, or is gone. */
+#define WAIT_FOR_GO() \
+	do { \
+		char wait_c; \
+		close(self->go[1]); \
+		if (read(self->go[0], &wait_c, 1) != 1) \
+			_exit(99); \
+	} while (0)
+
+#define SAY_GO()	ASSERT_EQ(1, write(self->go[1], "", 1))
+
+/* Bug 1: the device's own page, once the leaf that it was mapped by has gone */
+
+TEST_F(peer_bugs, reads_own_page_after_mprotect)
+{
+	ASSERT_EQ(0, mprotect(self->p, LEN, PROT_READ));
+	ASSERT_EQ(0, device_read(self->fd, self->p, LEN, self->buf));
+	EXPECT_EQ(0, wrong(self->buf, LEN, 1));
+	EXPECT_EQ(0, wrong((__u64 *)self->p, LEN, 1));
+}
+
+TEST_F(peer_bugs, writes_own_page_after_mprotect)
+{
+	ASSERT_EQ(0, mprotect(self->p, LEN, PROT_READ));
+	fill(self->buf, LEN, 1000);
+	EXPECT_EQ(-EPERM, device_write(self->fd, self->p, LEN, self->buf));
+	ASSERT_EQ(0, mprotect(self->p, LEN, PROT_READ | PROT_WRITE));
+	ASSERT_EQ(0, device_write(self->fd, self->p, LEN, self->buf));
+	EXPECT_EQ(0, wrong((__u64 *)self->p, LEN, 1000));
+}
+
+TEST_F(peer_bugs, reads_own_page_after_mremap)
+{
+	char *to = xm_hole(LEN);
+
+	ASSERT_EQ(to, mremap(self->p, LEN, LEN, MREMAP_MAYMOVE | MREMAP_FIXED,
+			     to));
+	ASSERT_EQ(0, device_read(self->fd, to, LEN, self->buf));
+	EXPECT_EQ(0, wrong(self->buf, LEN, 1));
+	EXPECT_EQ(0, wrong((__u64 *)to, LEN, 1));
+}
+
+TEST_F(peer_bugs, reads_own_page_after_fork)
+{
+	self->child = fork();
+	ASSERT_GE(self->child, 0);
+	if (!self->child) {
+		WAIT_FOR_GO();
+		_exit(wrong((__u64 *)self->p, LEN, 1) != 0);
+	}
+	ASSERT_EQ(0, device_read(self->fd, self->p, LEN, self->buf));
+	EXPECT_EQ(0, wrong(self->buf, LEN, 1));
+	SAY_GO();
+	EXPECT_EQ(0, ended(self->child, XM_LONG));
+	self->child = 0;
+	EXPECT_EQ(0, wrong((__u64 *)self->p, LEN, 1));
+}
+
+TEST_F(peer_bugs, child_reads_parents_page)
+{
+	self->child = fork();
+	ASSERT_GE(self->child, 0);
+	if (!self->child) {
+		int fd = open(NODE, O_RDWR);
+
+		if (fd < 0 || device_read(fd, self->p, LEN, self->buf))
+			_exit(2);
+		_exit(wrong(self->buf, LEN, 1) ||
+		      wrong((__u64 *)self->p, LEN, 1));
+	}
+	EXPECT_EQ(0, ended(self->child, XM_LONG));
+	self->child = 0;
+	EXPECT_EQ(0, wrong((__u64 *)self->p, LEN, 1));
+}
+
+/* Bug 2: a page that was never touched before it moved to the device */
+
+TEST_F(peer_bugs, writes_migrated_empty_page)
+{
+	char *fresh = xm_anon(LEN);
+
+	ASSERT_NE(NULL, fresh);
+	ASSERT_EQ(0, to_device(self->fd, fresh, LEN));
+	fill(self->buf, LEN, 77);
+	ASSERT_EQ(0, device_write(self->fd, fresh, LEN, self->buf));
+	EXPECT_EQ(0, wrong((__u64 *)fresh, LEN, 77));
+}
+
+/* Bug 3: a write to the device's own page that a forked process shares */
+
+TEST_F(peer_bugs, write_breaks_cow)
+{
+	self->child = fork();
+	ASSERT_GE(self->child, 0);
+	if (!self->child) {
+		WAIT_FOR_GO();
+		_exit(wrong((__u64 *)self->p, LEN, 1) != 0);
+	}
+	fill(self->buf, LEN, 5000);
+	EXPECT_EQ(0, device_write(self->fd, self->p, LEN, self->buf));
+	SAY_GO();
+	EXPECT_EQ(0, ended(self->child, XM_LONG))
+		TH_LOG("the child sees what its parent's device wrote");
+	self->child = 0;
+	EXPECT_EQ(0, wrong((__u64 *)self->p, LEN, 5000));
+}
+
+/* Bug 4: what the device wrote is dirty, also if the CPU never wrote it */
+
+TEST_F(peer_bugs, written_lazyfree_page_survives_reclaim)
+{
+	ASSERT_EQ(0, wrong((__u64 *)self->p, LEN, 1));
+	ASSERT_EQ(0, to_system(self->fd, self->p, LEN));
+	ASSERT_EQ(0, madvise(self->p, LEN, MADV_FREE));
+	fill(self->buf, LEN, 300);
+	ASSERT_EQ(0, device_write(self->fd, self->p, LEN, self->buf));
+	ASSERT_EQ(0, madvise(self->p, LEN, MADV_PAGEOUT));
+	EXPECT_EQ(0, wrong((__u64 *)self->p, LEN, 300));
+}
+
+TEST_F(peer_bugs, written_shared_page_survives_reclaim)
+{
+	char *shared = xm_shared(LEN);
+	volatile char *p = shared;
+
+	ASSERT_NE(NULL, shared);
+	for (size_t i = 0; i < LEN; i += XM_PAGE)
+		(void)p[i];
+	fill(self->buf, LEN, 400);
+	ASSERT_EQ(0, device_write(self->fd, shared, LEN, self->buf));
+	ASSERT_EQ(0, madvise(shared, LEN, MADV_PAGEOUT));
+	EXPECT_EQ(0, wrong((__u64 *)shared, LEN, 400));
+}
+
+/* Coherent memory, which the core brings back without asking the driver */
+TEST_F(peer_bugs, written_coherent_page_survives_pin)
+{
+	int fd = open(COHERENT, O_RDWR), gup = open(GUP_FILE, O_RDWR);
+	char *p = xm_anon(LEN);
+	struct gup_test pin = {
+		.addr = (uintptr_t)p,
+		.size = LEN,
+		.nr_pages_per_call = PAGES,
+	};
+	__u64 pfn;
+
+	if (fd < 0)
+		SKIP(return, "no " COHERENT);
+	if (gup < 0)
+		SKIP(return, "no CONFIG_GUP_TEST");
+	ASSERT_NE(NULL, p);
+	fill((__u64 *)p, LEN, 1);
+	ASSERT_EQ(0, madvise(p, LEN, MADV_FREE));
+	ASSERT_EQ(0, to_device(fd, p, LEN));
+	pfn = xm_pfn(p);
+	fill(self->buf, LEN, 500);
+	ASSERT_EQ(0, device_write(fd, p, LEN, self->buf));
+	ASSERT_EQ(0, ioctl(gup, PIN_LONGTERM, &pin));
+	ASSERT_NE(pfn, xm_pfn(p));
+	ASSERT_EQ(0, madvise(p, LEN, MADV_PAGEOUT));
+	EXPECT_EQ(0, wrong((__u64 *)p, LEN, 500));
+	close(gup);
+	close(fd);
+}
+
+/* Bug 5: close() while another file of the device releases and migrates */
+
+struct churn {
+	int fd;
+	char *p;
+	bool stop;
+	int err;
+	size_t wrong;
+};
+
+static void *churn(void *arg)
+{
+	struct churn *c = arg;
+
+	while (!__atomic_load_n(&c->stop, __ATOMIC_RELAXED) && !c->err) {
+		fill((__u64 *)c->p, LEN, 9);
+		c->err = to_device(c->fd, c->p, LEN);
+		/* Everybody evicts there: not being in the device is no error. */
+		if (c->err == -ENOENT)
+			c->err = 0;
+		if (!c->err)
+			c->err = call(c->fd, DM_RELEASE, c->p, LEN, NULL,
+				      NULL);
+		c->wrong += wrong((__u64 *)c->p, LEN, 9);
+	}
+	return NULL;
+}
+
+TEST_F(peer_bugs, close_races_with_release)
+{
+	struct churn c = { .fd = self->fd, .p = self->p };
+	char *mine = xm_anon(LEN);
+	pthread_t thread;
+	int ret;
+
+	ASSERT_NE(NULL, mine);
+	ASSERT_EQ(0, pthread_create(&thread, NULL, churn, &c));
+	for (int i = 0; i < 100; i++) {
+		int fd = open(NODE, O_RDWR);
+
+		ASSERT_GE(fd, 0);
+		fill((__u64 *)mine, LEN, i);
+		ret = to_device(fd, mine, LEN);
+		EXPECT_TRUE(!ret || ret == -ENOENT);
+		close(fd);
+		ASSERT_EQ(0, wrong((__u64 *)mine, LEN, i));
+	}
+	__atomic_store_n(&c.stop, true, __ATOMIC_RELAXED);
+	pthread_join(thread, NULL);
+	EXPECT_EQ(0, c.err);
+	EXPECT_EQ(0, c.wrong);
+}
+
+/* Bug 6: the mirrored address space is gone */
+
+TEST_F(peer_bugs, read_of_gone_mm_ends)
+{
+	/* fork() with the table of files in common. */
+	pid_t pid = syscall(SYS_clone, CLONE_FILES | SIGCHLD, 0, 0, 0, 0);
+	int fd;
+
+	ASSERT_GE(pid, 0);
+	if (!pid) {
+		fd = open(NODE, O_RDWR);
+		syscall(SYS_exit_group, fd < 0 || fd > 200 ? 255 : fd);
+	}
+	fd = ended(pid, XM_LONG);
+	ASSERT_GE(fd, 0);
+	ASSERT_NE(255, fd);
+
+	pid = fork();
+	ASSERT_GE(pid, 0);
+	if (!pid)
+		_exit(-device_read(fd, self->p, XM_PAGE, self->buf));
+	EXPECT_EQ(EFAULT, ended(pid, 10000))
+		TH_LOG("a read of an address space that is gone");
+}
+
+/* Bug 7: close() of one file and the pages of another */
+
+TEST_F(peer_bugs, close_leaves_others_alone)
+{
+	int fd = open(NODE, O_RDWR);
+	char *mine = xm_anon(LEN);
+
+	ASSERT_GE(fd, 0);
+	ASSERT_NE(NULL, mine);
+	fill((__u64 *)mine, LEN, 2);
+	ASSERT_EQ(0, to_device(fd, mine, LEN));
+	close(fd);
+	EXPECT_EQ(PAGES, private_pages(self->fd, self->p, LEN));
+	EXPECT_EQ(0, private_pages(self->fd, mine, LEN));
+	EXPECT_EQ(0, wrong((__u64 *)mine, LEN, 2));
+
+	/* Nor does a stranger's. */
+	self->child = fork();
+	ASSERT_GE(self->child, 0);
+	if (!self->child) {
+		fd = open(NODE, O_RDWR);
+		close(fd);
+		_exit(fd < 0);
+	}
+	EXPECT_EQ(0, ended(self->child, XM_LONG));
+	self->child = 0;
+	EXPECT_EQ(PAGES, private_pages(self->fd, self->p, LEN));
+	EXPECT_EQ(0, wrong((__u64 *)self->p, LEN, 1));
+}
+
+/* Bug 8: an invalidation ends where it ends */
+
+TEST_F(peer_bugs, invalidation_is_exact)
+{
+	char *two = xm_anon(2 * XM_PAGE);
+	__u64 faults;
+
+	ASSERT_NE(NULL, two);
+	fill((__u64 *)two, 2 * XM_PAGE, 6);
+	ASSERT_EQ(0, call(self->fd, DM_READ, two, 2 * XM_PAGE, self->buf,
+			  &faults));
+	EXPECT_EQ(1, faults);
+	ASSERT_EQ(0, call(self->fd, DM_READ, two, 2 * XM_PAGE, self->buf,
+			  &faults));
+	EXPECT_EQ(0, faults);
+	ASSERT_EQ(0, mprotect(two, XM_PAGE, PROT_READ));
+	ASSERT_EQ(0, call(self->fd, DM_READ, two + XM_PAGE, XM_PAGE,
+			  self->buf, &faults));
+	EXPECT_EQ(0, faults)
+		TH_LOG("the page behind the changed one had to be faulted");
+	ASSERT_EQ(0, call(self->fd, DM_READ, two, XM_PAGE, self->buf,
+			  &faults));
+	EXPECT_EQ(1, faults);
+}
+
+/* Bug 9: no memory */
+
+#define INJECT	"/sys/kernel/debug/fail_page_alloc/"
+
+static bool inject(const char *percent)
+{
+	return write_all(INJECT "probability", percent) &&
+	       write_all(INJECT "interval", "1") &&
+	       write_all(INJECT "times", "-1") &&
+	       write_all(INJECT "task-filter", "Y") &&
+	       write_all(INJECT "min-order", "0") &&
+	       write_all(INJECT "ignore-gfp-wait", "N") &&
+	       write_all(INJECT "ignore-gfp-highmem", "N") &&
+	       write_all(INJECT "verbose", "0");
+}
+
+TEST_F(peer_bugs, failed_allocations_do_no_harm)
+{
+	size_t len = 2 * XM_2M, at = 0;
+	char *p = xm_anon_aligned(len, XM_2M);
+	int ret, done = 0, failed = 0;
+	void *buf = malloc(len);
+
+	ASSERT_NE(NULL, p);
+	ASSERT_NE(NULL, buf);
+	memset(buf, 0, len);
+	madvise(p, len, MADV_HUGEPAGE);
+	if (!inject("3"))
+		SKIP(return, "no CONFIG_FAIL_PAGE_ALLOC");
+	for (int i = 0; i < 12; i++) {
+		int fd = open(NODE, O_RDWR);
+
+		ASSERT_GE(fd, 0);
+		ASSERT_EQ(0, madvise(p, len, MADV_DONTNEED));
+		fill((__u64 *)p, len, i);
+		/* Large folios and parts of them. */
+		at = i % 2 ? 0 : XM_PAGE;
+		ASSERT_TRUE(write_all("/proc/self/make-it-fail", "1"));
+		ret = call(fd, DM_TO_DEVICE, p + at, len - at, buf, NULL);
+		failed += ret != 0;
+		done += !ret;
+		if (i % 3)
+			to_system(fd, p, len / 2);
+		close(fd);
+		write_all("/proc/self/make-it-fail", "0");
+		ASSERT_EQ(0, wrong((__u64 *)p, len, i));
+	}
+	inject("0");
+	TH_LOG("%d migrations succeeded, %d failed", done, failed);
+	EXPECT_NE(0, failed);
+}
+
+/* Bug 10: CPU faults on pages of a file that is being closed */
+
+struct toucher {
+	volatile __u64 *p;
+	size_t len;
+	size_t wrong;
+	bool go;
+};
+
+static void *touch(void *arg)
+{
+	struct toucher *t = arg;
+
+	while (!__atomic_load_n(&t->go, __ATOMIC_ACQUIRE))
+		;
+	t->wrong = wrong(t->p, t->len, 3);
+	return NULL;
+}
+
+TEST_F(peer_bugs, cpu_fault_races_with_close)
+{
+	size_t len = 64 * XM_PAGE;
+	char *p = xm_anon(len);
+
+	ASSERT_NE(NULL, p);
+	for (int i = 0; i < 100; i++) {
+		struct toucher t = {
+			.p = (__u64 *)p,
+			.len = len,
+		};
+		int fd = open(NODE, O_RDWR);
+		pthread_t thread;
+
+		ASSERT_GE(fd, 0);
+		fill((__u64 *)p, len, 3);
+		ASSERT_EQ(0, to_device(fd, p, len));
+		ASSERT_EQ(0, pthread_create(&thread, NULL, touch, &t));
+		__atomic_store_n(&t.go, true, __ATOMIC_RELEASE);
+		usleep(i * 20);
+		close(fd);
+		pthread_join(thread, NULL);
+		ASSERT_EQ(0, t.wrong);
+	}
+}
+
+/* Bug 11: a forked process brings its page back, its parent's device watches */
+
+TEST_F(peer_bugs, childs_fault_leaves_parent_alone)
+{
+	__u64 faults;
+
+	self->child = fork();
+	ASSERT_GE(self->child, 0);
+	if (!self->child) {
+		WAIT_FOR_GO();
+		_exit(wrong((__u64 *)self->p, LEN, 1) != 0);
+	}
+	/* Something else at the same address, which the device then maps. */
+	ASSERT_EQ(self->p, mmap(self->p, LEN, PROT_READ | PROT_WRITE,
+				MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1,
+				0));
+	fill((__u64 *)self->p, LEN, 20);
+	ASSERT_EQ(0, call(self->fd, DM_READ, self->p, LEN, self->buf,
+			  &faults));
+	EXPECT_EQ(1, faults);
+	SAY_GO();
+	EXPECT_EQ(0, ended(self->child, XM_LONG));
+	self->child = 0;
+	ASSERT_EQ(0, call(self->fd, DM_READ, self->p, LEN, self->buf,
+			  &faults));
+	EXPECT_EQ(0, wrong(self->buf, LEN, 20));
+	EXPECT_EQ(0, faults)
+		TH_LOG("another process took away what the device had mapped");
+}
+
+/* Bug 12: a page that KSM has merged, and goes on with */
+
+TEST_F(peer_bugs, ksm_page_stays)
+{
+	char *p = xm_anon(3 * XM_PAGE);
+	int ret;
+
+	if (!conf_has_ksm())
+		SKIP(return, "no CONFIG_KSM");
+	ASSERT_NE(NULL, p);
+	fill((__u64 *)p, XM_PAGE, 30);
+	fill((__u64 *)(p + XM_PAGE), XM_PAGE, 30);
+	fill((__u64 *)(p + 2 * XM_PAGE), XM_PAGE, 31);
+	ASSERT_EQ(0, madvise(p, 2 * XM_PAGE, MADV_MERGEABLE));
+	ASSERT_EQ(0, conf_ksm_scan(XM_LONG));
+	ASSERT_EQ(xm_pfn(p), xm_pfn(p + XM_PAGE));
+	ret = to_device(self->fd, p, XM_PAGE);
+	EXPECT_TRUE(!ret || ret == -ENOENT);
+	/* It looks for what is like this one, and at what it has merged for that. */
+	ASSERT_EQ(0, madvise(p + 2 * XM_PAGE, XM_PAGE, MADV_MERGEABLE));
+	ASSERT_EQ(0, conf_ksm_scan(XM_LONG));
+	EXPECT_EQ(0, wrong((__u64 *)p, XM_PAGE, 30));
+	EXPECT_EQ(0, wrong((__u64 *)(p + XM_PAGE), XM_PAGE, 30));
+	EXPECT_EQ(0, wrong((__u64 *)(p + 2 * XM_PAGE), XM_PAGE, 31));
+}
+
+TEST_HARNESS_MAIN

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Mappings of a device's own memory, for tests and bench.
+ */
+#ifndef XM_LIBVRAM_H
+#define XM_LIBVRAM_H
+
+#include "xm.h"
+
+#define XM_64K			(64UL << 10)
+
+/** vram_do: XMIRROR_IOC_VRAM; @v, if not NULL, gets what it reports. */
+int vram_do(int fd, enum xmirror_vram_op op, __u64 offset, __u64 length,
+	    struct xmirror_vram *v);
+/** vram_query: what is known of all of VRAM; all zero if that failed. */
+struct xmirror_vram vram_query(int fd);
+/** vram_refs: references to VRAM that are not the device's own. */
+__u64 vram_refs(int fd);
+/** vram_faults: faults of all sizes in mappings of this file. */
+__u64 vram_faults(int fd);
+
+/**
+ * vram_map: map @len bytes of VRAM at @offset, @shift bytes above a multiple of
+ * 2 MiB, readable and writable; NULL on failure.
+ */
+char *vram_map(int fd, size_t len, off_t offset, size_t shift);
+/**
+ * vram_map_huge: vram_map() at the same distance to 2 MiB as @offset has, so that
+ * large pieces fit, with MADV_HUGEPAGE.
+ */
+char *vram_map_huge(int fd, size_t len, off_t offset);
+/** vram_touch: write @seed plus the index to a word of each page. */
+void vram_touch(char *p, size_t len, __u64 seed);
+/** vram_wrong: pages that do not hold what vram_touch() wrote. */
+size_t vram_wrong(const char *p, size_t len, __u64 seed);
+
+/** thp_mode: what sysfs says of transparent huge pages; "" if there are none. */
+const char *thp_mode(void);
+int thp_set_mode(const char *mode);
+
+#endif /* XM_LIBVRAM_H */

@@ -1,0 +1,621 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Helpers for programs that use /dev/xmirrorN, see lib.h.
+ */
+#include <fcntl.h>
+#include <sys/ioctl.h>
+#include <sys/utsname.h>
+#include <time.h>
+
+#include "xm.h"
+
+int xm_open(unsigned int n)
+{
+	char path[32];
+	int fd;
+
+	snprintf(path, sizeof(path), "/dev/xmirror%u", n);
+	fd = open(path, O_RDWR | O_CLOEXEC);
+	return fd < 0 ? -errno : fd;
+}
+
+int xm_ioctl(int fd, unsigned long nr, void *arg)
+{
+	return ioctl(fd, nr, arg) < 0 ? -errno : 0;
+}
+
+int xm_info(int fd, struct xmirror_info *info)
+{
+	memset(info, 0, sizeof(*info));
+	info->size = sizeof(*info);
+	return xm_ioctl(fd, XMIRROR_IOC_INFO, info);
+}
+
+const struct xmirror_info *xm_facts(void)
+{
+	static struct xmirror_info facts;
+	struct xmirror_info info;
+	int fd;
+
+	if (facts.size)
+		return &facts;
+	fd = xm_open(0);
+	if (fd < 0)
+		return NULL;
+	if (!xm_info(fd, &info))
+		facts = info;
+	close(fd);
+	return facts.size ? &facts : NULL;
+}
+
+__u64 xm_caps(void)
+{
+	const struct xmirror_info *facts = xm_facts();
+
+	return facts ? facts->caps : 0;
+}
+
+const char *xm_why(void)
+{
+	static char why[sizeof(((struct xmirror_info *)0)->why)];
+	const struct xmirror_info *facts = xm_facts();
+	char *p;
+
+	if (!facts)
+		return "/dev/xmirror0 cannot be asked";
+	memcpy(why, facts->why, sizeof(why));
+	why[sizeof(why) - 1] = 0;
+	for (p = why; *p; p++) {
+		if (*p == '\n')
+			*p = p[1] ? ';' : 0;
+	}
+	return why;
+}
+
+int xm_set(int fd, __u32 param, __u64 value, __u64 *old)
+{
+	struct xmirror_set set = {
+		.size = sizeof(set),
+		.param = param,
+		.value = value,
+	};
+	int err = xm_ioctl(fd, XMIRROR_IOC_SET, &set);
+
+	if (old)
+		*old = set.value;
+	return err;
+}
+
+static int xm_range(int fd, unsigned long nr, const void *addr, size_t len,
+		    __u32 flags, __u64 *done)
+{
+	struct xmirror_range r = {
+		.size = sizeof(r),
+		.flags = flags,
+		.addr = (uintptr_t)addr,
+		.length = len,
+	};
+	int err = xm_ioctl(fd, nr, &r);
+
+	if (done)
+		*done = r.done;
+	return err;
+}
+
+int xm_fault(int fd, const void *addr, size_t len, __u32 flags, __u64 *done)
+{
+	return xm_range(fd, XMIRROR_IOC_FAULT, addr, len, flags, done);
+}
+
+int xm_exclusive(int fd, const void *addr, size_t len, __u64 *done)
+{
+	return xm_range(fd, XMIRROR_IOC_EXCLUSIVE, addr, len, 0, done);
+}
+
+int xm_release(int fd, const void *addr, size_t len, __u64 *done)
+{
+	return xm_range(fd, XMIRROR_IOC_RELEASE, addr, len, 0, done);
+}
+
+int xm_migrate(int fd, const void *addr, size_t len, __u32 flags, __u32 peer,
+	       __u64 *moved)
+{
+	struct xmirror_migrate m = {
+		.size = sizeof(m),
+		.flags = flags,
+		.addr = (uintptr_t)addr,
+		.length = len,
+		.peer = peer,
+	};
+	int err = xm_ioctl(fd, XMIRROR_IOC_MIGRATE, &m);
+
+	if (moved)
+		*moved = m.moved;
+	return err;
+}
+
+int xm_rw(int fd, const void *addr, void *buf, size_t len, __u32 flags,
+	  __u64 *done)
+{
+	struct xmirror_rw rw = {
+		.size = sizeof(rw),
+		.flags = flags,
+		.addr = (uintptr_t)addr,
+		.length = len,
+		.buf = (uintptr_t)buf,
+	};
+	int err = xm_ioctl(fd, XMIRROR_IOC_RW, &rw);
+
+	if (done)
+		*done = rw.done;
+	return err;
+}
+
+int xm_read(int fd, const void *addr, void *buf, size_t len)
+{
+	return xm_rw(fd, addr, buf, len, 0, NULL);
+}
+
+int xm_write(int fd, void *addr, const void *buf, size_t len)
+{
+	return xm_rw(fd, addr, (void *)buf, len, XMIRROR_RW_WRITE, NULL);
+}
+
+struct xmirror_cmd xm_cmd(enum xmirror_op op, unsigned int width,
+			  const volatile void *addr, __u64 operand)
+{
+	return xm_cmds(op, width, addr, 0, 1, operand);
+}
+
+struct xmirror_cmd xm_cmds(enum xmirror_op op, unsigned int width,
+			   const volatile void *addr, __s64 stride,
+			   __u32 count, __u64 operand)
+{
+	struct xmirror_cmd cmd = {
+		.op = op,
+		.width = width,
+		.count = count,
+		.addr = (uintptr_t)addr,
+		.stride = stride,
+		.operand = operand,
+	};
+
+	return cmd;
+}
+
+int xm_submit(int fd, unsigned int engine, const struct xmirror_cmd *cmds,
+	      unsigned int n, __u64 repeat, __u64 *fence)
+{
+	struct xmirror_submit submit = {
+		.size = sizeof(submit),
+		.engine = engine,
+		.nr_cmds = n,
+		.cmds = (uintptr_t)cmds,
+		.repeat = repeat,
+	};
+	int err = xm_ioctl(fd, XMIRROR_IOC_SUBMIT, &submit);
+
+	if (fence)
+		*fence = submit.fence;
+	return err;
+}
+
+static int wait_flags(int fd, __u64 fence, __u32 flags, __u32 timeout_ms,
+		      __u64 *results, __u32 nr, struct xmirror_wait *w)
+{
+	struct xmirror_wait own = {};
+	int err;
+
+	if (!w)
+		w = &own;
+	memset(w, 0, sizeof(*w));
+	w->size = sizeof(*w);
+	w->flags = flags;
+	w->fence = fence;
+	w->timeout_ms = timeout_ms;
+	w->results = (uintptr_t)results;
+	w->nr_results = nr;
+	err = xm_ioctl(fd, XMIRROR_IOC_WAIT, w);
+	if (!err && w == &own)
+		err = own.status;
+	return err;
+}
+
+int xm_wait(int fd, __u64 fence, __u32 timeout_ms, struct xmirror_wait *w)
+{
+	return wait_flags(fd, fence, 0, timeout_ms, NULL, 0, w);
+}
+
+int xm_wait_results(int fd, __u64 fence, __u32 timeout_ms, __u64 *results,
+		    __u32 nr, struct xmirror_wait *w)
+{
+	return wait_flags(fd, fence, 0, timeout_ms, results, nr, w);
+}
+
+int xm_cancel(int fd, __u64 fence, struct xmirror_wait *w)
+{
+	return wait_flags(fd, fence, XMIRROR_WAIT_CANCEL, XM_LONG, NULL, 0, w);
+}
+
+int xm_run_on(int fd, unsigned int engine, const struct xmirror_cmd *cmd,
+	      __u64 *result)
+{
+	struct xmirror_wait w;
+	__u64 fence, res = 0;
+	int err;
+
+	err = xm_submit(fd, engine, cmd, 1, 1, &fence);
+	if (err)
+		return err;
+	err = xm_wait_results(fd, fence, XM_LONG, &res, 1, &w);
+	if (result)
+		*result = res;
+	return err ? err : w.status;
+}
+
+int xm_run(int fd, const struct xmirror_cmd *cmd, __u64 *result)
+{
+	return xm_run_on(fd, 0, cmd, result);
+}
+
+int xm_op(int fd, enum xmirror_op op, unsigned int width,
+	  const volatile void *addr, __u64 operand, __u64 *result)
+{
+	struct xmirror_cmd cmd = xm_cmd(op, width, addr, operand);
+
+	return xm_run(fd, &cmd, result);
+}
+
+int xm_add(int fd, volatile void *addr, __u64 n)
+{
+	return xm_op(fd, XMIRROR_OP_ADD, 8, addr, n, NULL);
+}
+
+int xm_snapshot(int fd, const void *addr, size_t len,
+		struct xmirror_page *pages)
+{
+	struct xmirror_snapshot s = {
+		.size = sizeof(s),
+		.addr = (uintptr_t)addr,
+		.length = len,
+		.pages = (uintptr_t)pages,
+	};
+	int err = xm_ioctl(fd, XMIRROR_IOC_SNAPSHOT, &s);
+
+	if (!err && s.done != len)
+		return -EIO;
+	return err;
+}
+
+struct xmirror_page xm_page(int fd, const volatile void *addr)
+{
+	struct xmirror_page page = {};
+	void *start = (void *)((uintptr_t)addr & ~(XM_PAGE - 1));
+
+	if (xm_snapshot(fd, start, XM_PAGE, &page))
+		memset(&page, 0, sizeof(page));
+	return page;
+}
+
+int xm_verify(int fd, struct xmirror_verify *v)
+{
+	memset(v, 0, sizeof(*v));
+	v->size = sizeof(*v);
+	return xm_ioctl(fd, XMIRROR_IOC_VERIFY, v);
+}
+
+long xm_violations(int fd, char *text, size_t room)
+{
+	static const char * const kinds[] = {
+		[XMIRROR_V_NONE] = "nothing",
+		[XMIRROR_V_PFN] = "another page than the CPU's",
+		[XMIRROR_V_ABSENT] = "the CPU maps nothing",
+		[XMIRROR_V_WRITE] = "writable, the mapping is not",
+		[XMIRROR_V_EXCLUSIVE] = "exclusive, the CPU entry is not",
+		[XMIRROR_V_BITS] = "contradicting bits",
+	};
+	struct xmirror_verify v;
+	const char *kind = "unknown";
+	int err = xm_verify(fd, &v);
+
+	if (err)
+		return err;
+	if (v.first_kind <= XMIRROR_V_BITS)
+		kind = kinds[v.first_kind];
+	if (text)
+		snprintf(text, room, "%llu of %llu leaves, first at %#llx: %s",
+			 (unsigned long long)v.violations,
+			 (unsigned long long)v.checked,
+			 (unsigned long long)v.first_addr, kind);
+	return v.violations;
+}
+
+int xm_stats(int fd, struct xmirror_stats *s)
+{
+	memset(s, 0, sizeof(*s));
+	s->size = sizeof(*s);
+	return xm_ioctl(fd, XMIRROR_IOC_STATS, s);
+}
+
+int xm_sync_arm_full(int fd, struct xmirror_sync *s)
+{
+	s->size = sizeof(*s);
+	s->cmd = XMIRROR_SYNC_ARM;
+	return xm_ioctl(fd, XMIRROR_IOC_SYNC, s);
+}
+
+int xm_sync_arm(int fd, enum xmirror_point point, const void *addr, size_t len,
+		__u32 *id)
+{
+	struct xmirror_sync s = {
+		.action = XMIRROR_SYNC_PAUSE,
+		.point = point,
+		.addr = (uintptr_t)addr,
+		.length = len,
+		.timeout_ms = XM_LONG,
+	};
+	int err = xm_sync_arm_full(fd, &s);
+
+	*id = s.id;
+	return err;
+}
+
+int xm_sync_reached(int fd, __u32 id, __u32 timeout_ms)
+{
+	struct xmirror_sync s = {
+		.size = sizeof(s),
+		.cmd = XMIRROR_SYNC_REACHED,
+		.id = id,
+		.timeout_ms = timeout_ms,
+	};
+
+	return xm_ioctl(fd, XMIRROR_IOC_SYNC, &s);
+}
+
+int xm_sync_resume(int fd, __u32 id, __u32 *timed_out)
+{
+	struct xmirror_sync s = {
+		.size = sizeof(s),
+		.cmd = XMIRROR_SYNC_RESUME,
+		.id = id,
+	};
+	int err = xm_ioctl(fd, XMIRROR_IOC_SYNC, &s);
+
+	if (timed_out)
+		*timed_out = s.timed_out;
+	else if (!err && s.timed_out)
+		err = -ETIMEDOUT;
+	return err;
+}
+
+int xm_inject(int fd, enum xmirror_inject_what what, __u64 skip, __u64 times,
+	      __u32 error)
+{
+	struct xmirror_inject inj = {
+		.size = sizeof(inj),
+		.what = what,
+		.error = error,
+		.skip = skip,
+		.times = times,
+		.delay_ms = what == XMIRROR_INJECT_NOTIFIER ? XM_LONG : 0,
+	};
+
+	return xm_ioctl(fd, XMIRROR_IOC_INJECT, &inj);
+}
+
+int xm_inject_end(int fd, enum xmirror_inject_what what, __u64 *hits,
+		  __u64 *injected)
+{
+	struct xmirror_inject inj = { .size = sizeof(inj), .what = what };
+	int err = xm_ioctl(fd, XMIRROR_IOC_INJECT, &inj);
+
+	if (hits)
+		*hits = inj.hits;
+	if (injected)
+		*injected = inj.injected;
+	return err;
+}
+
+static __u64 read_u64(const char *path, __u64 index)
+{
+	__u64 value = 0;
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+	if (fd < 0)
+		return 0;
+	if (pread(fd, &value, sizeof(value), index * sizeof(value)) !=
+	    sizeof(value))
+		value = 0;
+	close(fd);
+	return value;
+}
+
+__u64 xm_pagemap(const volatile void *addr)
+{
+	return read_u64("/proc/self/pagemap", (uintptr_t)addr / XM_PAGE);
+}
+
+bool xm_is_present(const volatile void *addr)
+{
+	return xm_pagemap(addr) & XM_PM_PRESENT;
+}
+
+static bool entry_has_type(__u64 entry, const __u32 types[2])
+{
+	__u32 type = entry & 0x1f;
+
+	if ((entry & XM_PM_PRESENT) || !(entry & XM_PM_SWAP))
+		return false;
+	return type == types[0] || type == types[1];
+}
+
+static bool entry_is_exclusive(__u64 entry)
+{
+	const struct xmirror_info *facts = xm_facts();
+
+	return facts && entry_has_type(entry, facts->swp_exclusive);
+}
+
+bool xm_is_exclusive(const volatile void *addr)
+{
+	return entry_is_exclusive(xm_pagemap(addr));
+}
+
+bool xm_is_swapped(const volatile void *addr)
+{
+	const struct xmirror_info *facts = xm_facts();
+	__u64 entry = xm_pagemap(addr);
+
+	return (entry & XM_PM_SWAP) && !(entry & XM_PM_PRESENT) && facts &&
+	       !entry_has_type(entry, facts->swp_exclusive) &&
+	       !entry_has_type(entry, facts->swp_private) &&
+	       (entry & 0x1f) != facts->swp_marker;
+}
+
+size_t xm_count_exclusive(const volatile void *addr, size_t len)
+{
+	size_t i, n = 0;
+
+	for (i = 0; i < len; i += XM_PAGE)
+		n += xm_is_exclusive((const volatile char *)addr + i);
+	return n;
+}
+
+__u64 xm_pfn(const volatile void *addr)
+{
+	__u64 entry = xm_pagemap(addr);
+
+	if (!(entry & XM_PM_PRESENT))
+		return entry_is_exclusive(entry) ? entry << 9 >> 14 : 0;
+	return entry & ((1ULL << 55) - 1);
+}
+
+__u64 xm_kpageflags(__u64 pfn)
+{
+	return read_u64("/proc/kpageflags", pfn);
+}
+
+static long read_kb(const char *path, const char *field)
+{
+	size_t n = strlen(field);
+	char line[256];
+	long kb = -1;
+	FILE *f = fopen(path, "re");
+
+	if (!f)
+		return -1;
+	while (kb < 0 && fgets(line, sizeof(line), f)) {
+		if (!strncmp(line, field, n) && line[n] == ':')
+			kb = strtol(line + n + 1, NULL, 10);
+	}
+	fclose(f);
+	return kb;
+}
+
+long xm_status_kb(const char *field)
+{
+	return read_kb("/proc/self/status", field);
+}
+
+long xm_vmrss_kb(void)
+{
+	return xm_status_kb("VmRSS");
+}
+
+long xm_meminfo_kb(const char *field)
+{
+	return read_kb("/proc/meminfo", field);
+}
+
+int xm_kver(void)
+{
+	struct utsname u;
+	int a = 0, b = 0;
+
+	uname(&u);
+	if (sscanf(u.release, "%d.%d", &a, &b) != 2)
+		return 0;
+	return XM_KVER(a, b);
+}
+
+static void *map(size_t len, int prot, int flags)
+{
+	void *p = mmap(NULL, len, prot, flags | MAP_ANONYMOUS, -1, 0);
+
+	if (p == MAP_FAILED)
+		return NULL;
+	madvise(p, len, MADV_NOHUGEPAGE);
+	return p;
+}
+
+void *xm_anon(size_t len)
+{
+	return map(len, PROT_READ | PROT_WRITE, MAP_PRIVATE);
+}
+
+void *xm_anon_aligned(size_t len, size_t align)
+{
+	char *p = map(len + align, PROT_READ | PROT_WRITE, MAP_PRIVATE);
+	size_t head;
+
+	if (!p)
+		return NULL;
+	head = -(uintptr_t)p & (align - 1);
+	if (head)
+		munmap(p, head);
+	munmap(p + head + len, align - head);
+	return p + head;
+}
+
+void *xm_anon_prot(size_t len, int prot)
+{
+	return map(len, prot, MAP_PRIVATE);
+}
+
+void *xm_shared(size_t len)
+{
+	return map(len, PROT_READ | PROT_WRITE, MAP_SHARED);
+}
+
+void *xm_hole(size_t len)
+{
+	void *p = map(len, PROT_NONE, MAP_PRIVATE);
+
+	if (p)
+		munmap(p, len);
+	return p;
+}
+
+__u64 xm_now_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return ts.tv_sec * 1000000000ULL + ts.tv_nsec;
+}
+
+bool xm_expired(__u64 start_ns, unsigned int ms)
+{
+	return xm_now_ns() - start_ns > ms * 1000000ULL;
+}
+
+int xm_write_file(const char *path, const char *text)
+{
+	int fd = open(path, O_WRONLY | O_CLOEXEC);
+	int err = 0;
+
+	if (fd < 0)
+		return -errno;
+	if (write(fd, text, strlen(text)) < 0)
+		err = -errno;
+	close(fd);
+	return err;
+}
+
+void xm_expect_splat(const char *text)
+{
+	char line[160];
+
+	snprintf(line, sizeof(line), "xmirror-test: expect %s\n", text);
+	xm_write_file("/dev/kmsg", line);
+}

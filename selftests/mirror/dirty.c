@@ -1,0 +1,265 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Who tells the mm that the device has written? The scenarios S1 to S5 in which
+ * a page is clean for the mm although the device can write to it, once with a
+ * driver that dirties folios and once with one that never does
+ * (XMIRROR_INJECT_DIRTY). The former must lose nothing; what the latter loses,
+ * and on which kernel, says which of the scenarios are dangerous, and that the
+ * tests notice.
+ */
+#include "memory.h"
+#include "test.h"
+
+#define PAGES	8UL
+#define SIZE	(PAGES * XM_PAGE)
+#define WORDS	512UL
+#define OLD	0x1111ULL
+#define NEW	0xd0d0ULL
+
+FIXTURE(dirty) {
+	int fd;
+	__u64 *p;
+};
+
+FIXTURE_VARIANT(dirty) {
+	bool on;
+};
+
+FIXTURE_VARIANT_ADD(dirty, on) { .on = true };
+FIXTURE_VARIANT_ADD(dirty, off) { .on = false };
+
+FIXTURE_SETUP(dirty)
+{
+	__u64 i;
+
+	if (xm_meminfo_kb("SwapTotal") <= 0)
+		SKIP(return, "no swap");
+	/* Batches of the LRU are per CPU. */
+	ASSERT_EQ(0, conf_pin());
+	OPEN(self->fd, 0);
+	self->p = xm_anon(SIZE);
+	ASSERT_NE(NULL, self->p);
+	for (i = 0; i < PAGES; i++)
+		self->p[i * WORDS] = OLD + i;
+	if (!variant->on) {
+		ASSERT_EQ(0, xm_inject(self->fd, XMIRROR_INJECT_DIRTY, 0, ~0ULL,
+				       0));
+	}
+}
+
+FIXTURE_TEARDOWN(dirty)
+{
+	EXPECT_CLEAN(self->fd);
+	close(self->fd);
+}
+
+static int device_writes(int fd, __u64 *p, enum xmirror_op op)
+{
+	__u64 i;
+	int err = 0;
+
+	for (i = 0; i < PAGES && !err; i++)
+		err = xm_op(fd, op, 8, p + i * WORDS, NEW + i, NULL);
+	return err;
+}
+
+/* All pages out, and those that had a leaf without it. */
+static int out(__u64 *p)
+{
+	unsigned long i;
+	int err = 0;
+
+	for (i = 0; i < PAGES && !err; i++)
+		err = conf_pageout(p + i * WORDS, XM_PAGE);
+	return err;
+}
+
+/* Pages that are as they were before the device wrote: @old + number, or @old. */
+static unsigned int lost(const __u64 *p, __u64 old)
+{
+	unsigned int i, n = 0;
+
+	for (i = 0; i < PAGES; i++) {
+		__u64 v = XM_LOAD(p + i * WORDS);
+
+		if (v == (old ? old + i : 0))
+			n++;
+		else if (v != NEW + i)
+			return ~0U;
+	}
+	return n;
+}
+
+/* With dirtying nothing is lost; without what this kernel loses. */
+#define EXPECT_LOST(loses, old) \
+	do { \
+		unsigned int lost_n = lost(self->p, (old)); \
+		EXPECT_EQ(!variant->on && (loses) ? PAGES : 0, lost_n) { \
+			TH_LOG("dirtying %s", variant->on ? "on" : "off"); \
+		} \
+	} while (0)
+
+/* It was left out as often as it was due, or not at all. */
+#define EXPECT_LEFT_OUT() \
+	do { \
+		__u64 left_hits, left_out; \
+		EXPECT_EQ(0, xm_inject_end(self->fd, XMIRROR_INJECT_DIRTY, \
+					   &left_hits, &left_out)); \
+		EXPECT_EQ(left_hits, left_out); \
+		EXPECT_EQ(!variant->on, left_out >= PAGES); \
+	} while (0)
+
+/*
+ * S1: clean in the swap cache, then exclusive. Safe: the kernel's call looks the
+ * page up for writing, which dirties it.
+ */
+TEST_F(dirty, s1_exclusive_after_swap_in)
+{
+	NEED(XMIRROR_CAP_EXCLUSIVE);
+	ASSERT_EQ(0, out(self->p));
+	EXPECT_EQ(PAGES, lost(self->p, OLD));
+	ASSERT_EQ(0, device_writes(self->fd, self->p, XMIRROR_OP_XCHG));
+	EXPECT_LOST(false, OLD);
+	ASSERT_EQ(0, out(self->p));
+	EXPECT_LOST(false, OLD);
+	EXPECT_LEFT_OUT();
+}
+
+/* S2: lazily freed, then exclusive. Safe likewise. */
+TEST_F(dirty, s2_exclusive_after_madv_free)
+{
+	NEED(XMIRROR_CAP_EXCLUSIVE);
+	ASSERT_EQ(0, madvise(self->p, SIZE, MADV_FREE));
+	ASSERT_EQ(0, device_writes(self->fd, self->p, XMIRROR_OP_XCHG));
+	EXPECT_LOST(false, 0);
+	ASSERT_EQ(0, out(self->p));
+	EXPECT_LOST(false, 0);
+	EXPECT_LEFT_OUT();
+}
+
+/*
+ * S3: lazily freed while it is made exclusive, after it was dirtied and before
+ * the entry is there. A driver that asks mmu_interval_read_retry() is told, and
+ * makes the entry anew, which dirties the page again; the one that is played
+ * here trusts in the folio lock. Before 6.15 it gets away with that, since an
+ * entry came back dirty whatever was known of the page.
+ */
+static int exclusive_in_window(struct __test_metadata *_metadata, int fd,
+			       __u64 *p, bool stale)
+{
+	struct worker w = {
+		.fn = work_exclusive, .fd = fd, .addr = p, .len = XM_PAGE,
+	};
+	__u64 n = 0;
+	__u32 id;
+
+	if (stale) {
+		ASSERT_EQ(0, xm_inject(fd, XMIRROR_INJECT_STALE, 0, 1, 0));
+	}
+	ASSERT_EQ(0, xm_sync_arm(fd, XMIRROR_PT_INV_OWN, p, XM_PAGE, &id));
+	ASSERT_EQ(0, worker_start(&w));
+	ASSERT_EQ(0, xm_sync_reached(fd, id, XM_LONG));
+	/* Dirty pages are left alone, unless the entry alone is dirty. */
+	EXPECT_EQ(0, xm_kpageflags(xm_pfn(p)) & XM_KPF_DIRTY);
+	ASSERT_EQ(0, madvise(p, XM_PAGE, MADV_FREE));
+	ASSERT_EQ(0, xm_sync_resume(fd, id, NULL));
+	ASSERT_EQ(0, worker_join(&w));
+	if (stale) {
+		ASSERT_EQ(0, xm_inject_end(fd, XMIRROR_INJECT_STALE, NULL, &n));
+		EXPECT_EQ(1, n);
+	}
+	EXPECT_TRUE(xm_is_exclusive(p));
+	return 0;
+}
+
+#define S3(stale) \
+	do { \
+		__u64 s3_i; \
+		for (s3_i = 0; s3_i < PAGES; s3_i++) \
+			exclusive_in_window(_metadata, self->fd, \
+					    self->p + s3_i * WORDS, (stale)); \
+		ASSERT_EQ(0, device_writes(self->fd, self->p, \
+					   XMIRROR_OP_XCHG)); \
+	} while (0)
+
+TEST_F(dirty, s3_exclusive_around_madv_free)
+{
+	NEED(XMIRROR_CAP_EXCLUSIVE);
+	S3(true);
+	EXPECT_LOST(false, 0);
+	ASSERT_EQ(0, out(self->p));
+	EXPECT_LOST(xm_caps() & XMIRROR_CAP_RECLAIM_EXCLUSIVE, 0);
+	EXPECT_LEFT_OUT();
+}
+
+/* The same, and reclaim comes before the CPU does. */
+TEST_F(dirty, s3_reclaimed_while_exclusive)
+{
+	unsigned int i;
+
+	NEED(XMIRROR_CAP_EXCLUSIVE | XMIRROR_CAP_RECLAIM_EXCLUSIVE);
+	S3(true);
+	for (i = 0; i < 20 && xm_count_exclusive(self->p, SIZE); i++) {
+		int err = conf_reclaim("64M");
+
+		if (err == -ENOENT)
+			SKIP(return, "no memory.reclaim");
+		ASSERT_EQ(0, err);
+	}
+	/* One that is dirty stays or comes back; one that is clean is freed. */
+	EXPECT_LOST(true, 0);
+	EXPECT_LEFT_OUT();
+}
+
+/* The control: with the question asked, nothing is lost even without dirtying. */
+TEST_F(dirty, s3_with_retry)
+{
+	NEED(XMIRROR_CAP_EXCLUSIVE);
+	S3(false);
+	EXPECT_LOST(false, 0);
+	ASSERT_EQ(0, out(self->p));
+	EXPECT_LOST(false, 0);
+	EXPECT_LEFT_OUT();
+}
+
+/*
+ * S4: lazily freed, then mapped for the device for writing: the CPU's entry is
+ * writable, so nothing is faulted and nothing dirtied.
+ */
+TEST_F(dirty, s4_write_after_madv_free)
+{
+	ASSERT_EQ(0, madvise(self->p, SIZE, MADV_FREE));
+	ASSERT_EQ(0, xm_fault(self->fd, self->p, SIZE, XMIRROR_FAULT_WRITE,
+			      NULL));
+	ASSERT_EQ(0, device_writes(self->fd, self->p, XMIRROR_OP_STORE));
+	EXPECT_LOST(false, 0);
+	ASSERT_EQ(0, out(self->p));
+	EXPECT_LOST(true, 0);
+	EXPECT_LEFT_OUT();
+}
+
+/*
+ * S5: swapped in by a read, then mapped for the device for writing. Since Linux
+ * 6.11 such a read maps an exclusive page writable and clean; before, the
+ * device's write fault made it writable and dirtied it.
+ */
+TEST_F(dirty, s5_write_after_swap_in)
+{
+	long used = swap_disk_used_kb();
+
+	if (used < 0)
+		SKIP(return, "no swap on anything but zram");
+	ASSERT_EQ(0, out(self->p));
+	if (swap_disk_used_kb() <= used)
+		SKIP(return, "pages went to another swap device");
+	EXPECT_EQ(PAGES, lost(self->p, OLD));
+	ASSERT_EQ(0, xm_fault(self->fd, self->p, SIZE, XMIRROR_FAULT_WRITE,
+			      NULL));
+	ASSERT_EQ(0, device_writes(self->fd, self->p, XMIRROR_OP_STORE));
+	EXPECT_LOST(false, OLD);
+	ASSERT_EQ(0, out(self->p));
+	EXPECT_LOST(xm_kver() >= XM_KVER(6, 11), OLD);
+	EXPECT_LEFT_OUT();
+}
+
+TEST_HARNESS_MAIN

@@ -1,0 +1,393 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The granule: leaves as large as the memory allows, split by a partial
+ * invalidation, and never at the expense of a neighbour.
+ */
+
+#include "memory.h"
+#include "test.h"
+
+#define SIZES	(XMIRROR_PTE_64K | XMIRROR_PTE_2M)
+#define LEN	(4 * XM_2M)
+
+FIXTURE(granule) {
+	int fd;
+	char *p;
+};
+
+FIXTURE_SETUP(granule)
+{
+	OPEN(self->fd, 0);
+	self->p = xm_anon_aligned(LEN, XM_2M);
+	ASSERT_NE(NULL, self->p);
+}
+
+FIXTURE_TEARDOWN(granule)
+{
+	EXPECT_CLEAN(self->fd);
+	munmap(self->p, LEN);
+	close(self->fd);
+}
+
+/* Memory that is mapped by huge pages, or NULL. */
+static char *thp(char *p, size_t len)
+{
+	if (madvise(p, len, MADV_HUGEPAGE))
+		return NULL;
+	for (size_t i = 0; i < len; i += XM_PAGE)
+		*(volatile __u64 *)(p + i) = i;
+	/* Where there was none at hand, have one made. */
+	for (size_t i = 0; i < len; i += XM_2M) {
+		if (!(xm_kpageflags(xm_pfn(p + i)) & XM_KPF_THP))
+			conf_collapse(p + i);
+	}
+	return p;
+}
+
+static struct xmirror_stats stats(int fd)
+{
+	struct xmirror_stats s = {};
+
+	xm_stats(fd, &s);
+	return s;
+}
+
+/* The device reads a word of each page; the number of device faults it took. */
+static __u64 touch(int fd, char *p, size_t len, int *err)
+{
+	struct xmirror_cmd cmd = xm_cmds(XMIRROR_OP_LOAD, 8, p, XM_PAGE,
+					 len / XM_PAGE, 0);
+	__u64 before = stats(fd).device_faults;
+
+	*err = xm_run(fd, &cmd, NULL);
+	return stats(fd).device_faults - before;
+}
+
+TEST_F(granule, sizes)
+{
+	static const __u64 bad[] = { 0, 1, 2048, 8192, 1 << 20, 4 << 20 };
+	__u64 old;
+
+	for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++) {
+		EXPECT_EQ(-EINVAL, xm_set(self->fd, XMIRROR_SET_GRANULE,
+					  bad[i], &old));
+	}
+	ASSERT_EQ(0, xm_set(self->fd, XMIRROR_SET_GRANULE, 65536, &old));
+	EXPECT_EQ(XM_PAGE, old);
+	ASSERT_EQ(0, xm_set(self->fd, XMIRROR_SET_GRANULE, ~0ULL, &old));
+	EXPECT_EQ(65536, old);
+	ASSERT_EQ(0, xm_set(self->fd, XMIRROR_SET_GRANULE, XM_PAGE, &old));
+	EXPECT_EQ(XM_2M, old);
+}
+
+TEST_F(granule, faults_and_bytes_fall_with_it)
+{
+	__u64 faults[3], bytes[3];
+	static const __u64 granule[3] = { XM_PAGE, 65536, XM_2M };
+	int err, fd;
+
+	if (!thp(self->p, LEN))
+		SKIP(return, "no CONFIG_TRANSPARENT_HUGEPAGE");
+	for (int i = 0; i < 3; i++) {
+		OPEN(fd, 0);
+		ASSERT_EQ(0, xm_set(fd, XMIRROR_SET_GRANULE, granule[i], NULL));
+		faults[i] = touch(fd, self->p, LEN, &err);
+		bytes[i] = stats(fd).table_bytes;
+		EXPECT_EQ(0, err);
+		EXPECT_CLEAN(fd);
+		close(fd);
+	}
+	EXPECT_EQ(LEN / XM_PAGE, faults[0]);
+	EXPECT_EQ(LEN / 65536, faults[1]);
+	EXPECT_EQ(LEN / XM_2M, faults[2]);
+	EXPECT_LE(faults[2], faults[0] / 256);
+	EXPECT_LE(bytes[0], 10 * (LEN / XM_PAGE));
+	/* With leaves of 2 MiB there is no table, only what stands for one. */
+	EXPECT_LT(bytes[2], XM_PAGE);
+}
+
+/* Over a whole piece of page table, which is made at once. */
+TEST_F(granule, table_takes_a_400th)
+{
+	static const __u64 granule[2] = { XM_PAGE, XM_2M };
+	const size_t len = 64UL << 20;
+	struct xmirror_stats s[2];
+	char *p;
+	int fd;
+
+	if (xm_facts()->chunk_size > len)
+		SKIP(return, "xmirror.ko has chunk_mb above 64");
+	p = xm_anon_aligned(len, len);
+	ASSERT_NE(NULL, p);
+	if (!thp(p, len)) {
+		munmap(p, len);
+		SKIP(return, "no CONFIG_TRANSPARENT_HUGEPAGE");
+	}
+	for (int i = 0; i < 2; i++) {
+		OPEN(fd, 0);
+		ASSERT_EQ(0, xm_set(fd, XMIRROR_SET_GRANULE, granule[i], NULL));
+		ASSERT_EQ(0, xm_fault(fd, p, len, 0, NULL));
+		s[i] = stats(fd);
+		EXPECT_EQ(len / granule[i], s[i].leaves);
+		/* A leaf is a word, so less than that is not all of it. */
+		EXPECT_GE(s[i].table_bytes, s[i].leaves * sizeof(long));
+		close(fd);
+	}
+	EXPECT_LE(s[1].table_bytes, s[0].table_bytes / 400);
+	munmap(p, len);
+}
+
+TEST_F(granule, large_leaf_splits_once)
+{
+	struct xmirror_stats before;
+	struct xmirror_page page;
+	const size_t hole = 100;
+	__u64 value;
+
+	if (!thp(self->p, XM_2M))
+		SKIP(return, "no CONFIG_TRANSPARENT_HUGEPAGE");
+	ASSERT_EQ(0, xm_set(self->fd, XMIRROR_SET_GRANULE, XM_2M, NULL));
+	ASSERT_EQ(0, xm_fault(self->fd, self->p, XM_2M, XMIRROR_FAULT_WRITE,
+			      NULL));
+	page = xm_page(self->fd, self->p + 5 * XM_PAGE);
+	EXPECT_EQ(XMIRROR_PTE_2M, page.dev & SIZES);
+	EXPECT_EQ(page.dev_pfn, page.cpu_pfn);
+	value = 77;
+	ASSERT_EQ(0, xm_write(self->fd, self->p + 8, &value, 8));
+	/*
+	 * The kernel splits its own huge page first and announces all of it
+	 * (CLEAR), so that the leaf goes as a whole; an announcement of a page
+	 * alone is what MADV_FREE of a page that is mapped small sends.
+	 */
+	ASSERT_EQ(0, mprotect(self->p + hole * XM_PAGE, XM_PAGE, PROT_READ));
+	ASSERT_EQ(0, xm_read(self->fd, self->p + 8, &value, 8));
+	EXPECT_EQ(77, value);
+	for (size_t i = 0; i < XM_2M / XM_PAGE; i++) {
+		value = ~0ULL;
+		ASSERT_EQ(0, xm_read(self->fd, self->p + i * XM_PAGE, &value,
+				     8));
+		EXPECT_EQ(i * XM_PAGE, value);
+		value = i * XM_PAGE;
+		EXPECT_EQ(i == hole ? -EPERM : 0,
+			  xm_write(self->fd, self->p + i * XM_PAGE, &value, 8));
+	}
+	before = stats(self->fd);
+	ASSERT_EQ(0, munmap(self->p + hole * XM_PAGE, XM_PAGE));
+	EXPECT_EQ(1, stats(self->fd).inv_leaves - before.inv_leaves);
+	EXPECT_EQ(before.leaves - 1, stats(self->fd).leaves);
+	EXPECT_EQ(-EFAULT, xm_read(self->fd, self->p + hole * XM_PAGE, &value,
+				   8));
+}
+
+/* A hugetlb page cannot be split by the kernel: the leaf has to be ours. */
+TEST_F(granule, file_mapping_splits_in_part)
+{
+	struct xmirror_stats before, after;
+	struct xmirror_page page;
+	char *q;
+
+	q = mmap(NULL, 2 * XM_2M, PROT_READ | PROT_WRITE,
+		 MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	ASSERT_NE(MAP_FAILED, q);
+	munmap(self->p, LEN);
+	ASSERT_EQ(self->p, mmap(self->p, LEN, PROT_READ | PROT_WRITE,
+				MAP_SHARED | MAP_ANONYMOUS | MAP_FIXED, -1, 0));
+	munmap(q, 2 * XM_2M);
+	for (size_t i = 0; i < LEN; i += XM_PAGE)
+		self->p[i] = 1;
+	ASSERT_EQ(0, xm_set(self->fd, XMIRROR_SET_GRANULE, XM_2M, NULL));
+	ASSERT_EQ(0, xm_fault(self->fd, self->p, LEN, XMIRROR_FAULT_WRITE,
+			      NULL));
+	page = xm_page(self->fd, self->p);
+	EXPECT_EQ(LEAF_WRITE, page.dev & LEAF_EXCL);
+	before = stats(self->fd);
+	/* One page in the middle, of a group of 64 KiB or not. */
+	ASSERT_EQ(0, madvise(self->p + 20 * XM_PAGE, XM_PAGE, MADV_DONTNEED));
+	after = stats(self->fd);
+	EXPECT_EQ(1, after.inv_leaves - before.inv_leaves);
+	EXPECT_LE(after.splits - before.splits, 1);
+	for (size_t i = 16; i < 32; i++) {
+		page = xm_page(self->fd, self->p + i * XM_PAGE);
+		EXPECT_EQ(i == 20 ? 0 : LEAF_WRITE, page.dev & LEAF_EXCL);
+		EXPECT_EQ(0, page.dev & SIZES);
+	}
+}
+
+/* Both ways through one leaf for all of it, which goes with the mapping. */
+static void works_by_one_leaf(struct __test_metadata *_metadata, int fd,
+			      char *q)
+{
+	__u64 *last = (__u64 *)(q + XM_2M - 8), value = 77;
+	int err;
+
+	XM_STORE((__u64 *)q, 5);
+	ASSERT_EQ(0, xm_set(fd, XMIRROR_SET_GRANULE, XM_2M, NULL));
+	ASSERT_EQ(0, xm_write(fd, last, &value, 8));
+	EXPECT_EQ(XMIRROR_PTE_2M | LEAF_WRITE,
+		  xm_page(fd, q).dev & (SIZES | LEAF_EXCL));
+	EXPECT_EQ(1, stats(fd).leaves);
+	EXPECT_EQ(0, touch(fd, q, XM_2M, &err));
+	EXPECT_EQ(0, err);
+	ASSERT_EQ(0, xm_read(fd, q, &value, 8));
+	EXPECT_EQ(5, value);
+	EXPECT_EQ(77, XM_LOAD(last));
+	XM_STORE(last, 78);
+	ASSERT_EQ(0, xm_read(fd, last, &value, 8));
+	EXPECT_EQ(78, value);
+	EXPECT_EQ(1, stats(fd).device_faults);
+	EXPECT_CLEAN(fd);
+	munmap(q, XM_2M);
+	EXPECT_EQ(0, stats(fd).leaves);
+}
+
+TEST_F(granule, hugetlb_page_is_one_leaf)
+{
+	char *q = mmap(NULL, XM_2M, PROT_READ | PROT_WRITE,
+		       MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB, -1, 0);
+
+	if (q == MAP_FAILED)
+		SKIP(return, "no hugetlb page: %s", strerror(errno));
+	works_by_one_leaf(_metadata, self->fd, q);
+}
+
+TEST_F(granule, huge_page_of_a_file_is_one_leaf)
+{
+	char *q = self->p;
+	int file;
+
+	file = memfd_create("xmirror", MFD_CLOEXEC);
+	ASSERT_LE(0, file);
+	ASSERT_EQ(0, ftruncate(file, XM_2M));
+	ASSERT_EQ(q, mmap(q, XM_2M, PROT_READ | PROT_WRITE,
+			  MAP_SHARED | MAP_FIXED, file, 0));
+	close(file);
+	memset(q, 1, XM_2M);
+	if (conf_collapse(q))
+		SKIP(return, "MADV_COLLAPSE of a file: Linux 6.1, CONFIG_TRANSPARENT_HUGEPAGE");
+	XM_STORE((__u64 *)q, 1);
+	if (!(xm_page(self->fd, q).cpu & XMIRROR_CPU_HUGE))
+		SKIP(return, "the file's huge page is not mapped as one");
+	works_by_one_leaf(_metadata, self->fd, q);
+}
+
+/* Sixteen pages in a row in memory, from a huge page that is mapped small. */
+TEST_F(granule, groups_of_64k)
+{
+	struct xmirror_stats before, after;
+	struct xmirror_page page;
+	int err;
+
+	if (!thp(self->p, XM_2M))
+		SKIP(return, "no CONFIG_TRANSPARENT_HUGEPAGE");
+	/* Split the mapping, not the memory. */
+	ASSERT_EQ(0, mprotect(self->p, XM_PAGE, PROT_READ));
+	ASSERT_EQ(0, xm_set(self->fd, XMIRROR_SET_GRANULE, 65536, NULL));
+	EXPECT_EQ(XM_2M / 65536, touch(self->fd, self->p, XM_2M, &err));
+	EXPECT_EQ(0, err);
+	/* The first group has pages with different rights. */
+	page = xm_page(self->fd, self->p);
+	EXPECT_EQ(0, page.dev & SIZES);
+	page = xm_page(self->fd, self->p + 65536);
+	EXPECT_EQ(XMIRROR_PTE_64K, page.dev & SIZES);
+	before = stats(self->fd);
+	ASSERT_EQ(0, madvise(self->p + 65536 + XM_PAGE, XM_PAGE,
+			     MADV_DONTNEED));
+	after = stats(self->fd);
+	EXPECT_EQ(1, after.inv_leaves - before.inv_leaves);
+	EXPECT_EQ(1, after.splits - before.splits);
+	page = xm_page(self->fd, self->p + 65536);
+	EXPECT_EQ(XMIRROR_PTE_VALID, page.dev & (SIZES | XMIRROR_PTE_VALID));
+	page = xm_page(self->fd, self->p + 2 * 65536);
+	EXPECT_EQ(XMIRROR_PTE_64K, page.dev & SIZES);
+}
+
+/* A fault comes across the groups around it, which stay as they are. */
+TEST_F(granule, groups_around_a_fault_stay)
+{
+	char *last = self->p + XM_2M - XM_PAGE;
+	struct xmirror_stats before, after;
+	int err;
+
+	if (!thp(self->p, XM_2M))
+		SKIP(return, "no CONFIG_TRANSPARENT_HUGEPAGE");
+	ASSERT_EQ(0, mprotect(self->p, XM_PAGE, PROT_READ));
+	ASSERT_EQ(0, madvise(last, XM_PAGE, MADV_DONTNEED));
+	ASSERT_EQ(0, xm_set(self->fd, XMIRROR_SET_GRANULE, XM_2M, NULL));
+	EXPECT_EQ(1, touch(self->fd, self->p, XM_2M - XM_PAGE, &err));
+	EXPECT_EQ(0, err);
+	EXPECT_EQ(XMIRROR_PTE_64K,
+		  xm_page(self->fd, self->p + 65536).dev & SIZES);
+	before = stats(self->fd);
+	EXPECT_EQ(1, touch(self->fd, last, XM_PAGE, &err));
+	EXPECT_EQ(0, err);
+	after = stats(self->fd);
+	EXPECT_EQ(0, after.splits - before.splits);
+	EXPECT_EQ(XMIRROR_PTE_64K,
+		  xm_page(self->fd, self->p + 65536).dev & SIZES);
+}
+
+/* Around an access: nothing is faulted in, and nothing there can fail it. */
+TEST_F(granule, neighbours_never_fail_an_access)
+{
+	__u64 value, pages;
+
+	self->p[0] = 1;
+	self->p[8 * XM_PAGE] = 2;
+	ASSERT_EQ(0, munmap(self->p + 3 * XM_PAGE, XM_PAGE));
+	ASSERT_EQ(0, mprotect(self->p + 4 * XM_PAGE, XM_PAGE, PROT_NONE));
+	ASSERT_EQ(0, mprotect(self->p + 5 * XM_PAGE, XM_PAGE, PROT_READ));
+	ASSERT_EQ(0, xm_set(self->fd, XMIRROR_SET_GRANULE, XM_2M, NULL));
+	ASSERT_EQ(0, xm_read(self->fd, self->p, &value, 8));
+	EXPECT_EQ(1, value);
+	/* What was there came along, and what was not stayed away. */
+	EXPECT_EQ(XMIRROR_PTE_VALID, xm_page(self->fd, self->p + 8 * XM_PAGE).dev &
+		  XMIRROR_PTE_VALID);
+	EXPECT_EQ(0, xm_page(self->fd, self->p + XM_PAGE).dev);
+	EXPECT_EQ(0, xm_page(self->fd, self->p + 3 * XM_PAGE).dev);
+	EXPECT_EQ(0, xm_page(self->fd, self->p + 4 * XM_PAGE).dev);
+	EXPECT_EQ(0, xm_pagemap(self->p + XM_PAGE) & XM_PM_PRESENT);
+	pages = stats(self->fd).leaves;
+	EXPECT_EQ(2, pages);
+}
+
+/* Nor do those around a page that itself has to be faulted in, and they stay away. */
+TEST_F(granule, neighbours_of_a_missing_page)
+{
+	/* Behind the first page there is SIGBUS. */
+	int memfd = conf_memfd(self->p, XM_2M);
+	__u64 value = 1;
+
+	ASSERT_GE(memfd, 0);
+	ASSERT_EQ(0, xm_set(self->fd, XMIRROR_SET_GRANULE, XM_2M, NULL));
+	EXPECT_EQ(0, xm_op(self->fd, XMIRROR_OP_LOAD, 8, self->p, 0, &value));
+	EXPECT_EQ(0, value);
+	close(memfd);
+
+	ASSERT_EQ(0, madvise(self->p + XM_2M, XM_2M, MADV_NOHUGEPAGE));
+	EXPECT_EQ(0, xm_op(self->fd, XMIRROR_OP_STORE, 8,
+			   self->p + XM_2M + XM_PAGE, 5, NULL));
+	for (size_t i = 0; i < 16; i++)
+		EXPECT_EQ(i == 1, xm_is_present(self->p + XM_2M + i * XM_PAGE));
+}
+
+/* An atomic on a page of a large leaf takes just that page. */
+TEST_F(granule, exclusive_in_a_large_leaf)
+{
+	__u64 value;
+
+	NEED(XMIRROR_CAP_EXCLUSIVE_LARGE);
+	if (!thp(self->p, XM_2M))
+		SKIP(return, "no CONFIG_TRANSPARENT_HUGEPAGE");
+	ASSERT_EQ(0, xm_set(self->fd, XMIRROR_SET_GRANULE, XM_2M, NULL));
+	ASSERT_EQ(0, xm_fault(self->fd, self->p, XM_2M, XMIRROR_FAULT_WRITE,
+			      NULL));
+	ASSERT_EQ(0, xm_add(self->fd, self->p + 7 * XM_PAGE, 1));
+	EXPECT_TRUE(xm_is_exclusive(self->p + 7 * XM_PAGE));
+	EXPECT_FALSE(xm_is_exclusive(self->p + 8 * XM_PAGE));
+	ASSERT_EQ(0, xm_read(self->fd, self->p + 8 * XM_PAGE, &value, 8));
+	EXPECT_EQ(8 * XM_PAGE, value);
+	EXPECT_EQ(1, xm_count_exclusive(self->p, XM_2M));
+	EXPECT_EQ(7 * XM_PAGE + 1, *(volatile __u64 *)(self->p + 7 * XM_PAGE));
+}
+
+TEST_HARNESS_MAIN

@@ -1,0 +1,572 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The race matrix: runs one cell and says how it ended, see libmatrix.h.
+ */
+#include <fcntl.h>
+#include <poll.h>
+#include <sched.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+
+#include "private.h"
+
+/* How long a side may take to get to its window, or to its end. */
+#define DEADLINE	XM_LONG
+/* How often a thread has to be seen asleep in the same place. */
+#define ASLEEP		25
+/* How long the other side may run before the first goes on anyway. */
+#define PATIENCE_MS	2500
+
+struct cell *race_cell;
+static int devices[2];
+static __u64 free_at_start[2];
+static int kernel_log;
+
+/*
+ * Bugs of kernels that the matrix has found, each with its entry in
+ * Documentation/findings.md. NULL stands for any.
+ */
+static const struct known {
+	const char *devop;
+	const char *mmop;
+	const char *window;
+	int from;
+	int before;
+	const char *why;
+} known[] = {
+	{}
+};
+
+static int unreachable(const char *why)
+{
+	race_cell->result.verdict = RACE_UNREACHABLE;
+	snprintf(race_cell->result.why, sizeof(race_cell->result.why), "%s", why);
+	return -1;
+}
+
+/* --- threads -------------------------------------------------------------- */
+
+static __thread sigjmp_buf on_fault;
+static __thread volatile sig_atomic_t may_fault;
+static volatile sig_atomic_t failures;
+
+static void bad_access(int sig, siginfo_t *info, void *context)
+{
+	(void)context;
+	if (may_fault)
+		siglongjmp(on_fault, 1);
+	/* Who has memory fail is told so; who looks there, again and again. */
+	if (sig == SIGBUS && (info->si_code == BUS_MCEERR_AO ||
+			      info->si_code == BUS_MCEERR_AR) &&
+	    ++failures < 4)
+		return;
+	_exit(sig == SIGBUS ? 97 : 98);
+}
+
+static int run_device(struct worker *w)
+{
+	struct race_env *e = w->to;
+	int err = -EFAULT;
+
+	/* If it is the CPU that acts, its failure is a signal. */
+	if (!sigsetjmp(on_fault, 1)) {
+		may_fault = e->devop->cpu;
+		err = e->mmop->device ? e->mmop->device(e) : e->devop->act(e);
+	}
+	may_fault = 0;
+	return err;
+}
+
+static int run_mm(struct worker *w)
+{
+	struct race_env *e = w->to;
+
+	return e->mmop->act(e);
+}
+
+static ssize_t place(int *fd, struct worker *w, char *text, size_t room)
+{
+	pid_t tid = XM_LOAD(&w->tid);
+	char path[64];
+	ssize_t n;
+
+	if (tid <= 0)
+		return 0;
+	if (*fd < 0) {
+		snprintf(path, sizeof(path), "/proc/self/task/%d/syscall", tid);
+		*fd = open(path, O_RDONLY | O_CLOEXEC);
+	}
+	n = pread(*fd, text, room - 1, 0);
+	text[n > 0 ? n : 0] = 0;
+	return n;
+}
+
+/*
+ * Wait until a thread has ended or waits for something: it was seen asleep in the
+ * same place a number of times. Nothing goes wrong if it is not for the other
+ * side that it waits; the window is left a bit early then.
+ */
+static bool has_ended(struct worker *w)
+{
+	char text[256], last[256] = "";
+	__u64 start = xm_now_ns();
+	int fd = -1, same = 0;
+
+	while (!worker_ended(w) && same < ASLEEP &&
+	       !xm_expired(start, PATIENCE_MS)) {
+		sched_yield();
+		if (place(&fd, w, text, sizeof(text)) <= 0)
+			continue;
+		/* "running" if it is not asleep */
+		same = text[0] != 'r' && !strcmp(text, last) ? same + 1 : 0;
+		memcpy(last, text, sizeof(last));
+	}
+	if (fd >= 0)
+		close(fd);
+	return worker_ended(w);
+}
+
+/* 0: reached; -ENOENT: the thread ended without; -ETIMEDOUT */
+static int wait_for_window(struct race_env *e, __u32 id, struct worker *w)
+{
+	__u64 start = xm_now_ns();
+	bool ended;
+	int err;
+
+	do {
+		ended = worker_ended(w);
+		err = xm_sync_reached(e->fd, id, ended ? 0 : 4);
+		if (err != -ETIMEDOUT)
+			return err;
+	} while (!ended && !xm_expired(start, DEADLINE));
+	return ended ? -ENOENT : -ETIMEDOUT;
+}
+
+/* --- before --------------------------------------------------------------- */
+
+static int make_memory(struct race_env *e)
+{
+	bool huge = e->mmop->flags & RACE_THP;
+	unsigned long i, page = 1;
+	int n;
+
+	e->len = 3 * XM_PAGE;
+	if (e->mmop->flags & (RACE_THP | RACE_SMALL)) {
+		e->len = XM_2M;
+		page = 5;
+	}
+	/*
+	 * fork() write-protects mapping after mapping. Stopped at the lowest one,
+	 * it has not yet come to anything that this program writes to.
+	 */
+	e->area = mmap((void *)XM_2M, e->len, PROT_READ | PROT_WRITE,
+		       MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1,
+		       0);
+	CHECK(e->area == (void *)XM_2M, "no memory at %#lx", XM_2M);
+	madvise(e->area, e->len, MADV_NOHUGEPAGE);
+	if (huge && madvise(e->area, e->len, MADV_HUGEPAGE))
+		return unreachable("no CONFIG_TRANSPARENT_HUGEPAGE");
+	for (i = 0; i < e->len; i += XM_PAGE)
+		*(__u64 *)(e->area + i) = i;
+	*(__u64 *)e->area = 3;
+	e->p = (__u64 *)(e->area + page * XM_PAGE);
+	for (n = 0; n < (int)RACE_WORDS; n++)
+		e->p[n] = RACE_FILL(n);
+	e->p[0] = RACE_START;
+	if (huge && !(xm_page(e->fd, e->p).cpu & XMIRROR_CPU_HUGE))
+		return unreachable("no huge page was to be had");
+	return 0;
+}
+
+static int prepare(struct race_env *e, struct worker *dev, struct worker *mm)
+{
+	struct sigaction sa = {
+		.sa_sigaction = bad_access, .sa_flags = SA_SIGINFO,
+	};
+	pthread_attr_t attr;
+	int err;
+
+	sigaction(SIGSEGV, &sa, NULL);
+	sigaction(SIGBUS, &sa, NULL);
+	e->fd = xm_open(0);
+	e->fd1 = xm_open(1);
+	CHECK(e->fd >= 0 && e->fd1 >= 0, "open: %d, %d", e->fd, e->fd1);
+	dev->fn = run_device;
+	dev->to = e;
+	mm->fn = run_mm;
+	mm->to = e;
+	/* All of the stacks is going to be locked. */
+	pthread_attr_init(&attr);
+	pthread_attr_setstacksize(&attr, 64 << 10);
+	pthread_setattr_default_np(&attr);
+	CHECK(!worker_prepare(dev) && !worker_prepare(mm), "no threads");
+	err = xm_no_faults();
+	CHECK(!err, "mlockall: %d", err);
+	if (make_memory(e))
+		return -1;
+	if (e->mmop->prepare) {
+		err = e->mmop->prepare(e);
+		if (err == RACE_NOT_HERE)
+			return unreachable(e->why);
+		CHECK(!err, "preparing the mm op: %d", err);
+	}
+	err = e->devop->setup(e);
+	if (err == RACE_NOT_HERE)
+		return unreachable(e->why);
+	CHECK(!err, "setting up the device op: %d", err);
+	return 0;
+}
+
+/* --- the race ------------------------------------------------------------- */
+
+static void where(struct worker *w, char *text, size_t room)
+{
+	pid_t tid = XM_LOAD(&w->tid);
+	char path[64];
+	ssize_t n;
+	int fd;
+
+	snprintf(text, room, "ended");
+	if (tid <= 0)
+		return;
+	snprintf(path, sizeof(path), "/proc/self/task/%d/wchan", tid);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	n = fd < 0 ? 0 : read(fd, text, room - 1);
+	text[n > 0 ? n : 0] = 0;
+}
+
+static int stuck(struct worker *w, struct worker *other)
+{
+	char here[64], there[64];
+
+	where(w, here, sizeof(here));
+	where(other, there, sizeof(there));
+	FAIL("deadlock: %s side is in %s, the other's in %s",
+	     w->fn == run_mm ? "the mm's" : "the device's", here, there);
+}
+
+static int race_in_window(struct race_env *e, const struct race_window *w,
+			  struct worker *first, struct worker *second,
+			  __u32 id)
+{
+	__u32 timed_out = 0;
+	int err;
+
+	CHECK(!worker_start(first), "no thread");
+	err = wait_for_window(e, id, first);
+	if (err == -ENOENT && w->mm && !(e->mmop->flags & RACE_EVENT))
+		return unreachable("the mm op notifies of nothing here");
+	if (err == -ENOENT && !w->mm && (w->point == XMIRROR_PT_INV_ENTER ||
+					 w->point == XMIRROR_PT_INV_EXIT))
+		return unreachable("the device op invalidates nothing here");
+	if (err == -ENOENT && first->err == -EOPNOTSUPP && race_is_too_large(e))
+		return unreachable("exclusive pages of large folios: Linux 6.15");
+	CHECK(!err, "%s side, which ended with %d, was not seen in the window: %d",
+	      w->mm ? "the mm's" : "the device's", first->err, err);
+	race_cell->reached = true;
+
+	race_cell->ending = e->mmop->flags & RACE_ENDS;
+	CHECK(!worker_start(second), "no thread");
+	race_cell->result.waited = !has_ended(second);
+	err = xm_sync_resume(e->fd, id, &timed_out);
+	CHECK(!err, "resume: %d", err);
+	CHECK(!timed_out, "the stop was not resumed but timed out");
+	if (worker_join(first) == -ETIMEDOUT)
+		return stuck(first, second);
+	if (worker_join(second) == -ETIMEDOUT)
+		return stuck(second, first);
+	return 0;
+}
+
+static void run_cell(struct race_env *e, const struct race_window *w)
+{
+	struct xmirror_sync s = {
+		.action = XMIRROR_SYNC_PAUSE,
+		.point = w->point,
+		.timeout_ms = e->mmop->stop_ms ?: 2 * XM_LONG,
+	};
+	struct worker dev = {}, mm = {};
+	int err;
+
+	if (prepare(e, &dev, &mm))
+		return;
+	s.addr = (uintptr_t)e->p;
+	s.length = XM_PAGE;
+	err = xm_sync_arm_full(e->fd, &s);
+	if (err) {
+		snprintf(race_cell->result.why, sizeof(race_cell->result.why),
+			 "arming: %d", err);
+		return;
+	}
+	err = w->mm ? race_in_window(e, w, &mm, &dev, s.id) :
+		      race_in_window(e, w, &dev, &mm, s.id);
+	if (!err && !race_check(e, dev.err, mm.err))
+		race_cell->result.verdict = RACE_PASS;
+	/* If it was not reached, the end of this process must not be stopped. */
+	if (!race_cell->reached)
+		xm_sync_resume(e->fd, s.id, NULL);
+}
+
+struct which {
+	const struct race_devop *d;
+	const struct race_mmop *m;
+	const struct race_window *w;
+};
+
+static int cell_process(struct child *c, void *arg)
+{
+	const struct which *which = arg;
+	struct race_env e = {
+		.fd2 = -1, .uffd = -1, .file = -1,
+		.devop = which->d, .mmop = which->m,
+	};
+
+	(void)c;
+	run_cell(&e, which->w);
+	race_cell->done = true;
+	return 0;
+}
+
+/* --- what the process left behind ----------------------------------------- */
+
+static bool is_splat(const char *line)
+{
+	static const char * const signs[] = {
+		"BUG:", "WARNING:", "Bad rss-counter", "Bad page",
+		"page dumped because", "kernel BUG", "possible circular",
+		"possible recursive", "INFO: task", "suspicious RCU",
+		"list_add corruption", "list_del corruption", NULL,
+	};
+	const char * const *sign;
+
+	for (sign = signs; *sign; sign++) {
+		if (strstr(line, *sign))
+			return true;
+	}
+	return false;
+}
+
+/* The first report since the last call, as one line */
+static bool kernel_complains(char *why, size_t room)
+{
+	bool found = false;
+	char record[1024];
+	char *text;
+	ssize_t n;
+
+	while ((n = read(kernel_log, record, sizeof(record) - 1)) > 0 ||
+	       (n < 0 && errno == EPIPE)) {
+		if (n < 0 || found)
+			continue;
+		record[n] = 0;
+		text = strchr(record, ';');
+		text = text ? text + 1 : record;
+		text[strcspn(text, "\n")] = 0;
+		if (!is_splat(text))
+			continue;
+		found = true;
+		snprintf(why, room, "kernel log: %.180s", text);
+	}
+	return found;
+}
+
+/* Pages come back a moment later if somebody holds them. */
+static bool memory_is_back(void)
+{
+	__u64 start = xm_now_ns();
+	struct xmirror_stats s;
+	int i = 0;
+
+	while (i < 2 && !xm_expired(start, DEADLINE / 3)) {
+		if (!xm_stats(devices[i], &s) &&
+		    s.devmem_free == free_at_start[i])
+			i++;
+		else
+			sched_yield();
+	}
+	return i == 2;
+}
+
+static void replug(void)
+{
+	struct xmirror_unplug u = {
+		.size = sizeof(u), .flags = XMIRROR_UNPLUG_REPLUG,
+	};
+
+	xm_ioctl(devices[0], XMIRROR_IOC_UNPLUG, &u);
+}
+
+int race_init(void)
+{
+	struct xmirror_stats s;
+	int i, err;
+
+	race_cell = mmap(NULL, sizeof(*race_cell), PROT_READ | PROT_WRITE,
+			 MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (race_cell == MAP_FAILED)
+		return -ENOMEM;
+	kernel_log = open("/dev/kmsg", O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+	if (kernel_log >= 0)
+		lseek(kernel_log, 0, SEEK_END);
+	/* khugepaged would have its hands in cells of its kind. */
+	xm_write_file("/sys/kernel/mm/transparent_hugepage/khugepaged/max_ptes_swap",
+		      "0");
+	race_numa_at_once();
+	for (i = 0; i < 2; i++) {
+		devices[i] = xm_open(i);
+		if (devices[i] < 0)
+			return devices[i];
+		err = xm_stats(devices[i], &s);
+		if (err)
+			return err;
+		free_at_start[i] = s.devmem_free;
+	}
+	return 0;
+}
+
+/* child_end() for one that has deadlines of its own, and reports them */
+static int end_of(struct child *c)
+{
+	__u64 start = xm_now_ns();
+
+	while (kill(c->pid, 0) == 0 && !xm_expired(start, 4 * DEADLINE)) {
+		struct pollfd p = {
+			.fd = syscall(SYS_pidfd_open, c->pid, 0),
+			.events = POLLIN,
+		};
+		int n = poll(&p, 1, DEADLINE);
+
+		close(p.fd);
+		if (n)
+			break;
+	}
+	return child_end(c);
+}
+
+static void run_child(struct which *which)
+{
+	struct race_result *r = &race_cell->result;
+	struct child c;
+	int end;
+
+	memset(race_cell, 0, sizeof(*race_cell));
+	r->verdict = RACE_FAIL;
+	end = child_start(&c, cell_process, which);
+	if (end) {
+		snprintf(r->why, sizeof(r->why), "fork: %d", end);
+		return;
+	}
+	end = end_of(&c);
+	if (race_cell->ending) {
+		bool as_wished = end == 0 || end == 128 + SIGKILL;
+
+		r->verdict = as_wished ? RACE_PASS : RACE_FAIL;
+		r->waited = false;
+		if (!as_wished)
+			snprintf(r->why, sizeof(r->why),
+				 "the end was status %d", end);
+		else if (which->m->flags & RACE_HELPER && !race_cell->told)
+			r->verdict = race_cell->left ? RACE_UNREACHABLE :
+							RACE_FAIL;
+	} else if (!race_cell->done) {
+		r->verdict = RACE_FAIL;
+		snprintf(r->why, sizeof(r->why), "the process ended: %d%s", end,
+			 end == -ETIMEDOUT ? ", deadlock" : "");
+	}
+}
+
+static void check_known(const struct which *which, struct race_result *r)
+{
+	const struct known *k;
+	char seen[sizeof(r->why)];
+
+	for (k = known; k->why; k++) {
+		if ((k->devop && strcmp(k->devop, which->d->name)) ||
+		    (k->mmop && strcmp(k->mmop, which->m->name)) ||
+		    (k->window && strcmp(k->window, which->w->name)) ||
+		    xm_kver() < k->from || xm_kver() >= k->before)
+			continue;
+		memcpy(seen, r->why, sizeof(seen));
+		r->verdict = RACE_XFAIL;
+		snprintf(r->why, sizeof(r->why), "%s (%.100s)", k->why, seen);
+		return;
+	}
+}
+
+static const struct race_devop *find_devop(const char *name)
+{
+	const struct race_devop *d = race_devops;
+
+	while (d->name && strcmp(d->name, name))
+		d++;
+	return d;
+}
+
+static const struct race_mmop *find_mmop(const char *name)
+{
+	const struct race_mmop *m = race_mmops;
+
+	while (m->name && strcmp(m->name, name))
+		m++;
+	return m;
+}
+
+static const struct race_window *find_window(const struct race_devop *d,
+					     const char *name)
+{
+	const struct race_window *w = d->windows;
+
+	while (w->name && strcmp(w->name, name))
+		w++;
+	return w;
+}
+
+struct race_result race(const char *devop, const char *mmop,
+			const char *window)
+{
+	const struct race_devop *d = find_devop(devop);
+	const struct race_mmop *m = find_mmop(mmop);
+	const struct race_window *w = find_window(d, window);
+	struct race_result r = { .verdict = RACE_UNREACHABLE };
+	struct which which = { d, m, w };
+	__u64 start = xm_now_ns();
+
+	if (!d->name || !m->name || !w->name) {
+		r.verdict = RACE_FAIL;
+		snprintf(r.why, sizeof(r.why), "there is no such cell");
+		return r;
+	}
+	if ((xm_caps() & d->cap) != d->cap) {
+		snprintf(r.why, sizeof(r.why), "%s", xm_why());
+		return r;
+	}
+	if (w->mm && (m->flags & RACE_ENDS)) {
+		snprintf(r.why, sizeof(r.why),
+			 "nobody is left to run the device");
+		return r;
+	}
+	run_child(&which);
+	r = race_cell->result;
+	if (m->restore)
+		m->restore();
+	replug();
+	if (!memory_is_back()) {
+		r.verdict = RACE_FAIL;
+		snprintf(r.why, sizeof(r.why), "device memory is missing");
+	}
+	if (kernel_log >= 0 && kernel_complains(r.why, sizeof(r.why)))
+		r.verdict = RACE_FAIL;
+	if (r.verdict == RACE_FAIL)
+		check_known(&which, &r);
+	r.ms = (xm_now_ns() - start) / 1000000;
+	return r;
+}
+
+const char *race_worst(const struct race_devop *d, const struct race_mmop *m)
+{
+	unsigned int flags = m->flags & (RACE_WRITER | RACE_EVENT);
+
+	return flags == (RACE_WRITER | RACE_EVENT) ? d->worst_locked : d->worst;
+}

@@ -1,0 +1,237 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The device's side of the race matrix: see struct race_devop.
+ *
+ * The page is mapped for the device before the race, so that there is a leaf to
+ * lose, unless it is what the op is about to do; and there is a notifier.
+ */
+#include "private.h"
+
+static int map(struct race_env *e)
+{
+	return xm_fault(e->fd, e->p, XM_PAGE, 0, NULL);
+}
+
+/* A notifier, but no leaf of the page; one to read it allows to write, too. */
+static int map_neighbour(struct race_env *e)
+{
+	return xm_fault(e->fd, e->area, XM_PAGE, 0, NULL);
+}
+
+static int make_exclusive(struct race_env *e)
+{
+	int err = xm_exclusive(e->fd, e->p, XM_PAGE, NULL);
+
+	if (err == -EOPNOTSUPP && race_is_too_large(e))
+		return race_not_here(e, "exclusive pages of large folios: Linux 6.15");
+	return err;
+}
+
+static int migrate(struct race_env *e, int fd, __u32 flags, __u32 peer)
+{
+	return xm_migrate(fd, e->p, XM_PAGE, flags, peer, &e->pages_moved);
+}
+
+static int put_on(struct race_env *e, int fd)
+{
+	int err = migrate(e, fd, 0, 0);
+
+	if (err)
+		return err;
+	if (!e->pages_moved)
+		return race_not_here(e, "the page does not migrate to the device");
+	return xm_fault(fd, e->p, XM_PAGE, 0, NULL);
+}
+
+static int put_on_device(struct race_env *e)
+{
+	return put_on(e, e->fd);
+}
+
+/* Would this device map it, it would come back. */
+static int put_on_peer(struct race_env *e)
+{
+	int err = put_on(e, e->fd1);
+
+	return err ? err : map_neighbour(e);
+}
+
+static int put_on_other_mirror(struct race_env *e)
+{
+	int err;
+
+	e->fd2 = xm_open(0);
+	err = e->fd2 < 0 ? e->fd2 : put_on(e, e->fd2);
+	return err ? err : map(e);
+}
+
+static int read_word(struct race_env *e)
+{
+	return xm_read(e->fd, e->p, &e->seen, 8);
+}
+
+static int store_word(struct race_env *e)
+{
+	__u64 value = RACE_STORED;
+
+	return xm_write(e->fd, e->p + 1, &value, 8);
+}
+
+static int exclusive(struct race_env *e)
+{
+	return xm_exclusive(e->fd, e->p, XM_PAGE, NULL);
+}
+
+#define ADDS	4
+
+/* One command each, so that a list is stopped between two. */
+static int add(struct race_env *e)
+{
+	struct xmirror_cmd cmds[ADDS];
+	__u64 fence;
+	int i, err;
+
+	for (i = 0; i < ADDS; i++)
+		cmds[i] = xm_cmd(XMIRROR_OP_ADD, 8, e->p, 1);
+	err = xm_submit(e->fd, 0, cmds, ADDS, 1, &fence);
+	return err ? err : xm_wait(e->fd, fence, XM_LONG, NULL);
+}
+
+static int release(struct race_env *e)
+{
+	return xm_release(e->fd, e->p, XM_PAGE, NULL);
+}
+
+static int to_device(struct race_env *e)
+{
+	return migrate(e, e->fd, 0, 0);
+}
+
+static int to_system(struct race_env *e)
+{
+	return migrate(e, e->fd, XMIRROR_MIGRATE_TO_SYSTEM, 0);
+}
+
+static int from_peer(struct race_env *e)
+{
+	return migrate(e, e->fd, XMIRROR_MIGRATE_FROM_PEER, 1);
+}
+
+static int touch(struct race_env *e)
+{
+	e->seen = XM_LOAD(e->p);
+	return 0;
+}
+
+/* With a mirror its device memory goes. */
+static int evict(struct race_env *e)
+{
+	int fd = e->fd2;
+
+	e->fd2 = -1;
+	return close(fd) ? -errno : 0;
+}
+
+static int unplug(struct race_env *e)
+{
+	struct xmirror_unplug u = {
+		.size = sizeof(u),
+		.timeout_ms = XM_LONG / 2,
+	};
+
+	return xm_ioctl(e->fd, XMIRROR_IOC_UNPLUG, &u);
+}
+
+#define AT(n, pt)	{ .name = n, .point = XMIRROR_PT_##pt }
+#define MM_WINDOWS	{ .name = "mm_inv_enter", \
+			  .point = XMIRROR_PT_INV_ENTER, .mm = true }, \
+			{ .name = "mm_inv_exit", \
+			  .point = XMIRROR_PT_INV_EXIT, .mm = true }
+#define DEV_WINDOWS	AT("dev_inv_enter", INV_ENTER), \
+			AT("dev_inv_exit", INV_EXIT)
+#define FAULT_WINDOWS	AT("fault_begin", FAULT_BEGIN), \
+			AT("fault_walked", FAULT_WALKED), \
+			AT("fault_done", FAULT_DONE)
+#define MIGRATE_WINDOWS	AT("migrate_begin", MIGRATE_BEGIN), \
+			AT("migrate_unmapped", MIGRATE_UNMAPPED), \
+			AT("migrate_copied", MIGRATE_COPIED), \
+			AT("migrate_moved", MIGRATE_MOVED)
+#define EVICT_WINDOWS	AT("evict_begin", EVICT_BEGIN), \
+			AT("evict_unmapped", EVICT_UNMAPPED), \
+			AT("evict_copied", EVICT_COPIED)
+
+const struct race_devop race_devops[] = {
+	{
+		.name = "read", .setup = map_neighbour, .act = read_word,
+		.reads = true,
+		.worst = "fault_walked", .worst_locked = "fault_walked",
+		.windows = { FAULT_WINDOWS, MM_WINDOWS },
+	}, {
+		.name = "write", .setup = map_neighbour, .act = store_word,
+		.stores = true,
+		.worst = "fault_walked", .worst_locked = "fault_walked",
+		.windows = { FAULT_WINDOWS, MM_WINDOWS },
+	}, {
+		.name = "exclusive", .cap = XMIRROR_CAP_EXCLUSIVE,
+		.setup = map, .act = exclusive,
+		.worst = "excl_made", .worst_locked = "mm_inv_exit",
+		.windows = {
+			AT("excl_begin", EXCL_BEGIN), AT("inv_own", INV_OWN),
+			AT("excl_made", EXCL_MADE),
+			AT("excl_committed", EXCL_COMMITTED),
+			AT("excl_done", EXCL_DONE), MM_WINDOWS,
+		},
+	}, {
+		.name = "atomic", .cap = XMIRROR_CAP_EXCLUSIVE,
+		.setup = make_exclusive, .act = add, .adds = ADDS,
+		.worst = "access", .worst_locked = "access",
+		.windows = { AT("access", ACCESS), MM_WINDOWS },
+	}, {
+		.name = "release", .cap = XMIRROR_CAP_EXCLUSIVE,
+		.setup = make_exclusive, .act = release,
+		.worst = "dev_inv_exit", .worst_locked = "release",
+		.windows = { AT("release", RELEASE), DEV_WINDOWS, MM_WINDOWS },
+	}, {
+		.name = "to_device", .cap = XMIRROR_CAP_PRIVATE,
+		.setup = map, .act = to_device, .moves = true,
+		.worst = "migrate_copied", .worst_locked = "mm_inv_exit",
+		.windows = { MIGRATE_WINDOWS, DEV_WINDOWS, MM_WINDOWS },
+	}, {
+		.name = "to_system", .cap = XMIRROR_CAP_PRIVATE,
+		.setup = put_on_device, .act = to_system, .moves = true,
+		.worst = "migrate_copied", .worst_locked = "mm_inv_exit",
+		.windows = { MIGRATE_WINDOWS, DEV_WINDOWS, MM_WINDOWS },
+	}, {
+		.name = "cpu_return", .cap = XMIRROR_CAP_PRIVATE,
+		.setup = put_on_device, .act = touch,
+		.reads = true, .cpu = true,
+		.worst = "to_ram_copied", .worst_locked = "mm_inv_exit",
+		.windows = {
+			AT("to_ram_begin", TO_RAM_BEGIN),
+			AT("to_ram_unmapped", TO_RAM_UNMAPPED),
+			AT("to_ram_copied", TO_RAM_COPIED),
+			AT("to_ram_moved", TO_RAM_MOVED),
+			AT("to_ram_done", TO_RAM_DONE),
+			DEV_WINDOWS, MM_WINDOWS,
+		},
+	}, {
+		.name = "from_peer", .cap = XMIRROR_CAP_PRIVATE,
+		.setup = put_on_peer, .act = from_peer, .moves = true,
+		.worst = "migrate_copied", .worst_locked = "mm_inv_exit",
+		.windows = { MIGRATE_WINDOWS, DEV_WINDOWS, MM_WINDOWS },
+	}, {
+		.name = "evict", .cap = XMIRROR_CAP_PRIVATE,
+		.setup = put_on_other_mirror, .act = evict,
+		.worst = "evict_copied", .worst_locked = "evict_copied",
+		.windows = { EVICT_WINDOWS, DEV_WINDOWS, MM_WINDOWS },
+	}, {
+		.name = "unplug", .cap = XMIRROR_CAP_PRIVATE,
+		.setup = put_on_device, .act = unplug,
+		.worst = "evict_unmapped", .worst_locked = "evict_unmapped",
+		.windows = {
+			AT("unplug", UNPLUG), EVICT_WINDOWS, DEV_WINDOWS,
+			MM_WINDOWS,
+		},
+	},
+	{}
+};

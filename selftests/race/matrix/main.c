@@ -1,0 +1,187 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The race matrix: each device op against each mm op in each window.
+ *
+ * usage: race_matrix [--all] [--table] [-r CELL]... [-l]
+ *
+ * A cell is called DEVOP.MMOP.WINDOW, and a trailing part may be left out. Without
+ * an option each pair is run in its most dangerous window. The output is TAP, or
+ * with --table a table; --all runs all cells and makes a table.
+ */
+#include <getopt.h>
+
+#include "kselftest.h"
+#include "matrix.h"
+
+static const char * const verdicts[RACE_VERDICTS] = {
+	[RACE_PASS] = "pass",
+	[RACE_FAIL] = "FAIL",
+	[RACE_UNREACHABLE] = "unreachable",
+	[RACE_XFAIL] = "expected-fail",
+};
+
+#define MAX_WANTED	128
+
+static const char *wanted[MAX_WANTED];
+static unsigned int nr_wanted;
+static bool all, as_table;
+
+/* Of those asked for by their full name any window will do. */
+static bool is_wanted(const char *name, bool curated)
+{
+	unsigned int i;
+	size_t n;
+
+	for (i = 0; i < nr_wanted; i++) {
+		n = strlen(wanted[i]);
+		if (!strncmp(name, wanted[i], n) &&
+		    (!name[n] || (name[n] == '.' && curated)))
+			return true;
+	}
+	return !nr_wanted && curated;
+}
+
+/* For each wanted cell */
+static unsigned int for_each(void (*fn)(const char *name,
+					const struct race_devop *d,
+					const struct race_mmop *m,
+					const struct race_window *w))
+{
+	const struct race_devop *d;
+	const struct race_mmop *m;
+	const struct race_window *w;
+	unsigned int count = 0;
+	char name[128];
+
+	for (d = race_devops; d->name; d++) {
+		for (m = race_mmops; m->name; m++) {
+			for (w = d->windows; w->name; w++) {
+				snprintf(name, sizeof(name), "%s.%s.%s",
+					 d->name, m->name, w->name);
+				if (!is_wanted(name, all ||
+					       !strcmp(w->name,
+						       race_worst(d, m))))
+					continue;
+				count++;
+				if (fn)
+					fn(name, d, m, w);
+			}
+		}
+	}
+	return count;
+}
+
+static void list(const char *name, const struct race_devop *d,
+		 const struct race_mmop *m, const struct race_window *w)
+{
+	(void)d;
+	(void)m;
+	(void)w;
+	printf("%s\n", name);
+}
+
+static void test(const char *name, const struct race_devop *d,
+		 const struct race_mmop *m, const struct race_window *w)
+{
+	struct race_result r = race(d->name, m->name, w->name);
+
+	switch (r.verdict) {
+	case RACE_PASS:
+		ksft_test_result_pass("%s\n", name);
+		break;
+	case RACE_UNREACHABLE:
+		ksft_test_result_skip("%s: %s\n", name, r.why);
+		break;
+	case RACE_XFAIL:
+		ksft_print_msg("%s: %s\n", name, r.why);
+		ksft_test_result_xfail("%s\n", name);
+		break;
+	default:
+		ksft_print_msg("%s: %s\n", name, r.why);
+		ksft_test_result_fail("%s\n", name);
+	}
+	fflush(stdout);
+}
+
+static unsigned int counts[RACE_VERDICTS];
+
+static void row(const char *name, const struct race_devop *d,
+		const struct race_mmop *m, const struct race_window *w)
+{
+	struct race_result r = race(d->name, m->name, w->name);
+
+	(void)name;
+	counts[r.verdict]++;
+	printf("%-10s %-20s %-17s %-13s %5u ms %s%s%s\n", d->name, m->name,
+	       w->name, verdicts[r.verdict], r.ms, r.waited ? "waits" : "",
+	       r.waited && r.why[0] ? ": " : "", r.why);
+	fflush(stdout);
+}
+
+static int table(void)
+{
+	__u64 start = xm_now_ns();
+	unsigned int cells;
+
+	printf("%-10s %-20s %-17s %s\n", "device", "mm", "window", "verdict");
+	cells = for_each(row);
+	printf("# %u cells in %llu s\n", cells,
+	       (unsigned long long)(xm_now_ns() - start) / 1000000000);
+	printf("%u pass, %u fail, %u unreachable, %u expected-fail\n",
+	       counts[RACE_PASS], counts[RACE_FAIL], counts[RACE_UNREACHABLE],
+	       counts[RACE_XFAIL]);
+	return counts[RACE_FAIL] || !counts[RACE_PASS];
+}
+
+int main(int argc, char **argv)
+{
+	static const struct option options[] = {
+		{ "all", no_argument, NULL, 'a' },
+		{ "table", no_argument, NULL, 't' },
+		{ "exit", no_argument, NULL, 'x' },
+		{}
+	};
+	bool only_list = false;
+	int opt, err;
+
+	while ((opt = getopt_long(argc, argv, "atr:l", options, NULL)) != -1) {
+		switch (opt) {
+		case 'x':	/* for vfork_exec */
+			return 0;
+		case 'a':
+			all = true;
+			as_table = true;
+			break;
+		case 't':
+			as_table = true;
+			break;
+		case 'r':
+			if (nr_wanted < MAX_WANTED)
+				wanted[nr_wanted++] = optarg;
+			break;
+		case 'l':
+			only_list = true;
+			break;
+		default:
+			return 2;
+		}
+	}
+
+	if (only_list) {
+		for_each(list);
+		return 0;
+	}
+	if (as_table) {
+		err = race_init();
+		if (err)
+			printf("no device: %s\n", strerror(-err));
+		return err ? 1 : table();
+	}
+	ksft_print_header();
+	err = race_init();
+	if (err)
+		ksft_exit_skip("no device: %s\n", strerror(-err));
+	ksft_set_plan(for_each(NULL));
+	for_each(test);
+	ksft_finished();
+}

@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* Of the parts of the matrix itself only. */
+#ifndef XM_LIBMATRIX_PRIVATE_H
+#define XM_LIBMATRIX_PRIVATE_H
+
+#include "matrix.h"
+
+/**
+ * struct cell - what the process of a cell and race() share
+ * @reached: the window was reached
+ * @ending: what comes next is the end of the process
+ * @done: the verdict is final
+ * @told: the mm op's helper found nothing wrong; else what is in @result
+ * @left: the window was left before, so that there is nothing to be told
+ * @result: as far as the process knows
+ */
+struct cell {
+	bool reached;
+	bool ending;
+	bool done;
+	bool told;
+	bool left;
+	struct race_result result;
+};
+
+extern struct cell *race_cell;
+
+/* In a function that returns 0 or -1: say what is wrong, and return. */
+#define FAIL(...) \
+	do { \
+		race_cell->result.verdict = RACE_FAIL; \
+		snprintf(race_cell->result.why, sizeof(race_cell->result.why), \
+			 __VA_ARGS__); \
+		return -1; \
+	} while (0)
+
+#define CHECK(cond, ...) \
+	do { \
+		if (!(cond)) \
+			FAIL(__VA_ARGS__); \
+	} while (0)
+
+/** race_is_too_large: the page may be of a folio too large to be exclusive. */
+static inline bool race_is_too_large(const struct race_env *e)
+{
+	return e->mmop->flags & (RACE_THP | RACE_SMALL) &&
+	       !(xm_caps() & XMIRROR_CAP_EXCLUSIVE_LARGE);
+}
+
+/** race_numa_at_once: have NUMA balancing not wait, if the kernel can be told. */
+void race_numa_at_once(void);
+
+/**
+ * race_check: all oracles that the process of a cell can ask itself; @dev and @mm
+ * are the results of the two sides. 0, or -1 with the reason in @race_cell.
+ */
+int race_check(struct race_env *e, int dev, int mm);
+
+#endif /* XM_LIBMATRIX_PRIVATE_H */
