@@ -2,15 +2,8 @@
 #
 # make help lists the targets. The modules themselves are described in Kbuild.
 
-KERNEL	?= 7.3
-TESTS	?= *
-STOCK	?= 7.x 6.12 6.1
-CALLS	?= 1000000
-LOADS	?= 1000
-MINUTES	?= 10
-
-# The kernels to run: a built tree of the user's own, or versions that
-# guest/kernel.sh builds.
+# The kernels to run: built trees of the user's own, or names of the table of kernels
+# (runner/xmtest kernel).
 ifdef KDIR
 override KDIR := $(abspath $(KDIR))
 kernels	:= $(KDIR)
@@ -18,17 +11,24 @@ else
 kernels	:= $(KERNEL)
 endif
 build	:= $(or $(KDIR),/lib/modules/$(shell uname -r)/build)
+# For what needs a kernel with everything that sees a mistake, and gcov
+debug	:= $(or $(kernels),7.3)
 
-# Without a kernel named, the demo takes Debian's own: no kernel build needed.
-ifeq ($(origin KERNEL)$(KDIR),file)
-demo	:= stock
-else
-demo	:= $(kernels)
-endif
+TESTS	?= *
+STOCK	?= 7.x 6.12 6.1
+CALLS	?= 1000000
+LOADS	?= 1000
+MINUTES	?= 10
+N	?= 200
 
-.PHONY: self-mutants modules clean selftests demo check check-all check-stock shell bench
-.PHONY: lint peer-bugs install junit fuzz lifecycle soak coverage race-matrix fresh
-.PHONY: dkms-install dkms-remove help
+xmtest	:= @runner/xmtest
+k	= $(1:%=-k %)
+tests	= -t '$(TESTS)'
+
+.PHONY: bench bisect boots check check-all check-stock clean compare coverage demo
+.PHONY: dkms-install dkms-remove fresh fuzz help install junit lifecycle lint list
+.PHONY: merge modules peer-bugs race-holds race-matrix report report-check
+.PHONY: self-mutants selftests shell soak summary verdict
 .DEFAULT_GOAL := modules
 
 modules:
@@ -38,89 +38,93 @@ clean:
 	$(MAKE) -C $(build) M=$(CURDIR) clean
 
 selftests:
-	@guest/deps.sh
-	@guest/programs.sh $(or $(KDIR),/)
+	$(xmtest) programs $(KDIR)
+
+list:
+	$(xmtest) list $(tests)
 
 check:
-	@guest/check.sh -t '$(TESTS)' $(kernels)
+	$(xmtest) check $(call k,$(kernels)) $(tests) $(SHARD:%=--shard %) $(if $(FAILED),--failed)
 
 check-all:
-	@guest/check.sh -t '$(TESTS)' 6.1 6.12 7.3
+	$(xmtest) check -k 6.1 -k 6.12 -k 7.3 $(tests)
 
 check-stock:
-	@guest/check.sh -t '$(TESTS)' $(STOCK:%=dkms-%)
+	$(xmtest) check $(call k,$(STOCK:%=dkms-%)) $(tests)
+
+verdict:
+	$(xmtest) verdict $(call k,$(kernels))
+
+compare:
+	$(xmtest) compare --base '$(BASE)' $(call k,$(kernels)) $(tests)
+
+bisect:
+	$(xmtest) bisect -k '$(KDIR)' --good '$(GOOD)' --bad '$(BAD)' $(tests)
 
 coverage:
-	@guest/coverage.sh -t '$(TESTS)' $(firstword $(kernels))
-
-install:
-	@guest/install.sh '$(DESTDIR)' $(KDIR)
+	$(xmtest) coverage $(call k,$(debug)) $(tests)
 
 junit:
-	@guest/junit.sh $(LOG)
+	$(xmtest) junit $(LOG:%=--log %)
+
+report:
+	@runner/report.py $(LOG) $(if $(LOG),,$$(runner/xmtest last)) \
+		$(BASE:%=--base %) -o $(or $(OUT),report.html)
+
+report-check:
+	@runner/sh/deps.sh chromium $$(command -v npm >/dev/null || echo npm)
+	@runner/report_check.py
+
+summary:
+	$(xmtest) summary $(LOG:%=--log %)
+
+merge:
+	$(xmtest) merge $(LOGS)
 
 demo:
-	@guest/start.sh demo $(demo)
+	$(xmtest) demo $(call k,$(kernels)) -- $(DEMO)
 
 bench:
-	@guest/start.sh bench $(firstword $(kernels)) $(BENCH)
-
-fresh:
-	@guest/fresh.sh $(MAKE) demo
+	$(xmtest) bench $(call k,$(debug)) -- $(BENCH)
 
 shell:
-	@guest/start.sh shell $(kernels)
+	$(xmtest) shell $(call k,$(kernels))
 
 fuzz:
-	@guest/long.sh 24 $(firstword $(kernels)) abuse_fuzz --calls $(CALLS) $(SEED:%=--seed %) $(if $(BLIND),--blind)
-
-soak:
-	@guest/soak.sh $(MINUTES) $(firstword $(kernels))
-
-race-matrix:
-	@guest/long.sh 24 $(firstword $(kernels)) race_matrix --all $(CELLS:%=-r %)
+	$(xmtest) long $(call k,$(debug)) -- abuse_fuzz --calls $(CALLS) $(SEED:%=--seed %) $(if $(BLIND),--blind)
 
 lifecycle:
-	@guest/long.sh 24 $(firstword $(kernels)) XM_LOADS=$(LOADS) abuse_lifecycle
+	$(xmtest) long $(call k,$(debug)) -- XM_LOADS=$(LOADS) abuse_lifecycle
+
+soak:
+	$(xmtest) soak $(call k,$(debug)) --minutes $(MINUTES)
+
+race-matrix:
+	$(xmtest) race-matrix $(call k,$(debug)) $(SHARD:%=--shard %) $(CELLS)
+
+race-holds:
+	$(xmtest) race-holds $(call k,$(kernels)) $(SHARD:%=--shard %) $(CELLS)
 
 peer-bugs:
-	@guest/peer-bugs.sh -t '$(TESTS)' $(kernels)
+	$(xmtest) peer-bugs $(call k,$(debug)) $(tests)
 
 self-mutants:
-	@guest/mutants.sh
+	$(xmtest) mutants $(call k,$(debug)) $(MUTANTS)
+
+boots:
+	$(xmtest) boots $(call k,$(kernels)) --count $(N)
+
+install:
+	@runner/sh/install.sh '$(DESTDIR)' $(KDIR)
+
+fresh:
+	@runner/sh/fresh.sh $(MAKE) $(or $(RUN),demo)
 
 lint:
-	@guest/lint.sh
+	@runner/sh/lint.sh
 
 dkms-install dkms-remove:
-	@guest/dkms.sh $(@:dkms-%=%)
+	@runner/sh/dkms.sh $(@:dkms-%=%)
 
 help:
-	@echo 'modules       build xmirror.ko and xmirror_test.ko for KDIR (default)'
-	@echo 'selftests     build the test, demo and benchmark programs'
-	@echo 'demo          run the demo in a guest'
-	@echo 'check         run the tests in a guest'
-	@echo 'check-all     run the tests on all kernels: 6.1 6.12 7.3'
-	@echo 'fresh         the demo in a Debian that has nothing installed'
-	@echo "check-stock   run the tests on Debian's kernels, modules by DKMS"
-	@echo 'coverage      lines of the modules that the tests run, by file'
-	@echo 'fuzz          CALLS calls of the fuzzer, with SEED=number to repeat'
-	@echo "race-matrix   all races, as a table; CELLS='read evict.unmap' for some"
-	@echo 'soak          MINUTES of everything at once'
-	@echo 'lifecycle     load and unload the modules LOADS times, and the rest'
-	@echo 'install       install the tests like kselftest in DESTDIR'
-	@echo 'junit         the last check, or LOG=directory, as JUnit XML'
-	@echo 'bench         run the benchmark on a kernel without debugging'
-	@echo '              BENCH="--quick --only migrate" and the like'
-	@echo 'shell         a shell in a guest with the modules loaded'
-	@echo 'peer-bugs     the bugs of the kernel'"'"'s own test device, there and here'
-	@echo 'self-mutants  deliberate mistakes in the modules, and what catches them'
-	@echo 'lint          all checks that need no guest'
-	@echo 'dkms-install  install the modules on this machine through DKMS'
-	@echo 'dkms-remove   undo dkms-install'
-	@echo 'clean         remove what modules built'
-	@echo
-	@echo 'KERNEL="6.1 6.12 7.3"  kernels for the guest, built once ($(KERNEL))'
-	@echo 'KDIR=path              a built kernel tree, instead of KERNEL'
-	@echo 'STOCK="7.x 6.12 6.1"    for check-stock'
-	@echo "TESTS='glob'           names of the test programs to run (*)"
+	@sed 's/^/  /' runner/help

@@ -1,0 +1,136 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+# usage: kernel.sh [-p] KERNEL|KDIR
+#
+# Prints the build directory of a kernel for the guest: a directory that serves
+# as KDIR for external modules and holds a bootable image. With -p it need not hold
+# the image, nor what modpost wants: that is enough for sparse.
+#
+# A KERNEL of the table (runner/xm/kernels.py) is built from Debian's source with the
+# fragments in runner/guest/config/ on top of allnoconfig, once, and kept in the
+# cache. A path is a tree of the user's own, which must be built already and is left
+# alone.
+
+. "$(dirname "$0")/lib.sh"
+
+config=$XM_TOP/runner/guest/config
+
+# Instrumenting takes a fifth of the time that a build takes. What UBSAN says of
+# the kernel is no business of this suite, nor what KASAN says of code that has
+# nothing of the modules in its hands. The rest of that list is what must not be
+# instrumented: a variable of the command line overrides the makefiles'.
+flags=(UBSAN_SANITIZE=n
+	'KASAN_SANITIZE=$(if $(filter arch/% crypto/% net/% drivers/acpi/% drivers/pci/% drivers/pnp/% drivers/tty/% kernel/entry/% mm/kasan/%,$(obj)/),n)'
+	# A second build is the same build.
+	KBUILD_BUILD_TIMESTAMP=1970-01-01)
+
+# check_config .config FRAGMENT...: print the lines that did not take effect.
+check_config()
+{
+	local result line option
+
+	result=$(cat "$1")
+	shift
+
+	while read -r line; do
+		case $line in
+		CONFIG_*)
+			grep -qxF -- "$line" <<<"$result" || printf '%s\n' "$line" ;;
+		"# CONFIG_"*" is not set")
+			option=${line#\# }
+			option=${option% is not set}
+			! grep -q "^$option=" <<<"$result" || printf '%s\n' "$line" ;;
+		esac
+	done < <(cat "$@")
+}
+
+own_tree()
+{
+	local dir missing
+
+	dir=$(cd "$1" && pwd)
+	[ -e "$dir/arch/x86/boot/bzImage" ] ||
+		xm_die "$dir has no arch/x86/boot/bzImage: build the kernel first"
+	[ -e "$dir/Module.symvers" ] ||
+		xm_die "$dir has no Module.symvers: run 'make modules' there first"
+	# What is a module there is as good as missing: the guest gets none of them.
+	missing=$(check_config "$dir/.config" <(grep ^CONFIG_ "$config/base.config"))
+	[ -z "$missing" ] ||
+		xm_say "$dir lacks options that parts of the suite rely on:" "$missing"
+	missing=$(check_config "$dir/.config" "$config/debug.config")
+	[ -z "$missing" ] ||
+		xm_say "less is noticed in $dir, which is not as in debug.config:" "$missing"
+	printf '%s\n' "$dir"
+}
+
+build()
+{
+	local ver=$1 flavour=$2 dir=$3 src=$4 cc=gcc wrong
+	shift 4
+
+	[ ! -e "$dir/$done" ] || return 0
+	"$XM_SH/deps.sh" kernel
+	# Built in place, since a build directory knows its own name. What an
+	# interrupted build left there is used.
+	mkdir -p "$dir"
+	cat "$@" >"$dir/fragments"
+	make -s -C "$src" O="$dir" KCONFIG_ALLCONFIG="$dir/fragments" \
+		allnoconfig >"$dir/log" 2>&1 || { tail "$dir/log" >&2; return 1; }
+	wrong=$(check_config "$dir/.config" "$dir/fragments")
+	[ -z "$wrong" ] ||
+		xm_die "options that have no effect in Linux $ver:" "$wrong"
+
+	if command -v ccache >/dev/null; then
+		export CCACHE_DIR=$XM_CACHE/ccache
+		cc="ccache gcc"
+	fi
+	if [ "$done" = prepared ]; then
+		make -s -C "$src" O="$dir" -j"$(nproc)" modules_prepare \
+			>>"$dir/log" 2>&1 || { tail "$dir/log" >&2; return 1; }
+		touch "$dir/prepared"
+		return
+	fi
+	xm_say "building Linux $ver ($flavour)"
+	nice -n 19 make -s -C "$src" O="$dir" -j"$(nproc)" CC="$cc" HOSTCC="$cc" \
+		"${flags[@]}" bzImage modules >>"$dir/log" 2>&1 || {
+		tail -n 30 "$dir/log" >&2
+		xm_die "building Linux $ver failed, see $dir/log"
+	}
+	# The objects are most of the size; nothing needs them any more.
+	find "$dir" -name '*.[oa]' -not -path "$dir/scripts/*" \
+		-not -path "$dir/tools/*" -delete
+	touch "$dir/complete" "$dir/prepared"
+	xm_say "Linux $ver ($flavour) is in $dir"
+}
+
+main()
+{
+	local what=$1 flavour src hash fragments
+
+	if [[ $what == */* ]]; then
+		own_tree "$what"
+		return
+	fi
+	xm_kernel "$what"
+	[ "$k_flavour" != stock ] || xm_die "$what is Debian's own: see stock.sh"
+	what=$k_version flavour=$k_flavour
+	read -ra fragments <<<"$k_configs"
+	fragments=("${fragments[@]/#/$config/}")
+	fragments=("${fragments[@]/%/.config}")
+	# What the result depends on: options, flags, source and compiler.
+	src=$(xm_source "$what")
+	hash=$({ cat "${fragments[@]}"; echo "${flags[@]}"; head -n 4 "$src/Makefile"
+		gcc --version; } | sha256sum | cut -c1-12)
+	hash=$XM_CACHE/kernel/$what-$flavour-$hash
+	[ -e "$hash/$done" ] || xm_locked "kernel-$what-$flavour" \
+		build "$what" "$flavour" "$hash" "$src" "${fragments[@]}"
+	printf '%s\n' "$hash"
+}
+
+done=complete
+if [ "${1:-}" = -p ]; then
+	done=prepared
+	shift
+fi
+[ $# -ge 1 ] || xm_die "usage: kernel.sh [-p] KERNEL|KDIR"
+main "$@"

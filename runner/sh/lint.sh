@@ -1,0 +1,119 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+# usage: lint.sh
+#
+# All checks that need no guest: compiler and sparse warnings, checkpatch,
+# kernel-doc, shellcheck, the tests of the runner and of its judge, that every mutant
+# is one, and the names of tests in Documentation/coverage.md.
+
+. "$(dirname "$0")/lib.sh"
+
+"$XM_SH/deps.sh" lint
+cd "$XM_TOP"
+failed=0
+tmp=$(mktemp -d)
+trap 'rm -rf "$tmp"' EXIT
+
+# check NAME CMD...: CMD must succeed.
+check()
+{
+	local name=$1
+	shift
+	if "$@" >"$tmp/out" 2>&1; then
+		printf 'ok - %s\n' "$name"
+	else
+		printf 'not ok - %s\n' "$name"
+		cat "$tmp/out"
+		failed=1
+	fi
+}
+
+# sparse KERNEL: build a fresh copy, so that everything is compiled; any warning about
+# our files fails. Those about the kernel's are not ours to fix. Without the kernel,
+# modpost knows no symbol of it.
+sparse()
+{
+	local out=$tmp/$1 kdir rc=0
+
+	kdir=$(runner/sh/kernel.sh -p "$1")
+	mkdir "$out"
+	cp -r "${XM_SOURCES[@]}" samples "$out/"
+	find "$out" -name '*.o' -delete
+	make -s -C "$kdir" M="$out" -j"$(nproc)" C=2 KBUILD_MODPOST_WARN=1 modules \
+		>"$tmp/make" 2>&1 || rc=1
+	sed "s|$out/||" "$tmp/make" |
+		grep -E '^(src|test_driver|samples|include/(xmirror|uapi/linux/xmirror)).*(warning|error):|^ERROR|not available' \
+		>"$tmp/ours" && rc=1
+	if [ $rc != 0 ]; then
+		cat "$tmp/make"
+	fi
+	return $rc
+}
+
+# style IGNORE FILE...
+style()
+{
+	local ignore=$1
+	shift
+
+	[ $# -eq 0 ] ||
+	"$src/scripts/checkpatch.pl" --no-tree --strict -q --no-summary \
+		--show-types --ignore "$ignore" -f "$@"
+}
+
+documentation()
+{
+	python3 "$src/scripts/kernel-doc" -none -Wall "$@" >"$tmp/doc" 2>&1 ||
+		{ cat "$tmp/doc"; return 1; }
+	cat "$tmp/doc"
+	[ ! -s "$tmp/doc" ]
+}
+
+# The protocol includes neither the uapi nor the device.
+apart()
+{
+	! grep -nE '#[[:space:]]*include.*(uapi/|linux/xmirror\.h|test_driver|hw\.h|\.\./)' \
+		src/*.[ch] src/probes/*.c include/xmirror/*.h
+}
+
+src=$(xm_slice 7.3)
+list() { git ls-files -co --exclude-standard -- "$@"; }
+mapfile -t kernel < <(list '*.[ch]' ':!selftests' ':!*/trace.h' \
+	':!src/compat.h')
+mapfile -t traces < <(list '*/trace.h')
+mapfile -t programs < <(list 'selftests/**.[ch]')
+mapfile -t docs < <(list 'src/*.[ch]' 'test_driver/*.[ch]' 'include/*.h')
+mapfile -t scripts < <(list 'runner/*.sh' 'selftests/*.sh' '.ci/run')
+
+check "runner and judge" python3 -B -m unittest discover -s runner/tests -t runner
+check "ends of tests" env KSELFTEST="$src/tools/testing/selftests" \
+	selftests/selftest/test.sh
+check "rules for tests" selftests/selftest/lint.sh
+check "coverage.md" runner/coverage_doc.py --check
+check "tests that the documents name" runner/xmtest names
+check "src/ knows no device" apart
+check "mutants" runner/xmtest mutants -n
+check "shellcheck" shellcheck -S warning -x -P runner/sh -e SC2034 "${scripts[@]}"
+check "shellcheck, guest" shellcheck -s dash runner/guest/init runner/guest/hmm-tests
+check "checkpatch" style NONE "${kernel[@]}"
+# The one file whose business it is that kernels differ.
+check "checkpatch, compat.h" style LINUX_VERSION_CODE,CONSTANT_COMPARISON \
+	src/compat.h
+# Trace events have a layout of their own, which checkpatch does not know.
+check "checkpatch, trace events" style \
+	OPEN_ENDED_LINE,PARENTHESIS_ALIGNMENT,SPACING "${traces[@]}"
+# Programs have no BIT(), fallthrough, READ_ONCE() or __printf(), and the macros of the
+# kselftest harness hide control flow, so that braces around one are due, or
+# look like operands.
+check "checkpatch, programs" style \
+	BIT_MACRO,PREFER_FALLTHROUGH,VOLATILE,BRACES,SPACING,COMPLEX_MACRO,MACRO_WITH_FLOW_CONTROL,MACRO_ARG_REUSE,MACRO_ARG_PRECEDENCE,PREFER_DEFINED_ATTRIBUTE_MACRO,SINGLE_STATEMENT_DO_WHILE_MACRO,TRAILING_SEMICOLON,MULTISTATEMENT_MACRO_USE_DO_WHILE \
+	"${programs[@]}"
+[ ${#docs[@]} -eq 0 ] || check "kernel-doc" documentation "${docs[@]}"
+check "warnings" runner/sh/stock.sh lint stock-7.x
+check "warnings, arm64" runner/sh/stock.sh lint stock-arm64
+check "warnings, arm64 with 16K pages" runner/sh/stock.sh lint stock-arm64-16k
+check "warnings, arm64 with 64K pages" runner/sh/stock.sh lint stock-arm64 64K
+check "warnings, PREEMPT_RT" runner/sh/stock.sh lint stock-rt
+# Newer kernels need a newer sparse than Debian has.
+check "sparse" sparse 6.12
+exit $failed

@@ -1,0 +1,285 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+#
+# Debian's own kernels, as Debian built them.
+#
+# stock.sh image [KERNEL]	fetch it, print: VMLINUZ ROOT KREL
+# stock.sh modules [KERNEL]	build our modules for it, print their directory
+# stock.sh lint KERNEL [64K]	build them with W=1, as if its pages were of 64 KiB
+#
+# KERNEL is stock-7.x (default: the newest 7), stock-7.N, stock-6.12 or stock-6.1.
+# ROOT holds lib/modules/KREL, with the drivers that a guest can have a use for.
+
+# shellcheck source=runner/sh/lib.sh
+. "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+shopt -s inherit_errexit
+
+CHROOT=$XM_SH/chroot.sh
+STOCK=$XM_CACHE/stock
+
+# What no guest has hardware for: most of the modules.
+UNUSED=(sound drivers/{accel,bluetooth,comedi,edac,gpu,hid,hwmon,i2c,iio}
+	drivers/{infiniband,input,isdn,leds,media,mfd,mmc,mtd,net,nfc,platform}
+	drivers/{power,regulator,scsi,soundwire,spi,staging,target,thunderbolt}
+	drivers/{usb,video})
+
+# The packages that make up the kernel KREL, out of the NAMES there are; fails if
+# the archive has only its headers. Since 7.x the parts are separate packages,
+# and the unsigned kernel is there days before the signed one.
+image_packages()
+{
+	local krel=$1 names=$2 kernel=image parts='' name
+
+	if grep -Fqx "linux-modules-$krel" <<<"$names"; then
+		kernel=binary
+		parts="linux-base-$krel linux-modules-$krel"
+	fi
+	for name in linux-$kernel{,-unsigned}-"$krel" \
+			"linux-$kernel-$krel-unsigned"; do
+		if grep -Fqx "$name" <<<"$names"; then
+			echo "$parts $name"
+			return
+		fi
+	done
+	return 1
+}
+
+kernel_names()
+{
+	local conf
+
+	conf=$(xm_apt_conf "$1" "$k_debian_arch") || return 1
+	APT_CONFIG=$conf apt-cache pkgnames linux-
+}
+
+# Print the newest release of the kernel that the archive has both parts of.
+newest()
+{
+	local names krels krel
+
+	names=$(kernel_names "$k_suite")
+	krels=$(sed -nE "s/^linux-headers-($k_release)$/\1/p" <<<"$names" |
+		grep -Ev -- '-cloud-' | sort -rV)
+	[[ $k_release == *-rt-* ]] || krels=$(grep -v -- '-rt-' <<<"$krels")
+	for krel in $krels; do
+		if image_packages "$krel" "$names" >/dev/null; then
+			echo "$krel"
+			return
+		fi
+	done
+}
+
+# The same, asking the archive once a day. Without network the last answer holds.
+release()
+{
+	local suite=$k_suite memo=$STOCK/newest-${k_name#stock-} krel
+
+	if [ -z "$(find "$memo" -mtime -1 2>/dev/null)" ]; then
+		krel=$(newest || true)
+		if [ -n "$krel" ]; then
+			echo "$krel" >"$memo.$$"
+			mv "$memo.$$" "$memo"
+		else
+			# Don't let an empty list serve for the day.
+			rm -f "$XM_CACHE/apt/$suite"*/updated
+		fi
+	fi
+	[ -e "$memo" ] || xm_die "no kernel $k_name found in Debian's $suite"
+	cat "$memo"
+}
+
+# fetch SUITE[:ARCH] DIR PACKAGE...: unpack packages into DIR, to what is there.
+fetch()
+{
+	local suite=${1%:*} arch=$k_debian_arch dir=$2 deb
+	local skip=("${UNUSED[@]/#/--exclude=*/kernel/}")
+	[[ $1 != *:* ]] || arch=${1#*:}
+	shift 2
+
+	rm -rf "$dir.deb"
+	mkdir -p "$dir/usr/lib"
+	# Some packages say /lib, some /usr/lib.
+	ln -sfn usr/lib "$dir/lib"
+	if ! XM_ARCH=$arch xm_download "$suite" "$dir.deb" "$@"; then
+		# Nor may these be the newest any more.
+		touch -d @0 "$STOCK"/newest-*
+		exit 1
+	fi
+	for deb in "$dir.deb"/*.deb; do
+		dpkg-deb --fsys-tarfile "$deb" | tar -xC "$dir" \
+			--keep-directory-symlink "${skip[@]}"
+	done
+	rm -rf "$dir.deb"
+}
+
+make_image()
+{
+	local suite=$1 krel=$2 dir=$3 names packages file
+
+	[ ! -d "$dir" ] || return 0
+	xm_say "fetching Debian's kernel $krel"
+	names=$(kernel_names "$suite")
+	packages=$(image_packages "$krel" "$names")
+	rm -rf "$dir.tmp"
+	# shellcheck disable=SC2086 # words
+	fetch "$suite" "$dir.tmp" $packages
+	/sbin/depmod -b "$dir.tmp" "$krel"
+	for file in vmlinuz config; do
+		mv "$dir.tmp"/boot/$file-"$krel" "$dir.tmp/$file" 2>/dev/null ||
+			mv "$dir.tmp/lib/modules/$krel"/$file* "$dir.tmp/$file"
+	done
+	mv "$dir.tmp" "$dir"
+}
+
+# The headers and what they need of the same source; the image, of which 6.12's
+# headers say that they need it too, would only cost time.
+make_headers()
+{
+	local suite=$1 krel=$2 dir=$3 conf packages tools
+
+	[ ! -d "$dir" ] || return 0
+	conf=$(xm_apt_conf "$suite" "$k_debian_arch")
+	packages=$(APT_CONFIG=$conf apt-cache --no-all-versions show \
+		"linux-headers-$krel" | sed -n 's/^Depends: //p' | tr ',' '\n' |
+		sed -nE 's/^ *(linux-(base-[0-9]|headers|kbuild|compiler)[^ ]*).*/\1/p')
+	rm -rf "$dir.tmp"
+	# The tools in linux-kbuild run here.
+	tools=$(grep '^linux-kbuild' <<<"$packages")
+	packages=$(grep -v '^linux-kbuild' <<<"$packages" || true)
+	# shellcheck disable=SC2086 # words
+	fetch "$suite:amd64" "$dir.tmp" $tools
+	# shellcheck disable=SC2086 # words
+	fetch "$suite" "$dir.tmp" "linux-headers-$krel" $packages
+	mv "$dir.tmp" "$dir"
+}
+
+fetch_all()
+{
+	xm_locked "stock-image-$krel" make_image "$suite" "$krel" "$image"
+	xm_locked "stock-headers-$krel" make_headers "$suite" "$krel" "$headers"
+}
+
+# Everything at once, whichever part was asked for: whoever asks for one will
+# want the other, and downloads go well with unpacking. Each job has a process
+# group, so that all of it can be stopped.
+prepare()
+{
+	local job
+
+	set -m
+	fetch_all &
+	"$CHROOT" "$debian" "${cross[@]}" >/dev/null &
+	set +m
+	trap 'for job in $(jobs -p); do kill -- "-$job"; done 2>/dev/null' EXIT
+	for job in $(jobs -p); do
+		wait "$job"
+	done
+	trap - EXIT
+}
+
+make_modules()
+{
+	local src=$1 dir=$2 ko
+
+	[ ! -d "$dir" ] || return 0
+	xm_say "building the modules for $krel"
+	# Under the checkout's name, so that messages point to its files.
+	# Debian's headers know that they are for another architecture.
+	"$CHROOT" "$debian" "${cross[@]}" run -l "$headers" -d "$src:$XM_TOP" \
+		make -s -C "/lib/modules/$krel/build" M="$XM_TOP" \
+		-j"$(nproc)" modules >&2
+	rm -rf "$dir.tmp"
+	mkdir -p "$dir.tmp/debug"
+	for ko in xmirror.ko xmirror_test.ko xmirror_toy.ko; do
+		find "$src" -name $ko -exec cp {} "$dir.tmp/debug/" \;
+		"${strip}strip" -g -o "$dir.tmp/$ko" "$dir.tmp/debug/$ko"
+	done
+	mv "$dir.tmp" "$dir"
+}
+
+modules()
+{
+	local src dir
+
+	src=$(mktemp -d "$STOCK/$krel/src.XXXXXX")
+	# shellcheck disable=SC2064 # now
+	trap "rm -rf '$src'" EXIT
+	rsync -a --exclude={'*.o','*.ko','*.mod*','.*.cmd','*.symvers'} \
+		"${XM_SOURCES[@]/#/$XM_TOP/}" "$XM_TOP/samples" "$src/"
+	dir=$(cd "$src" && find . -type f -print0 | sort -z |
+		xargs -0 sha256sum | sha256sum | cut -c 1-12)
+	dir=$STOCK/$krel/modules-$dir
+	xm_locked "stock-modules-$krel" make_modules "$src" "$dir"
+	echo "$dir"
+}
+
+# with_64k DIR: the headers of a kernel with pages of 64 KiB, which Debian has none
+# of, as far as compiling the modules needs them.
+with_64k()
+{
+	local to=$1 file
+
+	for file in include/generated/autoconf.h include/config/auto.conf; do
+		file=usr/src/linux-headers-$krel/$file
+		mkdir -p "$to/${file%/*}"
+		sed -E 's/^((#define )?CONFIG_PAGE_SHIFT[ =])12/\116/
+			s/^((#define )?CONFIG_PGTABLE_LEVELS[ =])[0-9]/\13/
+			s/^((#define )?CONFIG_ARM64_CONT_P(TE|MD)_SHIFT[ =])4/\15/
+			s/^((#define )?CONFIG_(ARCH_FORCE|PAGE_BLOCK)_MAX_ORDER[ =])10/\113/
+			s/CONFIG_(ARM64_|PAGE_SIZE_|HAVE_PAGE_SIZE_)4K/CONFIG_\164K/
+			/PAGE_SIZE_LESS_THAN_64KB|CONFIG_ARM64_LPA2/d' "$headers/$file" >"$to/$file"
+	done
+}
+
+# All warnings about our files, with everything compiled anew.
+lint()
+{
+	local src layer=$headers rc=0
+
+	src=$(mktemp -d "$STOCK/$krel/src.XXXXXX")
+	# shellcheck disable=SC2064 # now
+	trap "rm -rf '$src'" EXIT
+	if [ "${1:-}" = 64K ]; then
+		with_64k "$src/layer"
+		layer=$src/layer:$headers
+	fi
+	mkdir "$src/tree"
+	cp -r "${XM_SOURCES[@]/#/$XM_TOP/}" "$XM_TOP/samples" "$src/tree/"
+	find "$src/tree" -name '*.o' -delete
+	"$CHROOT" "$debian" "${cross[@]}" run -l "$layer" -d "$src/tree:$XM_TOP" \
+		make -s -C "/lib/modules/$krel/build" M="$XM_TOP" W=1 \
+		-j"$(nproc)" modules >"$src/log" 2>&1 || rc=1
+	sed "s|$XM_TOP/||" "$src/log" | grep -E \
+		'^(src|test_driver|samples|include/(xmirror|uapi/linux/xmirror)).*(warning|error):|^(WARNING|ERROR)' &&
+		rc=1
+	[ $rc = 0 ] || tail -n 30 "$src/log"
+	return $rc
+}
+
+# Its bare version means the stock kernel here.
+kernel=${2:-stock-7.x}
+xm_kernel "stock-${kernel#stock-}"
+debian=$k_debian suite=$k_suite
+# Words with a plus: what the chroot needs to build for another architecture.
+cross=() strip=
+for package in $k_packages; do
+	cross+=("+$package")
+done
+[ -z "$k_packages" ] || strip=${k_make_args##*CROSS_COMPILE=}
+mkdir -p "$STOCK"
+krel=$(release)
+image=$STOCK/$krel/image headers=$STOCK/$krel/headers
+
+case ${1:-} in
+image)
+	prepare
+	echo "$image/vmlinuz $image $krel" ;;
+modules)
+	prepare
+	modules ;;
+lint)
+	prepare
+	lint "${3:-}" ;;
+*)
+	xm_die "usage: stock.sh image|modules|lint [KERNEL [64K]]" ;;
+esac

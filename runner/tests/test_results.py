@@ -1,0 +1,300 @@
+# SPDX-License-Identifier: GPL-2.0
+"""What is made from results: totals, skips, reruns, comparisons, KTAP."""
+import os
+import subprocess
+import tempfile
+import unittest
+from pathlib import Path
+from unittest import mock
+
+from xm import bisect, build, check, cli, guest, kernels, mutants, results
+from xm.util import Usage
+
+
+def test(name, result="pass", reason="", **more):
+    return {"name": name, "result": result, "reason": reason, "output": [],
+            "seconds": 1.0, **more}
+
+
+def program(name, *tests, status=0):
+    return {"name": name, "guest": 0, "seconds": 1.0, "status": status,
+            "tests": list(tests), "reports": []}
+
+
+def run(*programs, name="stock-7.x", judged=True):
+    whole = {"format": 1, "seconds": 1.0, "kernels": [{
+        "name": name, "release": "7.3.4", "judged": judged, "logs": ["/log"],
+        "seconds": 1.0, "programs": list(programs), "totals": {}}]}
+    return results.complete(whole)
+
+
+MIXED = (program("race_a", test("f.one"), test("f.two", "fail", "a != b"),
+                 test("f.three", "skip", "no device"), test("f.four", "xfail", "bug")),
+         program("race_b", test("plan", "fail", "no plan", judge=True)),
+         program("unload", test("rmmod", "fail")))
+
+
+class Totals(unittest.TestCase):
+    def test_last_line(self):
+        lines = results.summary(run(*MIXED))
+        self.assertEqual("1 passed, 3 failed, 1 skipped", lines[-1])
+        self.assertEqual("1 expected failures", lines[-2])
+        self.assertIn("     1  no device (race_a: f.three)", lines)
+        self.assertIn("    make check KERNEL=stock-7.x TESTS=race_a:f.two", lines)
+
+    def test_status(self):
+        good = program("a", test("b"))
+        self.assertEqual(0, results.status(run(good)))
+        self.assertEqual(1, results.status(run(*MIXED)))
+        self.assertEqual(3, results.status(run(good, judged="QEMU died")))
+        self.assertEqual(1, results.status(run(*MIXED, judged="QEMU died")))
+        self.assertEqual(1, results.status(run()))      # nothing was run
+
+    def test_unjudged_is_said(self):
+        lines = results.summary(run(program("a", test("b")), judged="QEMU died"))
+        self.assertIn("could not be judged: stock-7.x: QEMU died", lines)
+
+    def test_expected_failure_that_passes_is_listed(self):
+        lines = results.summary(run(program("a", test("b", "xpass", "mended"))))
+        self.assertIn("EXPECTED FAILURE THAT PASSED: a: b: mended", lines)
+        self.assertEqual("1 passed, 0 failed, 0 skipped", lines[-1])
+
+
+class Skips(unittest.TestCase):
+    ROWS = [("race_*", "f.three", "no device"), ("race_c", "*", "not here")]
+
+    def enforce(self, programs, complete=(), whole=False, rows=None):
+        kernel = {"programs": list(programs)}
+        results.enforce_skips(kernel, self.ROWS if rows is None else rows, complete, whole)
+        return results.count(kernel["programs"])
+
+    def skips(self):
+        return program("race_a", test("f.one"), test("f.three", "skip", "no device"))
+
+    def test_expected(self):
+        self.assertEqual(0, self.enforce([self.skips()], ["race_a"])["failed"])
+
+    def test_unexpected(self):
+        self.assertEqual(1, self.enforce([self.skips()], rows=[])["failed"])
+
+    def test_missing(self):
+        programs = [program("race_c", test("f.one"))]
+        self.assertEqual(1, self.enforce(programs, ["race_c"], rows=self.ROWS[1:])["failed"])
+        # It ran in part, or not to its end.
+        self.assertEqual(0, self.enforce(programs, [], rows=self.ROWS[1:])["failed"])
+
+    def test_missing_in_a_whole_run(self):
+        self.assertEqual(1, self.enforce([self.skips()], ["race_a"], True)["failed"])
+
+    def test_lists_can_be_read(self):
+        for path in (results.TOP / "selftests/expected-skips").glob("*"):
+            with self.subTest(path.name):
+                kernels.kernel(path.name)
+                self.assertTrue(all(p and t for p, t, _ in
+                                    results.expected_skips(path.name)))
+
+
+class Again(unittest.TestCase):
+    def test_what_failed(self):
+        self.assertEqual({"stock-7.x": "*"}, results.again(run(*MIXED)))
+        self.assertEqual({"stock-7.x": "race_a:f.two race_b"},
+                         results.again(run(*MIXED[:2])))
+        self.assertEqual({}, results.again(run(program("a", test("b")))))
+        self.assertEqual({"stock-7.x": "*"},
+                         results.again(run(program("a", test("b")), judged="no")))
+
+
+class Merge(unittest.TestCase):
+    def test_shards(self):
+        merged = results.merge([run(*MIXED[:1]), run(*MIXED[1:]),
+                                run(program("a", test("b")), name="7.3")])
+        self.assertEqual(["stock-7.x", "7.3"], [k["name"] for k in merged["kernels"]])
+        self.assertEqual((2, 3), (merged["totals"]["passed"], merged["totals"]["failed"]))
+
+    def test_one_that_was_not_judged(self):
+        merged = results.merge([run(*MIXED[:1]), run(judged="QEMU died")])
+        self.assertEqual("QEMU died", merged["kernels"][0]["judged"])
+
+    def test_file(self):
+        with tempfile.TemporaryDirectory() as name:
+            results.save(run(*MIXED), Path(name) / "results.json")
+            self.assertEqual(run(*MIXED), results.load(name))
+
+
+class Compare(unittest.TestCase):
+    def test_only_what_changed(self):
+        other = program("race_a", test("f.one"), test("f.two"), test("f.five", "fail", "x"))
+        lines = results.compare(run(MIXED[0]), run(other, name="7.3"))
+        self.assertEqual(["  absent -> fail    race_a: f.five: x",
+                          "   xfail -> absent  race_a: f.four: bug",
+                          "    skip -> absent  race_a: f.three: no device",
+                          "    fail -> pass    race_a: f.two",
+                          "  4 changed of 5"], lines[1:])
+
+
+class Ktap(unittest.TestCase):
+    def test_nested(self):
+        lines = list(results.ktap(run(*MIXED[:1])))
+        self.assertEqual(["KTAP version 1", "1..1", "    KTAP version 1",
+                          "    # Subtest: xmirror on stock-7.x", "    1..1",
+                          "        KTAP version 1", "        # Subtest: race_a",
+                          "        1..4", "        ok 1 f.one"], lines[:9])
+        self.assertIn("        not ok 2 f.two", lines)
+        self.assertIn("        ok 3 f.three # SKIP no device", lines)
+        self.assertEqual(["    not ok 1 race_a", "not ok 1 xmirror on stock-7.x"],
+                         lines[-2:])
+
+
+LISTING = """# FIXTURE            VARIANT                   TEST
+global                                         alone
+--------------------------------------------------------------------------------
+race                                           first
+                                               second
+--------------------------------------------------------------------------------
+locked               made                      munmap
+                     committed                 mprotect
+"""
+
+
+class Choose(unittest.TestCase):
+    def choose(self, words, release="7.3.4", flavour="debug"):
+        target = mock.Mock(release=release, bin=Path("/"), flavour=flavour)
+        done = mock.Mock(stdout="", stderr=LISTING)
+        with mock.patch("xm.build.test_programs", lambda: ["race_a", "race_b"]), \
+                mock.patch("xm.build.programs"), \
+                mock.patch("xm.check.subprocess.run", lambda *a, **k: done):
+            return check.choose(target, words)
+
+    def test_all(self):
+        self.assertEqual(["hmm-tests", "hmm-tests-7.3", "race_a", "race_b"],
+                         self.choose("*"))
+        self.assertEqual(["hmm-tests-bench-coherent", "hmm-tests-bench-private"],
+                         self.choose("hmm-tests-bench*"))
+
+    def test_programs(self):
+        self.assertEqual(["race_a", "race_b"], self.choose("race_b race*"))
+
+    def test_tests(self):
+        self.assertEqual(["race_b -r race.first"], self.choose("race_b:race.first"))
+        self.assertEqual(
+            ["race_a -r locked.made.munmap -r locked.made.mprotect "
+             "-r locked.committed.munmap -r locked.committed.mprotect"],
+            self.choose("race_a:locked.*"))
+        self.assertEqual(["race_a -r global.alone", "race_b"],
+                         self.choose("race_b:race.first race_b race_a:global.*"))
+
+    def test_unknown(self):
+        for words in ("nothing", "race_a:nothing", "hmm-tests:some"):
+            with self.subTest(words), self.assertRaises(Usage):
+                self.choose(words)
+
+    def test_shards(self):
+        lines = list("abcdefg")
+        parts = [check.shard(lines, f"{i}/3") for i in (1, 2, 3)]
+        self.assertEqual(lines, sorted(sum(parts, [])))
+        for wrong in ("0/3", "4/3", "x"):
+            with self.subTest(wrong), self.assertRaises(Usage):
+                check.shard(lines, wrong)
+
+
+class Table(unittest.TestCase):
+    def test_rows(self):
+        self.assertEqual("trixie-backports", kernels.kernel("stock").suite)
+        self.assertTrue(kernels.kernel("dkms-6.1").dkms)
+        self.assertRegex("7.4.1+deb13-amd64", kernels.kernel("stock-7.4").release)
+        self.assertEqual("plain", kernels.kernel("7.3-plain").flavour)
+        for name in ("7.9", "nothing"):
+            with self.subTest(name), self.assertRaises(Usage):
+                kernels.kernel(name)
+
+    def test_fragments_exist(self):
+        for row in kernels.KERNELS.values():
+            for fragment in row.configs:
+                self.assertTrue((results.TOP / f"runner/guest/config/{fragment}.config")
+                                .exists(), fragment)
+
+
+class Verdict(unittest.TestCase):
+    def test_its_programs_exist(self):
+        self.assertLessEqual(set(cli.VERDICT.split()), set(build.test_programs()))
+
+
+class Answers(unittest.TestCase):
+    def test_bisect(self):
+        """Good, bad, and what is not to be told."""
+        self.assertEqual([0, 1, 125, 125, 125],
+                         [bisect.answer(s) for s in (0, 1, 2, 3, 130)])
+
+    def test_kernel_that_does_not_build(self):
+        with tempfile.TemporaryDirectory() as name:
+            (Path(name) / "Makefile").write_text("olddefconfig:\nbzImage:\n\tfalse\n")
+            self.assertEqual(125, bisect.step(Path(name), "race_a", []))
+
+
+class Bisection(unittest.TestCase):
+    """16 commits, of which one brings a mistake and one before it does not build."""
+
+    def test_finds_it(self):
+        with tempfile.TemporaryDirectory() as name:
+            def git(*args):
+                return subprocess.run(
+                    ["git", "-C", name, "-c", "user.name=x", "-c", "user.email=x@x", *args],
+                    check=True, capture_output=True, text=True).stdout.strip()
+            git("init", "-q")
+            commits = []
+            for number in range(16):
+                state = "bad" if number >= 11 else "unbuildable" if number == 9 else "good"
+                (Path(name) / "file").write_text(f"{number} {state}")
+                git("add", "file")
+                git("commit", "-qm", f"commit {number}")
+                commits.append(git("rev-parse", "HEAD"))
+            script = "grep -q unb file && exit 125; ! grep -q bad file"
+            with open(os.devnull, "w", encoding="ascii") as null, \
+                    mock.patch("xm.bisect.git", lambda tree, *a, **k: subprocess.run(
+                        ["git", "-C", tree, *a], check=False,
+                        **({"stdout": null, "stderr": null} | k if "capture_output" not in k
+                           else k))):
+                found = bisect.drive(name, commits[0], commits[-1], ["sh", "-c", script])
+            self.assertEqual(commits[11], found)
+
+
+class Watch(unittest.TestCase):
+    """What silence means: the guest hangs, or the host gives it no CPU."""
+
+    def watch(self, cpu, wall, accel="tcg"):
+        with mock.patch("xm.guest.acceleration", lambda *a: accel):
+            g = guest.Guest(mock.Mock(), guest.Boot("check", silence=100), Path("/"))
+        g.process = mock.Mock(pid=1, poll=lambda: None)
+        clock = iter([wall])
+        with mock.patch.object(g, "cpu_seconds", lambda: cpu), \
+                mock.patch.object(g, "waited_seconds", lambda: wall - cpu), \
+                mock.patch("xm.guest.time.sleep"), \
+                mock.patch("xm.guest.time.monotonic", lambda: next(clock)):
+            g.watch(0.0)
+        return g
+
+    def test_hang(self):
+        self.assertIsNotNone(self.watch(cpu=210, wall=250).hang)
+
+    def test_starved(self):
+        g = self.watch(cpu=5, wall=1100)
+        self.assertIsNone(g.hang)
+        self.assertIn("no progress", g.unjudged)
+
+
+class Mutants(unittest.TestCase):
+    def test_patch(self):
+        with tempfile.TemporaryDirectory() as name:
+            top = Path(name)
+            (top / "src").mkdir()
+            (top / "src/x.c").write_text("a\nb\nc\n")
+            (top / "m.patch").write_text(
+                "race_a:race.first\n--- a/src/x.c\n+++ b/src/x.c\n"
+                "@@ -1,3 +1,3 @@\n a\n-b\n+x\n c\n")
+            mutant = mutants.Patch(top / "m.patch")
+            self.assertEqual(("m", "race_a", "race.first"),
+                             (mutant.name, mutant.program, mutant.test))
+            self.assertTrue(mutant.apply(top, only_check=True))
+            self.assertTrue(mutant.apply(top))
+            self.assertEqual("a\nx\nc\n", (top / "src/x.c").read_text())
+            self.assertFalse(mutant.apply(top, only_check=True))

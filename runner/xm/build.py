@@ -1,0 +1,371 @@
+# SPDX-License-Identifier: GPL-2.0
+"""What a guest boots: kernel, modules, programs, initramfs."""
+import contextlib
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+
+from . import kernels
+from .util import CACHE, TOP, Error, digest, locked, run, say, script
+
+GUEST = TOP / "runner" / "guest"
+# What every program of ours needs is in there.
+SOURCES = (TOP / "runner" / "sources").read_text().split()
+JOBS = f"-j{len(os.sched_getaffinity(0))}"
+# What the built kernels have built in, and a stock kernel as modules.
+DRIVERS = ("virtio_pci", "virtio_blk", "crc32c_generic", "ext4", "zram", "lzo-rle",
+           "hwpoison-inject")
+MODULES = ("xmirror", "xmirror_test")
+SAMPLE = "xmirror_toy"          # only a test loads it
+
+
+@contextlib.contextmanager
+def temporary():
+    with tempfile.TemporaryDirectory(prefix="xmirror-") as name:
+        yield Path(name)
+
+
+class Programs:
+    """What the programs are built for: this machine, or a built tree on it."""
+    arch, page_size, flavour, kdir = "x86_64", 4096, "none", None
+    machine = kernels.MACHINES[arch]
+
+    def __init__(self, kdir=None):
+        if kdir:
+            self.kdir, self.flavour = Path(kdir).resolve(), "own"
+
+    def kselftest(self):
+        """The directory with the kernel's harness: of the user's own tree if it has
+        that."""
+        if self.flavour == "own":
+            for tree in (self.kdir / "source", self.kdir):
+                found = tree / "tools/testing/selftests"
+                if (found / "kselftest_harness.h").exists():
+                    return found.resolve()
+        return source(kernels.NEWEST) / "tools/testing/selftests"
+
+
+class Target(Programs):
+    """A kernel that the user has named, its modules and its programs."""
+
+    def __init__(self, name, flavour="debug", make=()):
+        self.name, self.make, self.row, self.tree = name, tuple(make), None, None
+        self.bin, self.names = None, None
+        if "/" in name:
+            self.own_tree(Path(name).resolve())
+        else:
+            row = kernels.kernel(name)
+            if flavour == "plain" and row.flavour == "debug":
+                row = kernels.kernel(name + "-plain")
+            self.row = row
+            self.name = row.name
+            self.machine, self.arch, self.page_size = row.machine, row.arch, row.page_size
+            self.flavour = row.flavour
+            if self.machine.packages:
+                need(*self.machine.packages)
+            if row.flavour == "stock":
+                self.stock(row)
+            else:
+                self.built(Path(script("kernel.sh", row.name)[-1]))
+
+    def own_tree(self, kdir):
+        self.flavour = "own"
+        script("kernel.sh", kdir)
+        self.built(kdir)
+
+    def wants(self, program):
+        """Does a guest get that program? Of the kernel's own it gets all."""
+        return (self.names is None or program in self.names or
+                program.startswith("hmm-tests") and "hmm-tests" in self.names)
+
+    def built(self, kdir):
+        self.kdir = kdir
+        self.image = kdir / self.machine.image
+        self.release = (kdir / "include/config/kernel.release").read_text().strip()
+        self.symbols = modules(kdir, self.make + self.machine.make)
+        self.modules = [self.symbols / m
+                        for m in paths_of_modules(self.symbols, (*MODULES, SAMPLE))]
+        if (kdir / "lib/test_hmm.ko").exists():
+            self.modules.append(kdir / "lib/test_hmm.ko")
+        vmlinux = kdir / "vmlinux"
+        self.vmlinux = vmlinux if vmlinux.exists() else None
+
+    def stock(self, row):
+        name = row.name.partition("-")[2]
+        image, root, self.release = script("stock.sh", "image", row.name)[-1].split()
+        self.image = Path(image)
+        self.tree = Path(root) / "lib/modules" / self.release
+        how = "stock-dkms.sh" if row.dkms else "stock.sh"
+        directory = Path(script(how, *([] if row.dkms else ["modules"]), row.name)[-1])
+        self.modules = [*DRIVERS, *(directory / f"{m}.ko" for m in MODULES)]
+        if not row.dkms:
+            self.modules.append(directory / f"{SAMPLE}.ko")
+        self.symbols = directory / "debug"
+        self.vmlinux = None
+
+
+def source(version):
+    """The part of a kernel's source that programs are built with: see lib.sh."""
+    return Path(run("bash", "-c", '. "$0"/lib.sh && xm_slice "$1"', TOP / "runner/sh",
+                    version, stdout=subprocess.PIPE).strip())
+
+
+# --- modules --------------------------------------------------------------
+
+BUILT = ("*.o", "*.ko", "*.mod*", ".*.cmd", ".*.d", "*.symvers", "modules.order",
+         "*.gcno", "Module.*")
+
+
+def copy_sources(directory):
+    """The sources of the modules into DIRECTORY; what was built there stays. By
+    contents and without times: a file that is put back has to be newer than what
+    was built of another one."""
+    directory.mkdir(parents=True, exist_ok=True)
+    run("rsync", "-rcl", "--delete", *(f"--exclude={b}" for b in BUILT),
+        *(TOP / s for s in (*SOURCES, "samples")), f"{directory}/")
+
+
+def make_modules(kdir, directory, make=()):
+    run("make", "-s", "-C", kdir, f"M={directory}", JOBS, *make, "modules",
+        what=f"building the modules for {kdir} failed")
+
+
+def modules(kdir, make=()):
+    """Build the modules against KDIR, in a directory of their own."""
+    name = f"{kdir.name}-{digest(kdir, TOP, *make)}"
+    out = CACHE / "build" / name
+    with locked(f"build-{name}"):
+        copy_sources(out)
+        make_modules(kdir, out, make)
+    return out
+
+
+def paths_of_modules(directory, names=MODULES):
+    return [next(p.relative_to(directory) for p in directory.rglob(f"{m}.ko"))
+            for m in names]
+
+
+# --- programs -------------------------------------------------------------
+
+def test_programs():
+    """Names of the test programs, the longest first, so that no guest is left with
+    one at the end."""
+    long = ["race_matrix", "abuse_lifecycle"]
+    names = run("make", "-s", "-C", TOP / "selftests", "list",
+                stdout=subprocess.PIPE).split()
+    return [n for n in long if n in names] + [n for n in names if n not in long]
+
+
+def programs(target, names=None):
+    """Build all programs, or those of these NAMES; the directory they are in. Demo and
+    benchmark do without the harness, whose download takes a newcomer's time."""
+    alone = names and set(names) <= {"demo", "bench"}
+    harness = "/nonexistent" if alone else target.kselftest()
+    name = f"selftests-{digest(TOP, harness, target.arch, target.page_size)}"
+    out = CACHE / "build" / name
+    wanted = ["all"] if names is None else [f"{out}/{n}" for n in names
+                                            if n != "hmm-tests"]
+    with locked(name):
+        out.mkdir(parents=True, exist_ok=True)
+        if wanted:
+            run("make", "-s", "-C", TOP / "selftests", JOBS, f"OUT={out}",
+                f"CC={target.machine.cc}", f"PAGE_SIZE={target.page_size}",
+                f"KSELFTEST={harness}",
+                f"HDRS={TOP}/include/uapi", *wanted, what="building the programs failed")
+    target.bin, target.names = out, names
+    return out
+
+
+def hmm_tests(target):
+    """Names of the kernel's own hmm-tests, as programs, the longest first."""
+    return ["hmm-tests-bench-coherent", "hmm-tests-bench-private", "hmm-tests",
+            f"hmm-tests-{kernels.NEWEST}"]
+
+
+def version_of(tree):
+    text = (tree / "Makefile").read_text()
+    return ".".join(re.search(rf"^{k} = (\S+)", text, re.M)[1]
+                    for k in ("VERSION", "PATCHLEVEL"))
+
+
+LIMITS = """#include <poll.h>
+unsigned int __real_alarm(unsigned int seconds);
+unsigned int __wrap_alarm(unsigned int seconds)
+{
+	return __real_alarm(seconds * 8);
+}
+int __real_poll(struct pollfd *fds, nfds_t nr, int ms);
+int __wrap_poll(struct pollfd *fds, nfds_t nr, int ms)
+{
+	return __real_poll(fds, nr, ms > 0 ? ms * 8 : ms);
+}
+"""
+
+
+def build_hmm_tests(target):
+    """Build the kernel's own hmm-tests beside the programs: those of the target's
+    source and those of the newest. The sources are taken as they are. A guest may be
+    emulated and full of checks, which no time limit in them thinks of: those limits
+    are eight times as long."""
+    newest = source(kernels.NEWEST)
+    trees = [newest]
+    own = [target.kdir / "source", target.kdir] if target.kdir else []
+    for tree in own:
+        if (tree / "lib/test_hmm_uapi.h").exists():
+            trees.insert(0, tree.resolve())
+            break
+    with locked(f"{target.bin.name}-hmm-tests"):
+        for tree in {version_of(t): t for t in trees}.values():
+            build_hmm_tests_of(target, tree)
+        for name in hmm_tests(target):
+            shutil.copy(GUEST / "hmm-tests", target.bin / name)
+
+
+def build_hmm_tests_of(target, tree):
+    out = target.bin / f"hmm-tests.bin-{version_of(tree)}"
+    tests = next(d for d in (tree / "tools/testing/selftests" / n for n in ("mm", "vm"))
+                 if (d / "hmm-tests.c").exists())
+    sources = [tests / "hmm-tests.c"]
+    # The older ones have a vm_util.c, too, but no use for it.
+    if (tests / "hugepage_settings.c").exists():
+        sources += [tests / "vm_util.c", tests / "hugepage_settings.c"]
+    if out.exists() and out.stat().st_mtime > max(s.stat().st_mtime for s in
+                                                  [*sources, Path(__file__)]):
+        return
+    say(f"building hmm-tests of Linux {version_of(tree)}")
+    with temporary() as tmp:
+        (tmp / "limits.c").write_text(LIMITS)
+        arch = {"x86_64": "x86", "arm64": "arm64"}[target.arch]
+        run("make", "-s", "-C", tree, f"O={tmp}", f"ARCH={arch}", "headers")
+        # Warnings in there are nothing that could be put right here.
+        run(target.machine.cc, "-O2", "-w", "-D_GNU_SOURCE", "-U_FORTIFY_SOURCE",
+            "-pthread", "-static", "-I", tree, "-I", tree / "tools/testing/selftests",
+            "-isystem", tmp / "usr/include", "-isystem", tree / "tools/include/uapi",
+            "-Wl,--wrap=alarm,--wrap=poll", "-o", f"{out}.tmp", *sources,
+            tmp / "limits.c")
+    os.replace(f"{out}.tmp", out)
+
+
+# --- initramfs ------------------------------------------------------------
+
+UNPACK = {".xz": ("xz", "-dc"), ".zst": ("zstd", "-qdc"), ".gz": ("gzip", "-dc")}
+
+
+def add_module(stage, path):
+    """Copy a module, unpacked; its name in the guest."""
+    path = Path(path)
+    name = path.name
+    unpack = UNPACK.get(path.suffix)
+    if unpack:
+        name = path.stem
+        with open(stage / name, "wb") as file:
+            subprocess.run([*unpack, path], stdout=file, check=True)
+    else:
+        shutil.copy(path, stage / name)
+    return name
+
+
+def with_dependencies(tree, names):
+    """The files of modules of TREE and of what they need, that first. A name that is
+    not there is built in, or missed when the guest wants it."""
+    needs = {}
+    for line in (tree / "modules.dep").read_text().splitlines():
+        file, _, rest = line.partition(":")
+        needs[Path(file).name.split(".")[0]] = [file, *rest.split()]
+    files = []
+    for name in names:
+        # modules.dep lists what is needed last to first.
+        files += [f for f in reversed(needs.get(name, [])) if f not in files]
+    return [tree / f for f in files]
+
+
+def cpio(stage, output):
+    with open(output, "wb") as file:
+        names = subprocess.run(["find", ".", "-print0"], cwd=stage, check=True,
+                               capture_output=True).stdout
+        subprocess.run(["cpio", "-o0", "-H", "newc", "-R", "0:0", "--quiet"], cwd=stage,
+                       input=names, stdout=file, check=True)
+
+
+def busybox(target):
+    """A static busybox for the guest's architecture."""
+    if target is None or target.arch == os.uname().machine:
+        return shutil.which("busybox")
+    return run("bash", "-c", '. "$0"/lib.sh && xm_busybox "$1"', TOP / "runner/sh",
+               target.machine.debian, stdout=subprocess.PIPE).strip()
+
+
+def initramfs_of_probe():
+    """One that says that it has booted."""
+    with temporary() as stage:
+        (stage / "bin").mkdir()
+        shutil.copy(busybox(None), stage / "bin/busybox")
+        init = stage / "init"
+        init.write_text("#!/bin/busybox sh\n/bin/busybox echo xmirror-probe\n"
+                        "/bin/busybox poweroff -f\n")
+        init.chmod(0o755)
+        handle, name = tempfile.mkstemp(prefix="xmirror-probe-")
+        os.close(handle)
+        cpio(stage, name)
+    return name
+
+
+def initramfs(tmp, target, boot):
+    """Settings are in /xm, programs in /xm/bin, modules in /lib/modules: see
+    runner/guest/init."""
+    stage = tmp / "stage"
+    for name in ("bin", "dev", "proc", "sys", "tmp", "mnt", "run", "etc", "root",
+                 "lib/modules", "xm/bin"):
+        (stage / name).mkdir(parents=True)
+    shutil.copy(busybox(target), stage / "bin/busybox")
+    shutil.copy(GUEST / "init", stage / "init")
+    for file in target.bin.iterdir():
+        if file.is_file() and os.access(file, os.X_OK) and target.wants(file.name):
+            shutil.copy(file, stage / "xm/bin")
+    files = (target.modules if boot.own_modules else
+             [m for m in target.modules if not str(m).endswith(".ko")])
+    names = [m for m in files if isinstance(m, str)]
+    order = [add_module(stage / "lib/modules", file)
+             for file in (with_dependencies(target.tree, names) if target.tree else [])]
+    for file in [*(m for m in files if not isinstance(m, str)), *boot.modules]:
+        add_module(stage / "lib/modules", file)
+    (stage / "lib/modules/order").write_text("".join(f"{n}\n" for n in order))
+    settings = {
+        "mode": boot.mode, "limit": boot.limit, "cmd": boot.command,
+        "modules": "" if boot.load else "none", "port": f"/dev/{target.machine.port}",
+        "gcov": "/dev/vdc" if boot.gcov else "",
+        "params.xmirror_test": "\n".join([target.machine.params, *boot.params])}
+    for name, value in settings.items():
+        (stage / "xm" / name).write_text(f"{value}\n")
+    if boot.tree:
+        shutil.copytree(boot.tree, stage / "xm/tree")
+    cpio(stage, tmp / "initrd")
+    shutil.rmtree(stage)
+    return str(tmp / "initrd")
+
+
+def rotate_logs(keep=100):
+    """Keep the last runs; those of the last day that have not ended are not touched."""
+    old = time.time() - 24 * 3600
+    ended = sorted(p for p in (CACHE / "log").iterdir() if p.is_dir() and
+                   not p.is_symlink() and
+                   ((p / "results.json").exists() or p.stat().st_mtime < old))
+    # Another run may be doing the same.
+    for directory in ended[:-keep]:
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+def need(*what):
+    """Install what this machine lacks; see runner/sh/deps.sh."""
+    script("deps.sh", *what)
+
+
+def faddr2line():
+    """The kernel's script that says which line an address in a module is."""
+    return source(kernels.NEWEST) / "scripts/faddr2line"
+
+

@@ -1,0 +1,404 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Chooses programs, shares them among guests, shows the progress, judges."""
+import fnmatch
+import os
+import re
+import shutil
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+from . import build, judge, results
+from .guest import Boot, Guest, release_of
+from .util import CACHE, Error, Usage, say
+
+# So many tests fit into the arguments of one program.
+MANY = 100
+
+
+# --- choosing -------------------------------------------------------------
+
+def tests_of(directory, program):
+    """Names of the tests of a program, as in its results. The harness lists, per
+    fixture, the variants and the tests in columns beside each other; the race matrix
+    its cells, one in a line."""
+    command = [str(directory / program), *(["--all"] if program == "race_matrix" else []),
+               "-l"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    names, fixture, variants, tests = [], None, [], []
+
+    def flush():
+        names.extend(f"{fixture}.{v}{t}" for v in variants or [""] for t in tests)
+        variants.clear()
+        tests.clear()
+
+    for line in (done.stdout + done.stderr).splitlines():
+        if line.startswith(("# FIXTURE", "---")) or not line.strip():
+            continue
+        if re.fullmatch(r"[a-z0-9_]+\.[^ ]+", line):
+            names.append(line)
+            continue
+        first, second, third = line[:20].strip(), line[21:46].strip(), line[47:].strip()
+        if first:
+            flush()
+            fixture = first
+        if second:
+            variants.append(second + ".")
+        if third:
+            tests.append(third)
+    flush()
+    return names
+
+
+def programs_for(target, everything):
+    """Names of the programs that can run on a target."""
+    hmm = build.hmm_tests(target)
+    # The benchmark moves 13 GB, which tells of speed: for who asks for it.
+    if everything:
+        hmm = [name for name in hmm if "bench" not in name]
+    return hmm + build.test_programs()
+
+
+def validate(words):
+    """Say early that a program does not exist, before anything is built."""
+    names = build.hmm_tests(None) + build.test_programs()
+    for word in words.split():
+        program = word.partition(":")[0]
+        if not fnmatch.filter(names, program):
+            raise Usage(f"no test program matches '{program}'; see make list")
+
+
+def names_of(names, wanted):
+    """The programs to build for that: None is all."""
+    globs = [word.partition(":")[0] for word in wanted]
+    if "*" in globs:
+        return None
+    found = [n for n in names if any(fnmatch.fnmatchcase(n, g) for g in globs)]
+    return [n for n in found if not n.startswith("hmm-tests")] + (
+        ["hmm-tests"] if any(n.startswith("hmm-tests") for n in found) else [])
+
+
+def choose(target, words):
+    """The lines of the queue for TESTS: PROGRAM, or PROGRAM:TEST, both globs."""
+    wanted = words.split() or ["*"]
+    names = programs_for(target, wanted == ["*"])
+    lines, parts = [], {}
+    build.programs(target, names_of(names, wanted))
+    for word in wanted:
+        program, _, test = word.partition(":")
+        found = fnmatch.filter(names, program)
+        if not found:
+            raise Usage(f"no test program matches '{program}'; see make list")
+        if test in ("", "*"):
+            lines += [name for name in found if name not in lines]
+            continue
+        hits = 0
+        for name in found:
+            if name.startswith("hmm-tests"):
+                raise Usage(f"{name} runs as a whole only")
+            tests = fnmatch.filter(tests_of(bin_here(target, name), name), test)
+            hits += len(tests)
+            parts.setdefault(name, []).extend(
+                t for t in tests if t not in parts.get(name, []))
+        if not hits:
+            raise Usage(f"no test of {program} matches '{test}'; "
+                        f"see make list TESTS='{program}'")
+    for name, tests in parts.items():
+        if name not in lines:
+            lines += [" ".join([name, *(f"-r {t}" for t in tests[i:i + MANY])])
+                      for i in range(0, len(tests), MANY)]
+    order = {name: number for number, name in enumerate(names)}
+    return sorted(lines, key=lambda line: order[line.split()[0]])
+
+
+def shard(lines, which):
+    """The I-th of N parts, in turns, so that each has some of the long ones."""
+    if not which:
+        return lines
+    match = re.fullmatch(r"([0-9]+)/([0-9]+)", which)
+    if not match or not 1 <= int(match[1]) <= int(match[2]):
+        raise Usage(f"SHARD={which} is not I/N")
+    return lines[int(match[1]) - 1::int(match[2])]
+
+
+def bin_here(target, name):
+    """A directory with a program that runs on this machine: its tests are the same."""
+    if target.arch == os.uname().machine:
+        return target.bin
+    return build.programs(build.Programs(), [name])
+
+
+class Queue:
+    """What no guest has taken yet."""
+
+    def __init__(self, lines):
+        self.lines, self.lock = list(lines), threading.Lock()
+
+    def next(self):
+        with self.lock:
+            return self.lines.pop(0) if self.lines else ""
+
+
+# --- progress -------------------------------------------------------------
+
+class Progress:
+    """A line for each program that has ended and each test that failed; on a
+    terminal also one, in place, that says what each guest is at."""
+
+    def __init__(self, total, guests):
+        self.total, self.done = total, 0
+        self.began = time.monotonic()
+        self.at = [["boots", "", 0.0] for _ in range(guests)]
+        self.counts = [{} for _ in range(guests)]
+        self.terminal = sys.stdout.isatty()
+        self.lock = threading.Lock()
+
+    def say(self, text):
+        if self.terminal:
+            sys.stdout.write("\r\033[K")
+        print(text, flush=True)
+
+    def state(self):
+        if not self.terminal:
+            return
+        width = shutil.get_terminal_size().columns - 1
+        at = "; ".join(f"{program} {test}".strip() for program, test, _ in self.at)
+        text = f"[{self.done}/{self.total}] {self.clock()} {at}"
+        sys.stdout.write(f"\r\033[K{text[:width]}")
+        sys.stdout.flush()
+
+    def clock(self):
+        minutes, seconds = divmod(int(time.monotonic() - self.began), 60)
+        return f"{minutes}:{seconds:02d}"
+
+    def line(self, guest, text):
+        with self.lock:
+            if text.startswith("# test: "):
+                self.at[guest] = [text[8:], "", time.monotonic()]
+                self.counts[guest] = {}
+            elif text.startswith("# exit: "):
+                self.ended(guest, text.split()[2])
+            elif text.startswith("#  RUN "):
+                self.at[guest][1] = text.split()[2]
+            elif re.match(r"(not )?ok ", text):
+                self.result(guest, text)
+            elif text.startswith(("# prepare:", "# insmod", "# cannot load",
+                                  "# left processes")):
+                self.say(text)
+            self.state()
+
+    def result(self, guest, text):
+        kind = "failed" if text.startswith("not") else "passed"
+        directive = judge.DIRECTIVE.search(text)
+        if directive:
+            kind = {"SKIP": "skipped"}.get(directive[1].upper(), "expected failures")
+        self.counts[guest][kind] = self.counts[guest].get(kind, 0) + 1
+        if kind == "failed":
+            self.say(f"not ok: {self.at[guest][0]}: {text.split(' ', 3)[-1]}")
+
+    def ended(self, guest, name):
+        self.done += name != "unload"
+        counts = ", ".join(f"{n} {kind}" for kind, n in self.counts[guest].items())
+        seconds = time.monotonic() - self.at[guest][2]
+        number = f"{min(self.done, self.total)}/{self.total}"
+        if name != "unload" or "failed" in counts:
+            self.say(f"[{number:>7} {self.clock():>6}] {name}: {counts or 'no results'}"
+                     f" ({seconds:.1f} s)")
+        self.at[guest] = ["", "", time.monotonic()]
+
+
+# --- a run ----------------------------------------------------------------
+
+class Run:
+    """One call of the runner: a log directory, results.json in it."""
+
+    def __init__(self, command, name="check"):
+        self.results = results.new(command)
+        self.began = time.monotonic()
+        stamp = time.strftime("%Y%m%d-%H%M%S")
+        self.log = CACHE / "log" / f"{stamp}-{name}"
+        number = 1
+        while self.log.exists():
+            number += 1
+            self.log = CACHE / "log" / f"{stamp}-{name}-{number}"
+        self.log.mkdir(parents=True)
+
+    def add(self, kernel):
+        kernel["totals"] = results.count(kernel["programs"])
+        self.results["kernels"].append(kernel)
+        self.save()
+
+    def save(self):
+        results.complete(self.results, time.monotonic() - self.began)
+        results.save(self.results, self.log / "results.json")
+        link = results.last_link()
+        temporary = Path(f"{link}.{self.log.name}")
+        temporary.symlink_to(self.log)
+        temporary.replace(link)
+
+    def finish(self, quiet=False, output=None):
+        """The summary; the exit status."""
+        self.save()
+        if output:
+            results.save(self.results, output)
+        lines = results.summary(self.results)
+        (self.log / "summary").write_text("\n".join(lines) + "\n")
+        seconds = int(self.results["seconds"])
+        say(f"took {seconds // 60}:{seconds % 60:02d}; {self.log}/results.json")
+        if not quiet:
+            print("\n".join(lines), flush=True)
+        return results.status(self.results)
+
+
+def guests_for(count):
+    """Two, so that an emulated guest that waits for something leaves no CPU idle."""
+    return max(1, min(2, count))
+
+
+def boot_guests(run, target, boots, queue=None, on_line=None):
+    """Run guests beside each other, one for each of BOOTS. The kernel, for the
+    results."""
+    began = time.monotonic()
+    base = Path(target.name).name
+    taken = len(list(run.log.glob(f"{base}.*")))
+    logs = [run.log / f"{base}.{taken + i}" for i in range(len(boots))]
+    guests = [Guest(target, boot, log,
+                    on_line=(lambda line, i=i: on_line(i, line)) if on_line else None,
+                    next_program=queue.next if queue else None)
+              for i, (boot, log) in enumerate(zip(boots, logs))]
+    errors = []
+
+    def boot_one(guest):
+        try:
+            guest.run()
+        except (Error, OSError, subprocess.SubprocessError) as error:
+            errors.append(str(error))
+
+    threads = [threading.Thread(target=boot_one, args=(g,), daemon=True) for g in guests]
+    try:
+        for thread in threads:
+            thread.start()
+        while any(t.is_alive() for t in threads):
+            for thread in threads:
+                thread.join(0.5)
+    except BaseException:
+        Guest.kill_all()
+        raise
+    kernel = {
+        "name": target.name, "release": target.release, "arch": target.arch,
+        "flavour": target.flavour, "page_size": target.page_size,
+        "accel": guests[0].accel_name(), "judged": True, "whole": False,
+        "logs": [str(log) for log in logs], "seconds": 0.0, "programs": [], "totals": {}}
+    for number, log in enumerate(logs):
+        programs, judged = judge.judge(log)
+        for program in programs:
+            program["guest"] = number
+            for report in program["reports"]:
+                report["text"] = symbolise(report["text"], target)
+        kernel["programs"] += programs
+        if judged is not True:
+            kernel["judged"] = judged
+        kernel["release"] = release_of(log) or kernel["release"]
+    if errors:
+        kernel["judged"] = f"the guest could not be started: {errors[0]}"
+    kernel["seconds"] = round(time.monotonic() - began, 1)
+    return kernel
+
+
+def check(run, target, lines, whole=False, boot=Boot("check"), guests=None):
+    """Run the programs that LINES name on a target; add what came of it to RUN."""
+    queue = Queue(lines)
+    guests = guests or guests_for(len(lines))
+    progress = Progress(len(lines), guests)
+    if any(line.startswith("hmm-tests") for line in lines):
+        build.build_hmm_tests(target)
+    if boot.deadline == 3600:
+        boot = boot._replace(deadline=300 + boot.limit * (len(lines) + 1) // 2)
+    kernel = boot_guests(run, target, [boot] * guests, queue, progress.line)
+    kernel["whole"] = whole
+    finish_check(kernel, target, queue.lines, lines, whole)
+    run.add(kernel)
+    return kernel
+
+
+def finish_check(kernel, target, rest, lines, whole):
+    """What only the whole of the guests shows."""
+    programs = kernel["programs"]
+    # No guest has lived long enough.
+    for line in rest if kernel["judged"] is True else []:
+        judge.add(judge.find(programs, line.split()[0]), "results", "it was not run")
+    row = target.row
+    rows = results.expected_skips(row.name.replace("dkms-", "stock-")) if row else None
+    ended = {p["name"] for p in programs if p["status"] is not None}
+    if rows is not None:
+        complete = {line for line in lines if " " not in line and line in ended}
+        results.enforce_skips(kernel, rows, complete,
+                              whole and kernel["judged"] is True and
+                              len(complete) == len(lines))
+    if kernel["judged"] is True and judge.nothing_tested(programs):
+        judge.add(judge.find(programs, "guest"), "tests",
+                  "nothing was tested: every test skipped")
+
+
+def command(run, target, shell, boot=Boot("run"), echo=True):
+    """Run a shell command in one guest."""
+    lines = []
+
+    def on_line(_guest, text):
+        lines.append(text)
+        if echo and not re.match(r"# (test|exit|xmirror): ", text + " "):
+            print(text, flush=True)
+
+    kernel = boot_guests(run, target, [boot._replace(mode="run", command=shell)],
+                         on_line=on_line)
+    run.add(kernel)
+    return kernel, lines
+
+
+# --- symbols --------------------------------------------------------------
+
+ADDRESS = re.compile(r"([\w.]+\+0x[0-9a-f]+/0x[0-9a-f]+)(?: \[(xmirror|xmirror_test)\])?")
+
+
+def symbolise(text, target):
+    """A report with source lines, where there is debug information. A note says what
+    there was."""
+    if "+0x" not in text:
+        return text
+    scripts = build.faddr2line().parent
+    if target.vmlinux and has_lines(target.vmlinux):
+        done = subprocess.run(
+            [scripts / "decode_stacktrace.sh", target.vmlinux, "auto", target.symbols],
+            input=text, capture_output=True, text=True, check=False)
+        if not done.returncode and done.stdout:
+            return done.stdout
+    out, known = [], {}
+    for line in text.splitlines():
+        match = ADDRESS.search(line)
+        if match and match[2] and match.groups() not in known:
+            known[match.groups()] = module_line(scripts, target.symbols, *match.groups())
+        out.append(line + (known.get(match.groups()) or "" if match else ""))
+    if not any(known.values()):
+        out.append("(no source lines: the kernel has no debug information; a KDIR with "
+                   "CONFIG_DEBUG_INFO has)")
+    return "\n".join(out) + "\n"
+
+
+def has_lines(file):
+    done = subprocess.run(["readelf", "-WS", file], capture_output=True, text=True,
+                          check=False)
+    return ".debug_line" in done.stdout
+
+
+def module_line(scripts, directory, address, module):
+    """" (FILE:LINE)" of an address in a module of ours, or nothing."""
+    ko = next(Path(directory).rglob(f"{module}.ko"), None)
+    if not ko or not has_lines(ko):
+        return ""
+    # Of the size kallsyms and the symbol table have different ideas.
+    done = subprocess.run([scripts / "faddr2line", ko, address.partition("/")[0]],
+                          capture_output=True, text=True, check=False)
+    match = re.search(r" at (\S+:[0-9]+)", done.stdout)
+    return f" ({match[1]})" if match else ""

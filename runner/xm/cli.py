@@ -1,0 +1,442 @@
+# SPDX-License-Identifier: GPL-2.0
+"""The command line. The Makefile calls it; "xmtest COMMAND --help" explains."""
+import argparse
+import fnmatch
+import os
+import re
+import shlex
+import sys
+import threading
+from pathlib import Path
+
+from . import build, check, judge, kernels, results
+from .guest import Boot
+from .util import (CACHE, FAILED, OK, UNJUDGED, USAGE, Error, Usage, end_by_signals,
+                   say, script)
+
+HOUR = 3600
+# A long run has to print something every ten minutes.
+LONG = Boot("check", limit=24 * HOUR, silence=600, deadline=24 * HOUR)
+# What "make verdict" runs: some of each subject, the quick ones.
+VERDICT = ("api_info api_calls exclusive_atomics exclusive_lifetime exclusive_end "
+           "exclusive_fork exclusive_write_protect devmem_migrate devmem_large_folio "
+           "mirror_fault mirror_invalidate_exact mirror_dirty race_exclusive race_fault "
+           "race_invalidate vram_map intree_test_hmm_bugs")
+
+
+def target_of(name, programs=(), **options):
+    """A kernel, its modules, and the programs of these names; None is all."""
+    build.need()
+    target = build.Target(name, **options)
+    if programs != ():
+        build.programs(target, programs)
+    return target
+
+
+def fetch_ahead():
+    """Get what programs are built with while the kernel is fetched or built."""
+    def fetch():
+        try:
+            build.source(kernels.NEWEST)
+        except Error:
+            pass        # and is tried again by who needs it
+    threading.Thread(target=fetch, daemon=True).start()
+
+
+def cmd_check(args, words):
+    check.validate(args.tests)
+    for name in args.kernels:
+        if "/" not in name:
+            kernels.kernel(name)
+    build.need()
+    fetch_ahead()
+    run = check.Run(words)
+    tests = {name: args.tests for name in args.kernels}
+    if args.failed:
+        tests = results.again(results.load())
+        if not tests:
+            say("nothing failed in the last run")
+            return OK
+    for name, what in tests.items():
+        say(f"checking on {name}")
+        try:
+            target = target_of(name)
+            lines = check.shard(check.choose(target, what), args.shard)
+            if lines:
+                check.check(run, target, lines,
+                            whole=what.split() in ([], ["*"]) and not args.shard)
+        except Usage:
+            raise
+        except Error as error:
+            say(error)
+            run.add(results.no_kernel(name, str(error)))
+    if args.ktap:
+        print("\n".join(results.ktap(run.results)), flush=True)
+    return run.finish(quiet=args.ktap, output=args.output)
+
+
+def cmd_verdict(args, words):
+    """A chosen set, as nested KTAP; the summary goes to standard error."""
+    args.tests, args.ktap, args.failed, args.shard = VERDICT, True, False, None
+    out, sys.stdout = sys.stdout, sys.stderr
+    try:
+        run = check.Run(words, "verdict")
+        for name in args.kernels:
+            target = target_of(name)
+            check.check(run, target, check.choose(target, args.tests))
+        status = run.finish()
+    finally:
+        sys.stdout = out
+    print("\n".join(results.ktap(run.results)), flush=True)
+    return status
+
+
+def cmd_list(args, _words):
+    """Programs; with TESTS also their tests, as TESTS takes them."""
+    if args.tests == "*":
+        print("\n".join(build.hmm_tests(None) + build.test_programs()))
+        return OK
+    for word in args.tests.split():
+        program, _, test = word.partition(":")
+        found = fnmatch.filter(build.test_programs(), program)
+        if not found:
+            raise Usage(f"no test program matches '{program}'")
+        directory = build.programs(build.Programs(), found)
+        for name in found:
+            print("\n".join(f"{name}:{t}" for t in fnmatch.filter(
+                check.tests_of(directory, name), test or "*")))
+    return OK
+
+
+def program_in_guest(name, args, words, boot, shell, **options):
+    """demo, bench, soak: one command in one guest, whose output is the result."""
+    run = check.Run(words, name)
+    options.setdefault("programs", None)
+    target = target_of(args.kernels[0], **options)
+    kernel, _ = check.command(run, target, shell, boot)
+    run.results["kernels"] = [kernel]
+    run.save()
+    status = results.status(run.results)
+    return run.finish() if status else status
+
+
+def cmd_demo(args, words):
+    return program_in_guest("demo", args, words, Boot("run", exact=False),
+                            shlex.join(["demo", *args.args]), programs=["demo"])
+
+
+def cmd_bench(args, words):
+    # It compares with the kernel's own test device, which gets the nodes. Where the
+    # kernel has none, the benchmark says so.
+    peer = "/lib/modules/test_hmm.ko"
+    return program_in_guest(
+        "bench", args, words, Boot("run", exact=False, params=("dmirror=0",)),
+        f"{{ [ ! -e {peer} ] || insmod {peer}; }} && {shlex.join(['bench', *args.args])}",
+        flavour="plain", programs=["bench"])
+
+
+SOAK = r"""
+loop() {
+	rounds=0
+	while [ "$(date +%s)" -lt "$end" ] && [ ! -e /tmp/failed ]; do
+		for name; do
+			log=/tmp/soak.${1%% *}
+			if $name >$log 2>&1 || [ $? = 4 ]; then
+				rounds=$((rounds + 1))
+			elif mkdir /tmp/failed 2>/dev/null; then
+				echo "# failed: $name"
+				cat $log
+			fi
+			echo "# $name, round $rounds"
+		done
+	done
+}
+export XM_COUNT=20000
+end=$(($(date +%s) + minutes * 60))
+loop 'abuse_fuzz --calls 5000' & loop abuse_stress &
+loop race_exclusive race_fault race_invalidate engine_jobs engine_teardown \
+	engine_freeze &
+wait
+[ ! -e /tmp/failed ]
+"""
+
+
+def cmd_soak(args, words):
+    """Fuzzer, stress test, races and engines beside each other. What asks how much
+    device memory is free, or takes the modules out, is not among them."""
+    return program_in_guest(
+        "soak", args, words,
+        Boot("run", silence=900, deadline=args.minutes * 60 + 2 * HOUR),
+        f"minutes={args.minutes}{SOAK}")
+
+
+def cmd_shell(args, words):
+    target = target_of(args.kernels[0], None)
+    run = check.Run(words, "shell")
+    from .guest import Guest
+    return Guest(target, Boot("shell", exact=False), run.log / "shell").run()
+
+
+def cmd_long(args, words):
+    """One program with arguments of its own, which may take a day: fuzz, lifecycle."""
+    name = next(word for word in args.args if "=" not in word)
+    run = check.Run(words, name)
+    check.check(run, target_of(args.kernels[0], [name]), [shlex.join(args.args)],
+                boot=LONG, guests=1)
+    return run.finish()
+
+
+def cmd_race_matrix(args, words):
+    """All cells, or some, in pieces that both guests share."""
+    name = args.command
+    program = name.replace("-", "_")
+    run = check.Run(words, name)
+    target = target_of(args.kernels[0], [program])
+    cells = [word for cell in args.args for word in ("-r", cell)]
+    pieces = 16 if not cells else 2
+    lines = [shlex.join([program, "--all", "--shard", f"{i}/{pieces}", *cells])
+             for i in range(1, pieces + 1)]
+    check.check(run, target, check.shard(lines, args.shard), boot=LONG)
+    return run.finish()
+
+
+def cmd_kselftest(args, words):
+    """Some programs as "make install" lays them out, run by run_kselftest.sh."""
+    run = check.Run(words, "kselftest")
+    target = target_of(args.kernels[0], [])
+    with build.temporary() as tmp:
+        script("install.sh", tmp / "tree")
+        names = [name for name in build.test_programs()
+                 if any(fnmatch.fnmatchcase(name, glob) for glob in args.tests.split())]
+        tests = " ".join(f"-t xmirror:{name}" for name in names)
+        kernel, lines = check.command(
+            run, target, f"cd /xm/tree && sh ./run_kselftest.sh {tests}",
+            Boot("run", tree=str(tmp / "tree")), echo=False)
+    print("\n".join(lines))
+    program = judge.find(kernel["programs"], "run")
+    for name in names:
+        if not any(re.match(rf"ok [0-9]+ selftests: xmirror: {name}( |$)", line)
+                   for line in lines):
+            judge.add(program, name, "run_kselftest.sh has no ok for it")
+        else:
+            program["tests"].append({"name": name, "result": "pass", "reason": "",
+                                     "output": [], "seconds": None})
+    kernel["totals"] = results.count(kernel["programs"])
+    return run.finish(output=args.output)
+
+
+def cmd_boots(args, words):
+    """N boots of a kernel, two at a time, modules loaded and unloaded: none may be
+    lost."""
+    run = check.Run(words, "boots")
+    target = target_of(args.kernels[0], programs=[])
+    lost = 0
+    exact = not args.multi
+    for first in range(0, args.count, 2):
+        boots = [Boot("check", exact=exact)] * min(2, args.count - first)
+        kernel = check.boot_guests(run, target, boots)
+        for program in kernel["programs"]:
+            if program["name"] == "unload":
+                program["name"] = f"boot {first + 1 + program['guest']}"
+        run.add(kernel)
+        lost += bool(kernel["totals"]["failed"] or kernel["judged"] is not True)
+        print(f"{first + len(boots)} boots, {lost} pairs with a loss, "
+              f"{kernel['seconds']} s", flush=True)
+    return run.finish()
+
+
+def cmd_mutants(args, words):
+    from . import mutants
+    if args.convert:
+        rest = mutants.convert()
+        print("\n".join(["stale:", *rest] if rest else ["all are patches"]))
+        return FAILED if rest else OK
+    return mutants.main(args.kernels[0], args.args, args.only_check, words)
+
+
+def cmd_coverage(args, words):
+    from . import coverage
+    return coverage.main(args.kernels[0], args.tests, words)
+
+
+def cmd_peer_bugs(args, words):
+    from . import peer
+    return peer.main(args.kernels, args.tests, words)
+
+
+def cmd_compare(args, words):
+    """What differs between two kernels, or between results of two runs."""
+    def results_of(name):
+        if os.path.exists(os.path.join(name, "results.json")) or name.endswith(".json"):
+            return results.load(name)
+        run = check.Run(words, "compare")
+        target = target_of(name)
+        check.check(run, target, check.choose(target, args.tests))
+        return run.results
+    both = [results_of(args.base), *map(results_of, args.kernels)]
+    out = [line for other in both[1:] for line in results.compare(both[0], other)]
+    print("\n".join(out))
+    if any(line.startswith("could not be judged") for line in out):
+        return UNJUDGED
+    return FAILED if any(" -> fail" in line for line in out) else OK
+
+
+def cmd_bisect(args, words):
+    from . import bisect
+    return bisect.main(args, words)
+
+
+def cmd_merge(args, _words):
+    merged = results.merge([results.load(path) for path in args.args])
+    if args.output:
+        results.save(merged, args.output)
+    print("\n".join(results.summary(merged)))
+    return results.status(merged)
+
+
+def cmd_junit(args, _words):
+    path = args.output or str(CACHE / "log" / "junit.xml")
+    results.junit(results.load(args.log),
+                  build.source(kernels.NEWEST) / "tools/testing/kunit/kunit.py", path)
+    if not args.output:
+        print(Path(path).read_text(), end="")
+    return OK
+
+
+def cmd_summary(args, _words):
+    loaded = results.load(args.log)
+    print("\n".join(results.summary(loaded)))
+    return results.status(loaded)
+
+
+def cmd_last(_args, _words):
+    results.load()
+    print(results.last_link() / "results.json")
+    return OK
+
+
+def cmd_kernel(args, _words):
+    """For the shell scripts: a row of the table."""
+    if args.args:
+        print(kernels.shell(kernels.kernel(args.args[0])))
+    else:
+        for row in kernels.KERNELS.values():
+            print(f"{row.name:12} {row.flavour:6} {row.arch} {row.suite}")
+    return OK
+
+
+def cmd_programs(args, _words):
+    """Build the programs; where they are."""
+    build.need()
+    kdir = args.args[0] if args.args else None
+    print(build.programs(build.Programs(kdir)))
+    return OK
+
+
+def cmd_names(args, _words):
+    """The tests that Documentation/coverage.md names as `PROGRAM: GLOB` exist."""
+    directory = build.programs(build.Programs())
+    text = (build.TOP / "Documentation/coverage.md").read_text()
+    known, wrong = {}, 0
+    for program, glob in sorted(set(re.findall(r"`([a-z0-9_]*): ([^`]*)`", text))):
+        if program not in known:
+            known[program] = (check.tests_of(directory, program)
+                              if (directory / program).exists() else [])
+        if not fnmatch.filter(known[program], glob):
+            print(f"{program}: {glob}: no such test")
+            wrong += 1
+    return FAILED if wrong or not known else OK
+
+
+COMMANDS = {
+    "check": (cmd_check, "run tests: TESTS='PROGRAM PROGRAM:TEST'"),
+    "list": (cmd_list, "programs, or the tests of some"),
+    "verdict": (cmd_verdict, "a quick chosen set, as nested KTAP"),
+    "compare": (cmd_compare, "which tests differ between two kernels or runs"),
+    "bisect": (cmd_bisect, "drive git bisect run in a kernel tree"),
+    "demo": (cmd_demo, "the demo"),
+    "bench": (cmd_bench, "the benchmark, on a kernel without debugging"),
+    "shell": (cmd_shell, "a shell in a guest"),
+    "long": (cmd_long, "one program with arguments, for up to a day"),
+    "race-matrix": (cmd_race_matrix, "all cells of the race matrix, or some"),
+    "race-holds": (cmd_race_matrix, "one side held in the kernel: all cells, or some"),
+    "soak": (cmd_soak, "everything at once for some minutes"),
+    "kselftest": (cmd_kselftest, "some programs by run_kselftest.sh"),
+    "boots": (cmd_boots, "boot a kernel again and again; none may be lost"),
+    "mutants": (cmd_mutants, "deliberate mistakes, and what catches them"),
+    "coverage": (cmd_coverage, "lines of the modules that the tests run"),
+    "peer-bugs": (cmd_peer_bugs, "known bugs of the kernel's own test device"),
+    "merge": (cmd_merge, "one result of the results of several shards"),
+    "summary": (cmd_summary, "the summary of a run once more"),
+    "last": (cmd_last, "where the results of the last run are"),
+    "junit": (cmd_junit, "the results of a run as JUnit XML"),
+    "kernel": (cmd_kernel, "the table of kernels, or a row of it for a shell"),
+    "programs": (cmd_programs, "build the programs, print where they are"),
+    "names": (cmd_names, "do the tests exist that the documents name?"),
+}
+# Exit status: 0 all is well, 1 something failed, 2 usage, 3 could not be judged.
+
+
+def parser():
+    top = argparse.ArgumentParser(
+        prog="xmtest", description="Choose, build, schedule, judge and report.",
+        epilog="Exit status: 0 all is well, 1 a test failed, 2 usage, 3 a guest could "
+        "not be judged (QEMU died, or the host gave it no CPU).")
+    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for name, (function, text) in COMMANDS.items():
+        sub = commands.add_parser(name, help=text, description=function.__doc__ or text)
+        sub.set_defaults(function=function)
+        sub.add_argument("-k", "--kernel", action="append", default=[], dest="kernels",
+                         metavar="KERNEL", help="of 'xmtest kernel', or a built tree; "
+                         f"may be repeated ({kernels.DEFAULT})")
+        sub.add_argument("-t", "--tests", default="*",
+                         help="globs of PROGRAM or PROGRAM:TEST")
+        if name in ("check", "race-matrix", "race-holds"):
+            sub.add_argument("--shard", metavar="I/N", help="only this part of the run")
+        if name == "check":
+            sub.add_argument("--failed", action="store_true",
+                             help="what failed in the last run")
+            sub.add_argument("--ktap", action="store_true", help="nested KTAP at the end")
+        if name == "compare":
+            sub.add_argument("--base", required=True,
+                             help="a kernel, or a log directory with results.json")
+        if name == "bisect":
+            sub.add_argument("--good", required=True)
+            sub.add_argument("--bad", required=True)
+        if name == "mutants":
+            sub.add_argument("-n", "--only-check", action="store_true",
+                             help="only say which do not apply any more")
+            sub.add_argument("--convert", action="store_true",
+                             help="make patches of the lines of mutants.list")
+        if name == "soak":
+            sub.add_argument("--minutes", type=int, default=10)
+        if name == "boots":
+            sub.add_argument("--count", type=int, default=200)
+            sub.add_argument("--multi", action="store_true",
+                             help="a thread for each emulated CPU, as the demo has")
+        if name in ("junit", "summary"):
+            sub.add_argument("--log", help="a log directory (the last run)")
+        if name in ("check", "junit", "kselftest", "merge"):
+            sub.add_argument("-o", "--output", metavar="FILE", help="write it there")
+        if name in ("demo", "bench", "long", "race-matrix", "race-holds", "mutants", "merge",
+                    "kernel", "programs"):
+            sub.add_argument("args", nargs="*")
+    return top
+
+
+def main(words):
+    end_by_signals()
+    args = parser().parse_args(words)
+    args.kernels = args.kernels or [kernels.DEFAULT]
+    try:
+        return args.function(args, words)
+    except Usage as error:
+        say(error)
+        return USAGE
+    except Error as error:
+        say(error)
+        return UNJUDGED
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        return FAILED

@@ -1,0 +1,41 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Runs the tests with modules that count which of their lines are run; gcovr makes a
+table and HTML of it. Needs a kernel with CONFIG_GCOV_KERNEL."""
+import shutil
+import subprocess
+
+from . import build, check
+from .guest import Boot
+from .util import CACHE, Error, Usage, run as run_command
+
+
+def main(name, tests, words):
+    run = check.Run(words, "coverage")
+    build.need("gcovr")
+    target = build.Target(name, make=("GCOV_PROFILE=y",))
+    config = target.kdir / ".config" if target.kdir else None
+    if not config or "CONFIG_GCOV_KERNEL=y" not in config.read_text():
+        raise Usage(f"{name} has no CONFIG_GCOV_KERNEL: take a debug kernel, such as 7.3")
+    lines = check.choose(target, tests)
+    out = CACHE / "coverage" / target.name.replace("/", "_")
+    shutil.rmtree(out, ignore_errors=True)
+    # The sources as they are now: somebody may change them while the tests run.
+    shutil.copytree(target.symbols, out, symlinks=True)
+    with build.temporary() as tmp:
+        check.check(run, target, lines, guests=1,
+                    boot=Boot("check", gcov=str(tmp / "tar")))
+        (tmp / "gcda").mkdir()
+        done = subprocess.run(["tar", "-C", tmp / "gcda", "-xf", tmp / "tar"],
+                              capture_output=True, check=False)
+        counts = tmp / "gcda" / str(target.symbols).lstrip("/")
+        if done.returncode or not counts.is_dir():
+            raise Error("the guest has left no counts")
+        shutil.copytree(counts, out, dirs_exist_ok=True)
+    (out / "html").mkdir()
+    command = ["gcovr", "--root", out, "--object-directory", out,
+               "--filter", ".*/(src|test_driver|include/xmirror)/"]
+    run_command(*command, "--html-details", out / "html/index.html", "--json-summary",
+                out / "summary.json", "--txt", out / "table", what="gcovr failed", cwd=out)
+    print((out / "table").read_text(), end="")
+    print(f"line by line: {out}/html/index.html")
+    return run.finish()
