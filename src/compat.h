@@ -9,6 +9,7 @@
 
 #include <linux/eventfd.h>
 #include <linux/gfp.h>
+#include <linux/hmm.h>
 #include <linux/mempolicy.h>
 #include <linux/memremap.h>
 #include <linux/migrate.h>
@@ -38,7 +39,10 @@
 #define softleaf_is_device_exclusive(e)		is_device_exclusive_entry(e)
 #define softleaf_is_device_private(e)		is_device_private_entry(e)
 #define softleaf_is_device_private_write(e)	is_writable_device_private_entry(e)
+/* Stable releases of 6.12 have this one already. */
+#ifndef softleaf_to_pfn
 #define softleaf_to_pfn(e)			swp_offset_pfn(e)
+#endif
 
 /* Private memory has no PMD entries: one that is nothing in particular. */
 static inline softleaf_t softleaf_from_pmd(pmd_t pmd)
@@ -49,6 +53,34 @@ static inline softleaf_t softleaf_from_pmd(pmd_t pmd)
 
 #if !XM_HAVE_ALLOC_PAGES_BULK_NODE
 #define alloc_pages_bulk_node	alloc_pages_bulk_array_node
+#endif
+
+#ifndef VM_SHADOW_STACK
+#define VM_SHADOW_STACK	0
+#endif
+
+/*
+ * Fault without mmap_lock held across I/O, killable; @timeout, in jiffies, limits
+ * only how long an invalidation is waited out. -EOPNOTSUPP where there is no such
+ * call: then hmm_range_fault() it is, in a loop, with the lock.
+ */
+static inline int xm_hmm_range_fault(struct hmm_range *range, long timeout)
+{
+#if XM_HAVE_HMM_RANGE_FAULT_UNLOCKED_TIMEOUT
+	return hmm_range_fault_unlocked_timeout(range, max(timeout, 1L));
+#else
+	return -EOPNOTSUPP;
+#endif
+}
+
+#if !XM_HAVE_PTE_UFFD
+#define pte_uffd	pte_uffd_wp
+#define pte_swp_uffd	pte_swp_uffd_wp
+#endif
+
+/* 6.1 does not export folio_mapcount(): the head page's, all of a small folio. */
+#if !XM_HAVE_FOLIO_MAPCOUNT
+#define folio_mapcount(folio)	page_mapcount(&(folio)->page)
 #endif
 
 #define XM_NO_SWP_TYPE	(~0U)
@@ -309,6 +341,10 @@ static inline void vm_flags_set(struct vm_area_struct *vma,
 
 #if !XM_HAVE_ZAP_SPECIAL_VMA_RANGE
 #define zap_special_vma_range(vma, addr, size)	zap_vma_ptes(vma, addr, size)
+#endif
+
+#if !XM_HAVE_PUD_DIRTY
+#define pud_dirty(pud)	pte_dirty(pud_pte(pud))
 #endif
 
 #ifndef kzalloc_obj

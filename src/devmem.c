@@ -2,12 +2,11 @@
 /*
  * Device memory: a pool of ZONE_DEVICE pages of fixed size.
  *
- * Private memory has page structs but no memory that the CPU could address; each
- * of its pages that is in use has a page of system memory behind it, which
- * plays the device's own. A leaf of the device page table points to that page,
- * never to the private one. Coherent memory is a reserved physical range, and
- * its pages are their own. It is only handed out in small pages: the core could
- * make a large coherent folio, but not migrate it back.
+ * Private memory has page structs but no memory that the CPU could address; what
+ * is behind a page that is in use is the driver's, see struct xmirror_devmem_ops.
+ * Coherent memory is a reserved physical range, and its pages are their own. It
+ * is only handed out in small pages: the core could make a large coherent folio,
+ * but not migrate it back.
  *
  * The pool is divided into blocks of PMD size. A block is empty (it can be
  * handed out as one large folio where the kernel has those), partial, or full.
@@ -31,10 +30,12 @@
 #include <linux/mm.h>
 #include <linux/module.h>
 #include <linux/slab.h>
-#include "compat.h"
 #include <linux/sched/signal.h>
+#include "compat.h"
 #include "devmem.h"
-#include "internal.h"
+#include "mirror.h"
+#include "points.h"
+#include "trace.h"
 
 static unsigned long xm_index_of(struct xmirror_devmem *dm, struct page *page)
 {
@@ -119,63 +120,24 @@ static void xm_put(struct xmirror_devmem *dm, unsigned long index,
 	spin_unlock_irqrestore(&dm->lock, flags);
 }
 
-/*
- * Memory for what is behind private pages. Migration is best effort: no reason to
- * kill anybody for it. The core charges the device page to the cgroup
- * (mem_cgroup_migrate()), so what is behind it is accounted already.
- */
-#define XM_BACKING_GFP	(GFP_HIGHUSER | __GFP_NOWARN | __GFP_RETRY_MAYFAIL)
+/* Have memory behind @nr pages: how many of them do. */
+static unsigned int xm_alloc_backing(struct xmirror_devmem *dm,
+				     unsigned long index, unsigned int nr,
+				     bool contiguous)
+{
+	return dm->ops->alloc ?
+	       dm->ops->alloc(dm->priv, index, nr, contiguous) : nr;
+}
 
-/* Have memory behind @nr small pages: how many of them do. */
-static unsigned int xm_back(struct xmirror_devmem *dm, unsigned long index,
+static void xm_free_backing(struct xmirror_devmem *dm, unsigned long index,
 			    unsigned int nr)
 {
-	unsigned int n = 0, before;
-
-	/* It may return less than there is. */
-	do {
-		before = n;
-		n = alloc_pages_bulk_node(XM_BACKING_GFP, dm->node, nr,
-					  &dm->backing[index]);
-	} while (n < nr && n > before);
-	return n;
-}
-
-/*
- * Have memory behind a block that becomes one folio. It is one piece, and stays so
- * until the folio is split.
- */
-static bool xm_back_large(struct xmirror_devmem *dm, unsigned long index)
-{
-	struct page *page;
-	unsigned int i;
-
-	page = alloc_pages_node(dm->node, XM_BACKING_GFP, XM_BLOCK_ORDER);
-	if (!page)
-		return false;
-	for (i = 0; i < XM_BLOCK_PAGES; i++)
-		dm->backing[index + i] = page + i;
-	xm_block_of(dm, index)->whole = true;
-	return true;
-}
-
-static void xm_unback(struct xmirror_devmem *dm, unsigned long index,
-		      unsigned int nr)
-{
-	struct xm_block *block = xm_block_of(dm, index);
-	bool whole = block->whole;
 	unsigned long i;
 
-	if (whole) {
-		__free_pages(dm->backing[index], XM_BLOCK_ORDER);
-		block->whole = false;
-	}
-	for (i = index; i < index + nr; i++) {
-		if (!whole && dm->backing[i])
-			__free_page(dm->backing[i]);
-		dm->backing[i] = NULL;
+	if (dm->ops->free)
+		dm->ops->free(dm->priv, index, nr);
+	for (i = index; i < index + nr; i++)
 		dm->owner[i] = 0;
-	}
 }
 
 /*
@@ -188,20 +150,20 @@ void xm_dev_reserve(struct xmirror_devmem *dm, struct xm_reserve *reserve,
 	unsigned int n;
 
 	reserve->nr = xm_take(dm, false, nr, &reserve->index);
-	if (!reserve->nr || dm->coherent)
+	if (!reserve->nr)
 		return;
-	n = xm_back(dm, reserve->index, reserve->nr);
+	n = xm_alloc_backing(dm, reserve->index, reserve->nr, false);
 	if (n < reserve->nr)
 		xm_put(dm, reserve->index + n, reserve->nr - n);
 	reserve->nr = n;
 }
 
-/* Nobody has seen these. */
+/* Return unused reserved pages to the pool. */
 void xm_dev_unreserve(struct xmirror_devmem *dm, struct xm_reserve *reserve)
 {
 	if (!reserve->nr)
 		return;
-	xm_unback(dm, reserve->index, reserve->nr);
+	xm_free_backing(dm, reserve->index, reserve->nr);
 	xm_put(dm, reserve->index, reserve->nr);
 	reserve->nr = 0;
 }
@@ -215,6 +177,7 @@ static struct page *xm_hand_out(struct xmirror_devmem *dm, unsigned long index,
 	for (i = index; i < index + (1UL << order); i++)
 		dm->owner[i] = owner;
 	xm_zone_device_init(page, &dm->pgmap, order);
+	trace_xm_devmem_alloc(owner, page_to_pfn(page), 1U << order);
 	return page;
 }
 
@@ -238,21 +201,21 @@ struct page *xm_dev_alloc_large(struct xmirror_devmem *dm, u64 owner)
 
 	if (!xm_take(dm, true, XM_BLOCK_PAGES, &index))
 		return NULL;
-	if (!xm_back_large(dm, index)) {
+	if (xm_alloc_backing(dm, index, XM_BLOCK_PAGES, true) < XM_BLOCK_PAGES) {
 		xm_put(dm, index, XM_BLOCK_PAGES);
 		return NULL;
 	}
 	return xm_hand_out(dm, index, XM_BLOCK_ORDER, owner);
 }
 
-/* The page that holds the data of a device page. */
-struct page *xm_dev_data(struct xmirror_devmem *dm, struct page *page)
-{
-	return dm->coherent ? page : dm->backing[xm_index_of(dm, page)];
-}
-
-/* The pool of a device page, NULL for a page of anybody else. */
-struct xmirror_devmem *xm_dev_pool(struct page *page)
+/**
+ * xmirror_devmem_of() - the pool of a page
+ * @page: a page that cannot be freed
+ *
+ * Context: any.
+ * Return: the pool, NULL for a page of anybody else.
+ */
+struct xmirror_devmem *xmirror_devmem_of(struct page *page)
 {
 	if (!is_device_private_page(page) && !is_device_coherent_page(page))
 		return NULL;
@@ -260,6 +223,46 @@ struct xmirror_devmem *xm_dev_pool(struct page *page)
 		return NULL;
 	return container_of(page_pgmap(page), struct xmirror_devmem, pgmap);
 }
+EXPORT_SYMBOL_GPL(xmirror_devmem_of);
+
+/**
+ * xmirror_devmem_first_pfn() - where a pool begins
+ * @dm: the pool
+ *
+ * Context: any.
+ * Return: page frame number of its page number 0.
+ */
+unsigned long xmirror_devmem_first_pfn(struct xmirror_devmem *dm)
+{
+	return dm->first_pfn;
+}
+EXPORT_SYMBOL_GPL(xmirror_devmem_first_pfn);
+
+/**
+ * xmirror_devmem_priv() - the driver's pointer
+ * @dm: the pool
+ *
+ * Context: any.
+ * Return: the priv that xmirror_devmem_create() was given.
+ */
+void *xmirror_devmem_priv(struct xmirror_devmem *dm)
+{
+	return dm->priv;
+}
+EXPORT_SYMBOL_GPL(xmirror_devmem_priv);
+
+/**
+ * xmirror_devmem_in_use() - is anything in a pool?
+ * @dm: the pool
+ *
+ * Context: any.
+ * Return: whether pages are allocated.
+ */
+bool xmirror_devmem_in_use(struct xmirror_devmem *dm)
+{
+	return xm_dev_in_use(dm);
+}
+EXPORT_SYMBOL_GPL(xmirror_devmem_in_use);
 
 /* The device works on this page: its block is the last to be evicted. */
 void xm_dev_touch(struct xmirror_devmem *dm, struct page *page)
@@ -281,7 +284,8 @@ static void xm_dev_free(struct page *page, unsigned int nr)
 						 struct xmirror_devmem, pgmap);
 	unsigned long index = xm_index_of(dm, page);
 
-	xm_unback(dm, index, nr);
+	trace_xm_devmem_free(dm->owner[index], page_to_pfn(page), nr);
+	xm_free_backing(dm, index, nr);
 	xm_put(dm, index, nr);
 }
 
@@ -295,13 +299,9 @@ static void xm_dev_split(struct page *page)
 {
 	struct xmirror_devmem *dm = container_of(page_pgmap(page),
 						 struct xmirror_devmem, pgmap);
-	unsigned long index = xm_index_of(dm, page);
-	struct xm_block *block = xm_block_of(dm, index);
 
-	if (!block->whole)
-		return;
-	split_page(dm->backing[index], XM_BLOCK_ORDER);
-	block->whole = false;
+	if (dm->ops->split)
+		dm->ops->split(dm->priv, xm_index_of(dm, page));
 }
 
 XM_DEFINE_DEV_SPLIT(xm_folio_split, xm_dev_split)
@@ -326,17 +326,21 @@ static void xm_add_blocks(struct xmirror_devmem *dm)
 
 /**
  * xmirror_devmem_create() - make a pool of device memory
- * @size: bytes, a multiple of 2 MiB
+ * @size: bytes, a multiple of the PMD size
  * @addr: physical address of a reserved range, for coherent memory; 0 for
  *	private memory
  * @node: NUMA node of the memory, or NUMA_NO_NODE
+ * @ops: the driver's operations
+ * @priv: for them
  *
  * Context: may sleep.
  * Return: the pool; ERR_PTR(-EOPNOTSUPP) for private memory without
  * CONFIG_DEVICE_PRIVATE, -EINVAL for a bad size, -EBUSY if no address range is
  * free, -ENOMEM, or an error of memremap_pages().
  */
-struct xmirror_devmem *xmirror_devmem_create(u64 size, u64 addr, int node)
+struct xmirror_devmem *
+xmirror_devmem_create(u64 size, u64 addr, int node,
+		      const struct xmirror_devmem_ops *ops, void *priv)
 {
 	struct xmirror_devmem *dm;
 	struct resource *res;
@@ -351,6 +355,8 @@ struct xmirror_devmem *xmirror_devmem_create(u64 size, u64 addr, int node)
 	dm = kzalloc_obj(*dm, GFP_KERNEL);
 	if (!dm)
 		return ERR_PTR(-ENOMEM);
+	dm->ops = ops;
+	dm->priv = priv;
 	dm->nr_pages = size >> PAGE_SHIFT;
 	dm->coherent = addr;
 	dm->node = node;
@@ -362,11 +368,10 @@ struct xmirror_devmem *xmirror_devmem_create(u64 size, u64 addr, int node)
 	INIT_LIST_HEAD(&dm->lru);
 
 	ret = -ENOMEM;
-	dm->backing = kvcalloc(dm->nr_pages, sizeof(*dm->backing), GFP_KERNEL);
 	dm->owner = kvcalloc(dm->nr_pages, sizeof(*dm->owner), GFP_KERNEL);
 	dm->block = kvcalloc(dm->nr_pages / XM_BLOCK_PAGES, sizeof(*dm->block),
 			     GFP_KERNEL);
-	if (!dm->backing || !dm->owner || !dm->block)
+	if (!dm->owner || !dm->block)
 		goto err_free;
 
 	if (addr)
@@ -383,7 +388,7 @@ struct xmirror_devmem *xmirror_devmem_create(u64 size, u64 addr, int node)
 	dm->pgmap.ops = &xm_devmem_ops;
 	dm->pgmap.owner = dm;
 	dm->first_pfn = PHYS_PFN(res->start);
-	ptr = memremap_pages(&dm->pgmap, node == NUMA_NO_NODE ? 0 : node);
+	ptr = memremap_pages(&dm->pgmap, node);
 	ret = PTR_ERR_OR_ZERO(ptr);
 	if (ret)
 		goto err_region;
@@ -395,7 +400,6 @@ err_region:
 err_free:
 	kvfree(dm->block);
 	kvfree(dm->owner);
-	kvfree(dm->backing);
 	kfree(dm);
 	return ERR_PTR(ret);
 }
@@ -452,29 +456,6 @@ void xmirror_evict(struct xmirror *m)
 }
 EXPORT_SYMBOL_GPL(xmirror_evict);
 
-/* Is the allocation of a large folio to fail? Asked once, answered once. */
-bool xm_dev_fails_large(struct xmirror_devmem *dm)
-{
-	return READ_ONCE(dm->fail_large) && xchg(&dm->fail_large, false);
-}
-
-/**
- * xmirror_devmem_fail_large() - fault injection: have an allocation fail
- * @dm: the pool
- * @fail: arm, or disarm
- *
- * Once, the next time that a large folio is to migrate to or from the pool, the
- * large destination is not had, so that small pages have to do. An eviction is
- * spared: it could not split the folio.
- *
- * Context: any.
- */
-void xmirror_devmem_fail_large(struct xmirror_devmem *dm, bool fail)
-{
-	WRITE_ONCE(dm->fail_large, fail);
-}
-EXPORT_SYMBOL_GPL(xmirror_devmem_fail_large);
-
 /*
  * Make room for @nr pages: evict least recently used blocks. How much is free
  * then is not promised, others allocate, too.
@@ -502,17 +483,37 @@ void xm_dev_make_room(struct xmirror_devmem *dm, unsigned long nr)
 	mutex_unlock(&dm->evict_mutex);
 }
 
+/*
+ * Empty the per-CPU batches of pages that wait for mm/swap.c and mm/mlock.c: each
+ * has a reference, also to device pages that nobody maps any more (mlock() puts
+ * them there), and a migration drains the batches of its own CPU only.
+ * lru_add_drain_all() is not exported, but migrate_device_range() calls it when it
+ * comes across a page that is on no LRU list, such as this one.
+ */
+static void xm_drain_batches(void)
+{
+	struct page *page = alloc_page(GFP_KERNEL);
+	unsigned long src = 0;
+
+	if (!page)
+		return;
+	/* It cannot be isolated, and is let go at once. */
+	migrate_device_range(&src, page_to_pfn(page), 1);
+	WARN_ON_ONCE(src);
+	__free_page(page);
+}
+
 /* xmirror_devmem_unplug(), also for a caller whose being killed changes nothing. */
 static int xm_dev_unplug(struct xmirror_devmem *dm, unsigned int timeout_ms,
 			 bool killable)
 {
 	unsigned long deadline = jiffies + msecs_to_jiffies(timeout_ms);
-	unsigned long flags;
+	unsigned long flags, sleep = 1000;
 
 	spin_lock_irqsave(&dm->lock, flags);
 	dm->unplugged = true;
 	spin_unlock_irqrestore(&dm->lock, flags);
-	xm_point_device(dm, NULL, XMIRROR_PT_UNPLUG, 0, ULONG_MAX);
+	xm_point_device(dm, NULL, XM_PT_UNPLUG, 0, ULONG_MAX);
 	for (;;) {
 		xm_evict_owner(dm, 0);
 		if (!xm_dev_in_use(dm))
@@ -520,8 +521,10 @@ static int xm_dev_unplug(struct xmirror_devmem *dm, unsigned int timeout_ms,
 		if (time_after(jiffies, deadline) ||
 		    (killable && fatal_signal_pending(current)))
 			return -EBUSY;
+		xm_drain_batches();
 		/* Whoever holds the rest does not tell us when it lets go. */
-		usleep_range(1000, 2000);
+		usleep_range(sleep, 2 * sleep);
+		sleep = min(2 * sleep, 100000UL);
 	}
 }
 
@@ -581,23 +584,26 @@ EXPORT_SYMBOL_GPL(xmirror_devmem_stats);
  * xmirror_devmem_destroy() - free a pool
  * @dm: the pool, attached to no mirror
  *
- * Everything goes back to system memory first. Should something hold on to a
- * page for more than ten seconds, that is reported, and this waits on: the page
- * structs cannot go before.
+ * Everything goes back to system memory first. Should something hold a page for
+ * more than ten seconds, that is reported, and it is evicted as soon as it is
+ * let go: the page structs cannot go before.
  *
  * Context: may sleep.
  */
 void xmirror_devmem_destroy(struct xmirror_devmem *dm)
 {
-	/* Also if the caller was killed: what is left then is waited for in vain. */
-	if (xm_dev_unplug(dm, 10000, false))
-		pr_err("xmirror: %lu pages of device memory are still held, waiting for them\n",
-		       dm->nr_pages - dm->free);
+	/*
+	 * Also if the caller was killed. What keeps a page may be a holder at
+	 * first and then only a mapping, which nobody ends but an eviction:
+	 * memunmap_pages() would wait for it in vain.
+	 */
+	while (xm_dev_unplug(dm, 10000, false))
+		pr_err_ratelimited("xmirror: %lu pages of device memory are still held, evicting on\n",
+				   dm->nr_pages - dm->free);
 	memunmap_pages(&dm->pgmap);
 	release_mem_region(dm->pgmap.range.start, range_len(&dm->pgmap.range));
 	kvfree(dm->block);
 	kvfree(dm->owner);
-	kvfree(dm->backing);
 	kfree(dm);
 }
 EXPORT_SYMBOL_GPL(xmirror_devmem_destroy);

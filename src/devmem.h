@@ -22,14 +22,12 @@
  * @node: on the list of empty, partial or full blocks
  * @lru: on the pool's list, the least recently used first
  * @free: pages that are free
- * @whole: a large folio has it all, and the memory behind it is one allocation
  * @used: a bit for each page that is not
  */
 struct xm_block {
 	struct list_head node;
 	struct list_head lru;
 	unsigned int free;
-	bool whole;
 	DECLARE_BITMAP(used, XM_BLOCK_PAGES);
 };
 
@@ -50,16 +48,16 @@ struct xm_reserve {
 
 /**
  * struct xmirror_devmem - a pool
- * @pgmap: what the core knows of it
+ * @pgmap: what the kernel knows of it
+ * @ops: the driver's operations
+ * @priv: the driver's
  * @first_pfn: page frame number of the first page
  * @nr_pages: pages
  * @node: NUMA node of the backing
  * @coherent: the CPU can address it
  * @unplugged: nothing is allocated
- * @fail_large: the next migration of a large folio has to do with small pages
  * @stream: where a task last brought pages back, by its PID: the address, and in
  *	the low bits the order of how many; read and written without a lock
- * @backing: for each page, the system memory behind it if it is private and in use
  * @owner: for each page, the number of the mirror that it was allocated for, 0 if
  *	it is free or reserved
  * @block: all blocks
@@ -74,14 +72,14 @@ struct xm_reserve {
  */
 struct xmirror_devmem {
 	struct dev_pagemap pgmap;
+	const struct xmirror_devmem_ops *ops;
+	void *priv;
 	unsigned long first_pfn;
 	unsigned long nr_pages;
 	int node;
 	bool coherent;
 	bool unplugged;
-	bool fail_large;
 	unsigned long stream[XM_NR_STREAMS];
-	struct page **backing;
 	u64 *owner;
 	struct xm_block *block;
 	struct mutex evict_mutex; /* taken outside mmap_lock and folio locks */
@@ -96,6 +94,7 @@ struct xmirror_devmem {
 
 extern const struct dev_pagemap_ops xm_devmem_ops;
 
+/* Are pages allocated? */
 static inline bool xm_dev_in_use(const struct xmirror_devmem *dm)
 {
 	return READ_ONCE(dm->free) != dm->nr_pages;
@@ -117,12 +116,9 @@ void xm_dev_unreserve(struct xmirror_devmem *dm, struct xm_reserve *reserve);
 struct page *xm_dev_alloc(struct xmirror_devmem *dm, struct xm_reserve *reserve,
 			  u64 owner);
 struct page *xm_dev_alloc_large(struct xmirror_devmem *dm, u64 owner);
-struct page *xm_dev_data(struct xmirror_devmem *dm, struct page *page);
-struct xmirror_devmem *xm_dev_pool(struct page *page);
 void xm_dev_touch(struct xmirror_devmem *dm, struct page *page);
 void xm_dev_make_room(struct xmirror_devmem *dm, unsigned long nr);
 void xm_evict_owner(struct xmirror_devmem *dm, u64 owner);
-bool xm_dev_fails_large(struct xmirror_devmem *dm);
 
 /* migrate.c */
 unsigned long xm_evict_pages(struct xmirror_devmem *dm, unsigned long index,

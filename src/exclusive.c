@@ -6,7 +6,7 @@
  *	1. xm_read_begin()
  *	2. mmap_lock for reading; the kernel call faults the page in writable,
  *	   replaces the CPU's entry and returns with the folio locked
- *	3. chunk lock, xm_read_retry(), commit, unlock
+ *	3. interval lock, xm_read_retry(), commit, unlock
  *	4. unlock the folio, then mmap_lock
  *
  * The folio lock keeps CPU faults from ending the entry before the commit, but
@@ -25,7 +25,9 @@
 #include <linux/mm.h>
 #include <linux/module.h>
 #include "compat.h"
-#include "internal.h"
+#include "exclusive.h"
+#include "interval.h"
+#include "points.h"
 #include "trace.h"
 
 /*
@@ -34,14 +36,16 @@
  * mapping's: it is gone, or read-only by now, and then the entry stays until the
  * CPU reads the page.
  *
- * Whoever is not ended by a signal, such as the thread of an engine, must not wait
- * for a userfaultfd: nobody may be there to serve it, and close() waits for the
- * engine. Without FAULT_FLAG_ALLOW_RETRY the fault fails instead, as it does in
+ * A thread that no signal ends, such as an engine's, must not wait for a
+ * userfaultfd: there may be no process left to serve it. The end of a mirror must
+ * not either, since it may come in a process that has nothing to do with the mm.
+ * Without FAULT_FLAG_ALLOW_RETRY the fault fails instead, as it does in
  * hmm_range_fault() and in the GUP of make_device_exclusive().
  */
 int xm_restore(struct xmirror *m, unsigned long addr, bool write)
 {
-	bool unlocked = false, may_wait = !(current->flags & PF_KTHREAD);
+	bool unlocked = false, may_wait = !(current->flags & PF_KTHREAD) &&
+					  !READ_ONCE(m->ended);
 	int ret;
 
 	if (mmap_read_lock_killable(m->mm))
@@ -50,6 +54,7 @@ int xm_restore(struct xmirror *m, unsigned long addr, bool write)
 			       (write ? FAULT_FLAG_WRITE : 0),
 			       may_wait ? &unlocked : NULL);
 	mmap_read_unlock(m->mm);
+	trace_xm_restore(m, addr, write, ret);
 	return ret;
 }
 
@@ -74,164 +79,203 @@ static int xm_check_vma(struct mm_struct *mm, unsigned long addr,
 	return 0;
 }
 
-static bool xm_is_exclusive(struct xm_chunk *chunk, unsigned long addr)
+/**
+ * struct xm_excl - exclusive entries that are being made
+ * @iv: the interval
+ * @seq: what was read is as of this
+ * @pos: what lies before it is done
+ * @end: address behind the last
+ * @stale_end: from @pos to there, entries may have been made for the CPU that the
+ *	device does not have
+ * @access: what the caller came for, see &struct xmirror_ops.access, or NULL
+ */
+struct xm_excl {
+	struct xmirror_interval *iv;
+	struct xm_seq seq;
+	unsigned long pos;
+	unsigned long end;
+	unsigned long stale_end;
+	void *access;
+};
+
+static bool xm_is_exclusive(struct xmirror_interval *iv, unsigned long addr)
 {
-	return xm_allows(chunk, addr, XMIRROR_PTE_EXCLUSIVE);
+	return xm_pte_has(iv, addr, XM_PTE_EXCLUSIVE);
 }
 
 /*
  * How many pages from @addr on to ask for in one call. One that is ours already
  * would be faulted back first, and then made again.
  */
-static unsigned int xm_batch(struct xm_chunk *chunk, unsigned long addr,
-			     unsigned long end)
+static unsigned int xm_excl_batch_size(struct xmirror_interval *iv,
+				       unsigned long addr, unsigned long end)
 {
 	unsigned int n = 1;
 
 	while (n < XM_EXCL_BATCH && addr + n * PAGE_SIZE < end &&
-	       !xm_is_exclusive(chunk, addr + n * PAGE_SIZE))
+	       !xm_is_exclusive(iv, addr + n * PAGE_SIZE))
 		n++;
 	return n;
 }
 
+static bool xm_excl_map(struct xmirror_interval *iv, unsigned long addr,
+			unsigned long pte)
+{
+	struct xmirror_map map = {
+		.start = addr,
+		.end = addr + PAGE_SIZE,
+		.ptes = &pte,
+	};
+
+	return iv->m->ops->map(iv, &map);
+}
+
 /*
  * Commit one page that is exclusive for the CPU and whose folio is locked. If
- * the caller came for an access, its first locations are done here: the CPU or
- * another device that waits for the folio lock cannot take the page away before
- * the device had its turn, so two of them fighting for a page both get on.
+ * the caller came for an access, it is begun here: the CPU or another device
+ * that waits for the folio lock cannot take the page away before the device had
+ * its turn, so two of them fighting for a page both get on.
  */
-static int xm_exclusive_commit(struct xm_chunk *chunk, unsigned long addr,
-			       struct page *page, struct xm_seq seq,
-			       struct xmirror_access *a)
+static int xm_exclusive_commit(struct xm_excl *x, unsigned long addr,
+			       struct page *page)
 {
-	struct xmirror *m = chunk->m;
+	unsigned long pte = page_to_pfn(page) << PAGE_SHIFT | XM_PTE_VALID |
+			    XM_PTE_WRITE | XM_PTE_EXCLUSIVE;
+	struct xmirror_interval *iv = x->iv;
+	struct xmirror *m = iv->m;
 	int ret;
 
-	ret = xm_point(m, XMIRROR_PT_EXCL_MADE, addr, addr + PAGE_SIZE);
+	ret = xm_point(m, XM_PT_EXCL_MADE, addr, addr + PAGE_SIZE);
 	if (ret)
 		return ret;
 
-	write_lock(&chunk->lock);
-	if (xm_read_retry(chunk, seq, addr, addr + PAGE_SIZE) &&
-	    !xm_point_locked(m, XMIRROR_PT_EXCL_STALE, addr, addr + PAGE_SIZE))
+	write_lock(&iv->lock);
+	if (xm_read_retry(iv, x->seq, addr, addr + PAGE_SIZE) ||
+	    !xm_excl_map(iv, addr, pte))
 		ret = -EAGAIN;
-	else if (!xm_pte_set(chunk, addr, page_to_pfn(page) << PAGE_SHIFT |
-			     XMIRROR_PTE_VALID | XMIRROR_PTE_WRITE |
-			     XMIRROR_PTE_EXCLUSIVE))
-		ret = -EAGAIN;
-	write_unlock(&chunk->lock);
-	if (ret)
+	write_unlock(&iv->lock);
+	if (ret) {
+		xm_point_refused(iv, addr, pte);
 		return ret;
+	}
 
-	xm_count(m, excl_made, 1);
-	xm_point(m, XMIRROR_PT_EXCL_COMMITTED, addr, addr + PAGE_SIZE);
-	if (a)
-		a->done += xm_access_page(m, chunk, a);
+	xm_count(m, EXCL_MADE, 1);
+	xm_point(m, XM_PT_EXCL_COMMITTED, addr, addr + PAGE_SIZE);
+	if (x->access)
+		m->ops->access(iv, addr, x->access);
 	return 0;
 }
 
 /*
- * One round from *@pos, under one mmap_lock. *@pos moves over what was done. On
- * -EAGAIN the page at *@pos can be tried again. From there to *@made, entries may
- * have been made that nobody has; they have to be given back on whatever error.
+ * Make and commit the pages that one kernel call returns, and unlock all of them.
+ * @x->pos moves over those that were committed, up to the first that was not, whose
+ * error this returns.
  */
-static int xm_exclusive_round(struct xmirror *m, struct xm_chunk *chunk,
-			      unsigned long *pos, unsigned long end,
-			      unsigned long *made, struct xmirror_access *a)
+static int xm_excl_batch(struct xm_excl *x, unsigned long end)
 {
 	struct page *pages[XM_EXCL_BATCH];
-	unsigned long start = *pos, addr = start;
-	int i, n, ret, err;
-	struct xm_seq seq;
+	int i, n, ret = 0;
 
-	*made = 0;
-	ret = xm_point(m, XMIRROR_PT_EXCL_BEGIN, addr, end);
+	n = xm_make_exclusive(x->iv->m->mm, x->pos,
+			      xm_excl_batch_size(x->iv, x->pos, end), pages,
+			      x->iv->m);
+	if (n < 0)
+		return n;
+	x->stale_end = x->pos + n * PAGE_SIZE;
+	for (i = 0; i < n; i++) {
+		if (!pages[i]) {
+			ret = ret ?: -EAGAIN;
+			continue;
+		}
+		if (!ret)
+			ret = xm_exclusive_commit(x, x->pos, pages[i]);
+		if (!ret)
+			x->pos += PAGE_SIZE;
+		unlock_page(pages[i]);
+		put_page(pages[i]);
+	}
+	return ret;
+}
+
+/* One attempt at the rest, under one mmap_lock: 0, or -EAGAIN to try again. */
+static int xm_exclusive_attempt(struct xm_excl *x)
+{
+	struct xmirror *m = x->iv->m;
+	unsigned long start = x->pos, end = x->end;
+	int ret;
+
+	ret = xm_point(m, XM_PT_EXCL_BEGIN, start, end);
 	if (ret)
 		return ret;
-	seq = xm_read_begin(chunk);
-	ret = xm_table_alloc(chunk, addr);
+	x->seq = xm_read_begin(x->iv);
+	ret = m->ops->prepare(x->iv, start);
 	if (ret)
 		return ret;
 	if (mmap_read_lock_killable(m->mm))
 		return -EINTR;
 
-	ret = xm_check_vma(m->mm, addr, &end);
-	while (!ret && addr < end) {
-		if (xm_is_exclusive(chunk, addr)) {
-			xm_count(m, excl_hits, 1);
-			addr += PAGE_SIZE;
+	ret = xm_check_vma(m->mm, start, &end);
+	while (!ret && x->pos < end) {
+		if (xm_is_exclusive(x->iv, x->pos)) {
+			xm_count(m, EXCL_HITS, 1);
+			x->pos += PAGE_SIZE;
 			continue;
 		}
-		n = xm_make_exclusive(m->mm, addr, xm_batch(chunk, addr, end),
-				      pages, m);
-		if (n < 0) {
-			ret = n;
-			break;
-		}
-		for (i = 0; i < n; i++, addr += PAGE_SIZE) {
-			err = -EAGAIN;
-			if (pages[i]) {
-				err = xm_exclusive_commit(chunk, addr,
-							  pages[i], seq, a);
-				unlock_page(pages[i]);
-				put_page(pages[i]);
-			}
-			/* The rest of the batch still has to be unlocked. */
-			if (err && !ret) {
-				ret = err;
-				*pos = addr;
-				*made = addr + (n - i) * PAGE_SIZE;
-			}
-		}
+		ret = xm_excl_batch(x, end);
 	}
 	mmap_read_unlock(m->mm);
-	if (!*made)
-		*pos = addr;
-	xm_point(m, XMIRROR_PT_EXCL_DONE, start, end);
+	xm_point(m, XM_PT_EXCL_DONE, start, end);
 	return ret;
 }
 
-/*
- * Make the pages from *@pos to @end exclusive, all in one table; *@pos moves
- * over what was done. With @a, do its first locations, see
- * xm_exclusive_commit().
- */
-int xm_exclusive_pages(struct xmirror *m, unsigned long *pos,
-		       unsigned long end, u64 *rounds,
-		       struct xmirror_access *a)
+/* Give entries back that were made and not committed, see the top of the file. */
+static void xm_excl_restore_stale(struct xm_excl *x)
 {
-	unsigned long deadline = xm_deadline(m), start = *pos, last;
-	unsigned long addr, made;
-	struct xm_chunk *chunk;
+	unsigned long addr;
+
+	for (addr = x->pos; addr < x->stale_end; addr += PAGE_SIZE)
+		if (!xm_is_exclusive(x->iv, addr))
+			xm_restore(x->iv->m, addr, true);
+}
+
+/*
+ * Make the pages from *@pos to @end exclusive, all in one span; *@pos moves over
+ * what was done.
+ */
+static int xm_exclusive_pages(struct xmirror *m, unsigned long *pos,
+			      unsigned long end, void *access, u64 *attempts)
+{
+	struct xm_excl x = { .pos = *pos, .end = end, .access = access };
+	unsigned long deadline = xm_deadline(m), last;
 	int ret = 0;
 
-	chunk = xm_chunk_get(m, start);
-	if (IS_ERR(chunk))
-		return PTR_ERR(chunk);
-	while (*pos < end) {
-		if (xm_is_exclusive(chunk, *pos)) {
-			xm_count(m, excl_hits, 1);
-			*pos += PAGE_SIZE;
+	x.iv = xm_interval_get(m, *pos);
+	if (IS_ERR(x.iv))
+		return PTR_ERR(x.iv);
+	while (x.pos < end) {
+		if (xm_is_exclusive(x.iv, x.pos)) {
+			xm_count(m, EXCL_HITS, 1);
+			x.pos += PAGE_SIZE;
 			continue;
 		}
-		last = *pos;
-		ret = xm_exclusive_round(m, chunk, pos, end, &made, a);
-		(*rounds)++;
-		for (addr = *pos; addr < made; addr += PAGE_SIZE)
-			if (!xm_is_exclusive(chunk, addr))
-				xm_restore(m, addr, true);
-		if (*pos != last)
+		last = x.pos;
+		x.stale_end = last;
+		ret = xm_exclusive_attempt(&x);
+		(*attempts)++;
+		xm_excl_restore_stale(&x);
+		if (x.pos != last)
 			deadline = xm_deadline(m);
 		if (!ret)
 			continue;
 		if (ret != -EAGAIN)
 			break;
-		xm_count(m, excl_retries, 1);
-		ret = xm_may_retry(m, deadline);
+		xm_count(m, EXCL_RETRIES, 1);
+		ret = xm_check_retry(m, deadline);
 		if (ret)
 			break;
 	}
-	trace_xm_exclusive(m, start, *pos, *rounds, ret);
+	trace_xm_exclusive(m, *pos, x.pos, *attempts, ret);
+	*pos = x.pos;
 	return ret;
 }
 
@@ -240,8 +284,9 @@ int xm_exclusive_pages(struct xmirror *m, unsigned long *pos,
  * @m: the mirror
  * @start: first address, page aligned
  * @end: address behind the last, page aligned
- * @done: out: how many bytes from @start became exclusive, also on failure
- * @rounds: out: rounds that the most disturbed part took
+ * @access: for &struct xmirror_ops.access of each page that becomes exclusive;
+ *	NULL not to call it
+ * @res: out: how far it got; counts the attempts at the most disturbed span
  *
  * Pages that are exclusive to this mirror already cost nothing. Any CPU access,
  * fork, mprotect, reclaim and so on ends the exclusivity page by page.
@@ -254,106 +299,36 @@ int xm_exclusive_pages(struct xmirror *m, unsigned long *pos,
  * return.
  */
 int xmirror_exclusive(struct xmirror *m, unsigned long start,
-		      unsigned long end, unsigned long *done, u64 *rounds)
+		      unsigned long end, void *access,
+		      struct xmirror_result *res)
 {
-	unsigned long pos = start, next;
-	u64 walks;
+	unsigned long pos = start;
+	u64 attempts;
 	int ret;
 
-	*done = 0;
-	*rounds = 0;
+	res->done = 0;
+	res->count = 0;
 	ret = xm_check_range(m, start, end);
 	if (ret)
 		return ret;
-	ret = xm_enter(m);
+	ret = xmirror_enter(m);
 	if (ret)
 		return ret;
 	while (pos < end) {
-		next = min(end, ALIGN(pos + 1, XM_TABLE_SIZE));
-		walks = 0;
-		ret = xm_exclusive_pages(m, &pos, next, &walks, NULL);
-		*done = pos - start;
-		*rounds = max(*rounds, walks);
-		if (!ret)
-			ret = xm_may_go_on(m);
+		attempts = 0;
+		ret = xm_exclusive_pages(m, &pos, xm_span_end(pos, end),
+					 access, &attempts);
+		res->done = pos - start;
+		res->count = max(res->count, attempts);
+		if (!ret && pos < end)
+			ret = xmirror_check_cancel(m);
 		if (ret)
 			break;
 	}
-	xm_leave(m);
+	xmirror_leave(m);
 	return ret;
 }
 EXPORT_SYMBOL_GPL(xmirror_exclusive);
-
-/**
- * xmirror_exclusive_bare() - only the kernel's part of xmirror_exclusive()
- * @m: the mirror
- * @start: first address, page aligned
- * @end: address behind the last, page aligned
- * @late: keep the folio locked for a while after mmap_lock was dropped, which
- * makes fork() fail; @end - @start has to be one page then
- * @done: out: how many bytes from @start became exclusive, also on failure
- *
- * Replaces the CPU's entries and maps nothing for the device: the floor that
- * xmirror_exclusive() is measured against. A CPU access gives a page back.
- *
- * Context: may sleep, takes mmap_lock.
- * Return: as xmirror_exclusive(), and -EBUSY for a page that was not to be had
- * at once.
- */
-int xmirror_exclusive_bare(struct xmirror *m, unsigned long start,
-			   unsigned long end, bool late, unsigned long *done)
-{
-	struct page *pages[XM_EXCL_BATCH], *locked = NULL;
-	unsigned long addr = start;
-	int i, n, ret;
-
-	*done = 0;
-	ret = xm_check_range(m, start, end);
-	if (ret)
-		return ret;
-	ret = xm_enter(m);
-	if (ret)
-		return ret;
-	ret = -EINTR;
-	if (mmap_read_lock_killable(m->mm))
-		goto out;
-	ret = xm_check_vma(m->mm, start, &end);
-	while (!ret && addr < end) {
-		n = xm_make_exclusive(m->mm, addr,
-				      min_t(unsigned long, XM_EXCL_BATCH,
-					    (end - addr) >> PAGE_SHIFT),
-				      pages, m);
-		if (n < 0) {
-			ret = n;
-			break;
-		}
-		for (i = 0; i < n; i++) {
-			if (!pages[i]) {
-				ret = -EBUSY;
-				continue;
-			}
-			if (late) {
-				locked = pages[i];
-				continue;
-			}
-			unlock_page(pages[i]);
-			put_page(pages[i]);
-		}
-		addr += n * PAGE_SIZE;
-		if (!ret)
-			*done = addr - start;
-	}
-	mmap_read_unlock(m->mm);
-	if (locked) {
-		xm_point(m, XMIRROR_PT_EXCL_DONE, start, addr);
-		unlock_page(locked);
-		put_page(locked);
-	}
-out:
-	xm_leave(m);
-	return ret;
-}
-EXPORT_SYMBOL_GPL(xmirror_exclusive_bare);
 
 /*
  * Give the exclusive pages from *@pos to @end back; *@pos moves over what was
@@ -362,25 +337,24 @@ EXPORT_SYMBOL_GPL(xmirror_exclusive_bare);
 int xm_release_pages(struct xmirror *m, unsigned long *pos, unsigned long end,
 		     u64 *released)
 {
+	struct xmirror_interval *iv;
 	unsigned long next;
-	struct xm_chunk *chunk;
 	int ret = 0;
 
 	for (; *pos < end && !ret; *pos = next) {
-		chunk = xm_chunk_next(m, pos, end);
-		if (!chunk)
+		iv = xm_interval_next(m, pos, end);
+		if (!iv)
 			break;
-		next = min(end, ALIGN(*pos + 1, XM_TABLE_SIZE));
-		*pos = xm_next_exclusive(chunk, *pos, next);
-		if (*pos < next) {
+		next = xm_span_end(*pos, end);
+		if (xm_next_exclusive(iv, pos, next)) {
 			next = *pos + PAGE_SIZE;
-			xm_point(m, XMIRROR_PT_RELEASE, *pos, next);
+			xm_point(m, XM_PT_RELEASE, *pos, next);
 			if (!xm_restore(m, *pos, false)) {
-				xm_count(m, excl_released, 1);
+				xm_count(m, EXCL_RELEASED, 1);
 				(*released)++;
 			}
 		}
-		ret = xm_may_go_on(m);
+		ret = xmirror_check_cancel(m);
 	}
 	return ret;
 }
@@ -390,33 +364,32 @@ int xm_release_pages(struct xmirror *m, unsigned long *pos, unsigned long end,
  * @m: the mirror
  * @start: first address, page aligned
  * @end: address behind the last, page aligned
- * @done: out: how many bytes from @start were looked at
- * @rounds: out: pages that were given back
+ * @res: out: how far it looked; counts the pages that were given back
  *
  * What the device wrote is in the page, and the folio is dirty, when this
- * returns. Pages that are not exclusive are passed.
+ * returns. Pages that are not exclusive are skipped.
  *
  * Context: may sleep, takes mmap_lock.
  * Return: 0 or an error that every call can return.
  */
 int xmirror_release(struct xmirror *m, unsigned long start, unsigned long end,
-		    unsigned long *done, u64 *rounds)
+		    struct xmirror_result *res)
 {
 	unsigned long pos = start;
 	int ret;
 
-	*done = 0;
-	*rounds = 0;
+	res->done = 0;
+	res->count = 0;
 	ret = xm_check_range(m, start, end);
 	if (ret)
 		return ret;
-	ret = xm_enter(m);
+	ret = xmirror_enter(m);
 	if (ret)
 		return ret;
-	ret = xm_release_pages(m, &pos, end, rounds);
-	*done = pos - start;
-	trace_xm_release(m, start, pos, *rounds, ret);
-	xm_leave(m);
+	ret = xm_release_pages(m, &pos, end, &res->count);
+	res->done = pos - start;
+	trace_xm_release(m, start, pos, res->count, ret);
+	xmirror_leave(m);
 	return pos == end ? 0 : ret;
 }
 EXPORT_SYMBOL_GPL(xmirror_release);

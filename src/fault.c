@@ -3,20 +3,21 @@
  * Range fault: map a range of the mm for the device.
  *
  *	1. xm_read_begin() waits for running invalidations
- *	2. hmm_range_fault() under mmap_lock reads the CPU's entries, and again,
- *	   for pieces of that range, faults where the device could not work with
- *	   them
- *	3. chunk lock
+ *	2. hmm_range_fault() under mmap_lock reads the CPU's entries, and where the
+ *	   device could not work with them hmm_range_fault_unlocked_timeout() faults,
+ *	   which holds no mmap_lock while it waits for I/O and can be killed
+ *	3. lock of the interval
  *	4. xm_read_retry(): if any of it was invalidated since 1, what 2 has read
  *	   may be stale: again from 1
- *	5. commit the leaves, unlock
+ *	5. commit the entries, unlock
  *
- * An invalidation that comes after 4 has to wait for the chunk lock and then
- * finds the leaves. What the device can use already is not asked for: a fault
- * on the device's own exclusive page would end the exclusivity. Nor does one call
- * of hmm_range_fault() do: from the first page that it has to fault it goes on to
- * fault all of the range in that page table, asked for or not (hmm_vma_fault() in
- * mm/hmm.c, hmm_do_fault() since v7.3).
+ * An invalidation that comes after 4 has to wait for that lock and then
+ * finds the entries. What the device can use already is not asked for: a fault
+ * on the device's own exclusive page would end the exclusivity.
+ *
+ * A fault that breaks COW is an invalidation, after which the walk counts for
+ * nothing. So the faults of a walk are all made before it is thrown away: it
+ * takes two walks, however many pages break COW.
  *
  * The device's own memory is reported as it is, and mapped by the memory behind
  * it. The core does so for a write to a private page that is shared with a
@@ -32,100 +33,169 @@
 #include <linux/module.h>
 #include <linux/slab.h>
 #include <linux/userfaultfd_k.h>
+#include "compat.h"
 #include "devmem.h"
-#include "internal.h"
+#include "exclusive.h"
+#include "interval.h"
+#include "points.h"
 #include "trace.h"
 
-/* Bits that the leaf needs to have. */
-static unsigned long xm_fault_need(enum xm_fault_mode mode)
+/**
+ * struct xm_fault - a range fault
+ * @m: the mirror
+ * @iv: the interval
+ * @seq: what was read is as of this
+ * @start: first address that is wanted
+ * @end: address behind the last, in the same span
+ * @mode: what for
+ * @granule: bytes of what is mapped around it
+ * @may_wait: a userfaultfd may be waited for
+ * @wanted: pages of @range that the device cannot use yet
+ * @range: the granules around, with room for a span of them
+ * @walks: walks that it took
+ */
+struct xm_fault {
+	struct xmirror *m;
+	struct xmirror_interval *iv;
+	struct xm_seq seq;
+	unsigned long start;
+	unsigned long end;
+	enum xmirror_mode mode;
+	unsigned long granule;
+	bool may_wait;
+	DECLARE_BITMAP(wanted, XM_SPAN_PAGES);
+	struct hmm_range range;
+	u64 walks;
+};
+
+static unsigned long xm_fault_nr(const struct xm_fault *f)
+{
+	return (f->range.end - f->range.start) >> PAGE_SHIFT;
+}
+
+/* Bits that the entry needs to have. */
+static unsigned long xm_fault_need(enum xmirror_mode mode)
 {
 	switch (mode) {
-	case XM_FAULT_READ:
-		return XMIRROR_PTE_VALID;
-	case XM_FAULT_WRITE:
-		return XMIRROR_PTE_VALID | XMIRROR_PTE_WRITE;
-	default: /* XM_FAULT_LOCAL */
-		return XMIRROR_PTE_VALID | XMIRROR_PTE_LOCAL;
+	case XM_READ:
+		return XM_PTE_VALID;
+	case XM_WRITE:
+		return XM_PTE_VALID | XM_PTE_WRITE;
+	default: /* XM_LOCAL */
+		return XM_PTE_VALID | XM_PTE_LOCAL;
 	}
 }
 
 /* What to ask hmm_range_fault() for where they are missing. */
-static unsigned long xm_fault_req(enum xm_fault_mode mode)
+static unsigned long xm_fault_req(enum xmirror_mode mode)
 {
 	switch (mode) {
-	case XM_FAULT_READ:
+	case XM_READ:
 		return HMM_PFN_REQ_FAULT;
-	case XM_FAULT_WRITE:
+	case XM_WRITE:
 		return HMM_PFN_REQ_FAULT | HMM_PFN_REQ_WRITE;
-	default: /* XM_FAULT_LOCAL */
+	default: /* XM_LOCAL */
 		return 0;
 	}
 }
 
-/*
- * Note in @wanted, which begins at @around, which pages of [@start, @end) the device
- * cannot use yet. False if there are none.
- */
-static bool xm_fault_prepare(struct xm_chunk *chunk, unsigned long around,
-			     unsigned long start, unsigned long end,
-			     enum xm_fault_mode mode, unsigned long *wanted)
+/* Note which pages the device cannot use yet. False if there are none. */
+static bool xm_fault_prepare(struct xm_fault *f)
 {
-	unsigned long need = xm_fault_need(mode), addr;
-	bool empty, ret = false;
+	unsigned long first = (f->start - f->range.start) >> PAGE_SHIFT;
+	unsigned long nr = (f->end - f->start) >> PAGE_SHIFT, i;
+	unsigned long need = xm_fault_need(f->mode);
+	unsigned long *ptes = f->range.hmm_pfns;
+	bool valid;
 
-	bitmap_zero(wanted, XM_TABLE_ENTRIES);
-	read_lock(&chunk->lock);
-	empty = !chunk->slot[xm_slot_index(chunk, start)];
-	for (addr = start; addr < end; addr += PAGE_SIZE) {
-		if (!empty && (xm_leaf(chunk, addr, NULL) & need) == need)
-			continue;
-		__set_bit((addr - around) >> PAGE_SHIFT, wanted);
-		ret = true;
+	bitmap_zero(f->wanted, XM_SPAN_PAGES);
+	read_lock(&f->iv->lock);
+	valid = f->m->ops->lookup(f->iv, f->start, f->end, ptes);
+	read_unlock(&f->iv->lock);
+	if (!valid) {
+		bitmap_set(f->wanted, first, nr);
+		return true;
 	}
-	read_unlock(&chunk->lock);
-	return ret;
+	for (i = 0; i < nr; i++)
+		if ((ptes[i] & need) != need)
+			__set_bit(first + i, f->wanted);
+	return !bitmap_empty(f->wanted, XM_SPAN_PAGES);
 }
 
 /* Is page number @i wanted, and of no use as hmm_range_fault() has reported it? */
-static bool xm_fault_lacks(const struct hmm_range *range,
-			   const unsigned long *wanted, unsigned long req,
-			   unsigned long i)
+static bool xm_fault_lacks(const struct xm_fault *f, unsigned long i)
 {
-	unsigned long pfn = range->hmm_pfns[i];
+	unsigned long pfn = f->range.hmm_pfns[i];
 
-	if (!test_bit(i, wanted))
+	if (!test_bit(i, f->wanted))
 		return false;
 	if (!(pfn & HMM_PFN_VALID) || pfn & HMM_PFN_ERROR)
 		return true;
-	return req & HMM_PFN_REQ_WRITE && !(pfn & HMM_PFN_WRITE);
+	return f->mode == XM_WRITE && !(pfn & HMM_PFN_WRITE);
 }
 
 /*
- * Read the CPU's entries of the range, and ask with @req for those that are @wanted and
- * of no use. Needs mmap_lock. Returns 0 or an error of hmm_range_fault().
+ * Can hmm_range_fault() be asked for all of the range at once? It goes on from the
+ * first page that it has to fault to fault all of the range in that page table,
+ * asked for or not (hmm_vma_fault() in mm/hmm.c, hmm_do_fault() since v7.3). So
+ * there must be nothing that the device has already, and nothing that is in its
+ * memory, which would come back.
  */
-static int xm_fault_walk(struct hmm_range *range, const unsigned long *wanted,
-			 unsigned long req)
+static bool xm_fault_all(const struct xm_fault *f)
 {
-	unsigned long nr = (range->end - range->start) >> PAGE_SHIFT, i, end;
-	struct hmm_range part = *range;
+	return f->mode != XM_LOCAL && bitmap_weight(f->wanted, XM_SPAN_PAGES) ==
+				      xm_fault_nr(f) &&
+	       !(f->m->dm && xm_dev_in_use(f->m->dm));
+}
+
+/*
+ * Ask for [@start, @end) of the range. What that fault itself invalidates, since it
+ * breaks COW, makes it be asked again here, and not the walk begin anew: the retry
+ * before the commit is told of it.
+ *
+ * With @locked the caller has mmap_lock: without FAULT_FLAG_ALLOW_RETRY a fault
+ * fails where it would have to wait for a userfaultfd.
+ */
+static int xm_fault_ask(struct xm_fault *f, unsigned long start,
+			unsigned long end, bool locked)
+{
+	struct hmm_range part = f->range;
+	unsigned long deadline = xm_deadline(f->m);
 	int ret;
 
-	memset(range->hmm_pfns, 0, nr * sizeof(*range->hmm_pfns));
-	ret = hmm_range_fault(range);
-	part.default_flags = req;
-	for (i = 0; req && i < nr && !ret; i = end) {
-		end = i;
-		while (end < nr && xm_fault_lacks(range, wanted, req, end))
-			end++;
-		if (end == i) {
-			end++;
-			continue;
-		}
-		part.start = range->start + i * PAGE_SIZE;
-		part.end = range->start + end * PAGE_SIZE;
-		part.hmm_pfns = range->hmm_pfns + i;
+	part.start = start;
+	part.end = end;
+	part.hmm_pfns += (start - f->range.start) >> PAGE_SHIFT;
+	part.default_flags = xm_fault_req(f->mode);
+	if (locked)
+		return hmm_range_fault(&part);
+	ret = xm_hmm_range_fault(&part, deadline - jiffies);
+	if (ret != -EOPNOTSUPP)
+		return ret;
+	do {
+		part.notifier_seq = mmu_interval_read_begin(part.notifier);
+		if (mmap_read_lock_killable(f->m->mm))
+			return -EINTR;
 		ret = hmm_range_fault(&part);
+		mmap_read_unlock(f->m->mm);
+	} while (ret == -EBUSY && !xm_check_retry(f->m, deadline));
+	return ret;
+}
+
+/* Ask for the pages that are wanted and of no use. */
+static int xm_fault_missing(struct xm_fault *f, bool locked)
+{
+	unsigned long nr = xm_fault_nr(f), i, end;
+	int ret = 0;
+
+	for (i = 0; i < nr && !ret; i = end + 1) {
+		end = i;
+		while (end < nr && xm_fault_lacks(f, end))
+			end++;
+		if (end > i)
+			ret = xm_fault_ask(f, f->range.start + i * PAGE_SIZE,
+					   f->range.start + end * PAGE_SIZE,
+					   locked);
 	}
 	return ret;
 }
@@ -143,31 +213,30 @@ static struct page *xm_fault_large(struct xmirror *m, unsigned long addr,
 			    addr / PAGE_SIZE % XM_BLOCK_PAGES;
 
 	if (pfn != page_to_pfn(page))
-		xm_count(m, hmm_pfn_wrong, 1);
+		xm_count(m, HMM_PFN_WRONG, 1);
 	return pfn_to_page(pfn);
 }
 
-static unsigned long xm_fault_leaf(struct xmirror *m, unsigned long addr,
-				   unsigned long pfn)
+static unsigned long xm_fault_pte(struct xmirror *m, unsigned long addr,
+				  unsigned long pfn)
 {
-	unsigned long bits = XMIRROR_PTE_VALID |
-			     (pfn & HMM_PFN_WRITE ? XMIRROR_PTE_WRITE : 0);
+	unsigned long bits = XM_PTE_VALID |
+			     (pfn & HMM_PFN_WRITE ? XM_PTE_WRITE : 0);
 	struct page *page = hmm_pfn_to_page(pfn);
 
-	if (m->dm && xm_dev_pool(page) == m->dm) {
+	if (m->dm && xmirror_devmem_of(page) == m->dm) {
 		if (!m->dm->coherent &&
 		    hmm_pfn_to_map_order(pfn) == XM_BLOCK_ORDER)
 			page = xm_fault_large(m, addr, page);
 		xm_dev_touch(m->dm, page);
-		page = xm_dev_data(m->dm, page);
-		bits |= XMIRROR_PTE_LOCAL;
+		bits |= XM_PTE_LOCAL;
 	}
 	return page_to_pfn(page) << PAGE_SHIFT | bits;
 }
 
 /*
- * A huge page that the CPU maps by small entries, all alike. It has to be one
- * folio, since the leaf has one DIRTY bit for it.
+ * A large folio, or an aligned piece of one, that the CPU maps by small entries,
+ * all alike. It has to be one folio, since the entry has one DIRTY bit for it.
  */
 static bool xm_fault_is_contiguous(const unsigned long *pfns)
 {
@@ -176,64 +245,72 @@ static bool xm_fault_is_contiguous(const unsigned long *pfns)
 	struct page *page = hmm_pfn_to_page(*pfns);
 	unsigned long i, pfn = page_to_pfn(page);
 
-	if (folio_order(page_folio(page)) < XM_BLOCK_ORDER ||
+	if (folio_order(page_folio(page)) < XM_SPAN_ORDER ||
 	    is_zone_device_page(page))
 		return false;
-	for (i = 1; i < XM_TABLE_ENTRIES; i++)
+	for (i = 1; i < XM_SPAN_PAGES; i++)
 		if ((pfns[i] ^ *pfns) & flags ||
 		    page_to_pfn(hmm_pfn_to_page(pfns[i])) != pfn + i)
 			return false;
 	return true;
 }
 
-/* Is this a piece of 2 MiB that can be one leaf? */
-static bool xm_fault_is_large(struct xm_chunk *chunk, unsigned long start,
-			      unsigned long end, unsigned long granule,
-			      const unsigned long *pfns)
+/* Can the whole span be one entry? */
+static bool xm_fault_is_large(const struct xm_fault *f)
 {
-	unsigned long last = XM_TABLE_ENTRIES - 1, first_pte, last_pte;
+	unsigned long last = XM_SPAN_PAGES - 1, first_pte, last_pte;
+	const unsigned long *pfns = f->range.hmm_pfns;
 
-	if (granule < XM_TABLE_SIZE ||
-	    end - start != XM_TABLE_SIZE || !(*pfns & HMM_PFN_VALID))
+	/* Only what was wanted is sure to be there: the last may be 0. */
+	if (f->granule < XM_SPAN_SIZE || f->mode == XM_LOCAL ||
+	    xm_fault_nr(f) != XM_SPAN_PAGES ||
+	    !(pfns[0] & pfns[last] & HMM_PFN_VALID))
 		return false;
-	if (hmm_pfn_to_map_order(*pfns) < XM_BLOCK_ORDER &&
+	if (hmm_pfn_to_map_order(*pfns) < XM_SPAN_ORDER &&
 	    !xm_fault_is_contiguous(pfns))
 		return false;
-	first_pte = xm_fault_leaf(chunk->m, start, pfns[0]);
-	last_pte = xm_fault_leaf(chunk->m, start + last * PAGE_SIZE,
-				 pfns[last]);
-	return IS_ALIGNED(xm_pte_pfn(first_pte), XM_TABLE_ENTRIES) &&
+	first_pte = xm_fault_pte(f->m, f->range.start, pfns[0]);
+	last_pte = xm_fault_pte(f->m, f->range.start + last * PAGE_SIZE,
+				pfns[last]);
+	return IS_ALIGNED(xmirror_pte_pfn(first_pte), XM_SPAN_PAGES) &&
 	       last_pte == first_pte + (last << PAGE_SHIFT);
 }
 
-/* Commit what the walk found from @start to @end: false to try again. */
-static bool xm_fault_commit(struct xm_chunk *chunk, unsigned long start,
-			    unsigned long end, enum xm_fault_mode mode,
-			    unsigned long granule, unsigned long *pfns)
+/* Make PTEs of what the walk found, in place: how many. */
+static unsigned long xm_fault_ptes(struct xm_fault *f)
 {
-	unsigned long addr, pte, pages = 0;
+	unsigned long *pfns = f->range.hmm_pfns, addr = f->range.start;
+	unsigned long i, nr = xm_fault_nr(f), pages = 0;
 
-	if (mode != XM_FAULT_LOCAL &&
-	    xm_fault_is_large(chunk, start, end, granule, pfns)) {
-		xm_large_set(chunk, start,
-			     xm_fault_leaf(chunk->m, start, *pfns));
-		xm_count(chunk->m, fault_pages, XM_TABLE_ENTRIES);
-		return true;
-	}
-	for (addr = start; addr < end; addr += PAGE_SIZE, pfns++) {
+	for (i = 0; i < nr; i++, addr += PAGE_SIZE) {
 		/* Not asked for and not present, for instance our exclusive. */
-		if (!(*pfns & HMM_PFN_VALID) || *pfns & HMM_PFN_ERROR)
+		if (!(pfns[i] & HMM_PFN_VALID) || pfns[i] & HMM_PFN_ERROR) {
+			pfns[i] = 0;
 			continue;
-		pte = xm_fault_leaf(chunk->m, addr, *pfns);
-		if (mode == XM_FAULT_LOCAL && !(pte & XMIRROR_PTE_LOCAL))
-			continue;
-		if (!xm_pte_set(chunk, addr, pte))
-			return false;
-		pages++;
+		}
+		pfns[i] = xm_fault_pte(f->m, addr, pfns[i]);
+		if (f->mode == XM_LOCAL && !(pfns[i] & XM_PTE_LOCAL))
+			pfns[i] = 0;
+		else
+			pages++;
 	}
-	xm_count(chunk->m, fault_pages, pages);
-	if (granule >= XM_GROUP_SIZE)
-		xm_group_set(chunk, start, end);
+	return pages;
+}
+
+/* Needs the interval's lock for writing: false to try again. */
+static bool xm_fault_commit(struct xm_fault *f)
+{
+	struct xmirror_map map = {
+		.start = f->range.start,
+		.end = f->range.end,
+		.ptes = f->range.hmm_pfns,
+		.huge = xm_fault_is_large(f),
+	};
+	unsigned long pages = xm_fault_ptes(f);
+
+	if (!f->m->ops->map(f->iv, &map))
+		return false;
+	xm_count(f->m, FAULT_PAGES, pages);
 	return true;
 }
 
@@ -264,7 +341,7 @@ static int xm_fault_unshare(struct xmirror *m, unsigned long start,
 		/* The core has not looked at the rights here. */
 		if (err == -EFAULT && xm_fault_read_only(m, addr))
 			err = -EPERM;
-		err = err ?: xm_may_go_on(m);
+		err = err ?: xmirror_check_cancel(m);
 		if (err)
 			return err;
 		ret = -EBUSY;
@@ -274,115 +351,225 @@ static int xm_fault_unshare(struct xmirror *m, unsigned long start,
 
 /*
  * memfd_secret() memory is not in the direct map, and so out of reach for this
- * device, whose accesses are the CPU's. GUP refuses it, hmm_range_fault() does not
- * (mm/hmm.c). -EFAULT if it is in [@start, @end), and nothing is mapped of what is
- * around that. Needs the mmap_lock of the walk.
+ * device, whose accesses are the CPU's. A shadow stack must not be written to, but
+ * looks writable to pte_write(). GUP refuses both, hmm_range_fault() does not
+ * (mm/hmm.c, checked against check_vma_flags() in mm/gup.c).
+ *
+ * Returns the flags of hmm_range_fault() that are not to be believed for @vma.
  */
-static int xm_fault_hide(struct xmirror *m, const struct hmm_range *range,
-			 unsigned long start, unsigned long end)
+static unsigned long xm_vma_denied(const struct vm_area_struct *vma)
 {
-	VMA_ITERATOR(vmi, m->mm, range->start);
-	struct vm_area_struct *vma;
-	unsigned long addr;
+	if (vma->vm_file && file_inode(vma->vm_file)->i_sb->s_magic ==
+			    SECRETMEM_MAGIC)
+		return HMM_PFN_VALID;
+	return vma->vm_flags & VM_SHADOW_STACK ? HMM_PFN_WRITE : 0;
+}
 
-	for_each_vma_range(vmi, vma, range->end) {
-		if (!vma->vm_file || file_inode(vma->vm_file)->i_sb->s_magic !=
-				     SECRETMEM_MAGIC)
+/*
+ * An error if what is wanted is denied; of its neighbours nothing is mapped then.
+ * Says in @armed if a userfaultfd could make a fault wait. Needs mmap_lock. This
+ * is good as long as the walk: a change of a VMA is an invalidation, but for a
+ * userfaultfd that is registered in between, which a fault may then wait for.
+ */
+static int xm_fault_mask_vmas(struct xm_fault *f, bool *armed)
+{
+	VMA_ITERATOR(vmi, f->m->mm, f->range.start);
+	struct vm_area_struct *vma;
+	unsigned long denied, addr;
+
+	*armed = false;
+	for_each_vma_range(vmi, vma, f->range.end) {
+		*armed |= userfaultfd_armed(vma);
+		denied = xm_vma_denied(vma);
+		if (!denied)
 			continue;
-		if (vma->vm_start < end && vma->vm_end > start)
-			return -EFAULT;
-		for (addr = max(vma->vm_start, range->start);
-		     addr < min(vma->vm_end, range->end); addr += PAGE_SIZE)
-			range->hmm_pfns[(addr - range->start) >> PAGE_SHIFT] = 0;
+		if (vma->vm_start < f->end && vma->vm_end > f->start) {
+			if (denied == HMM_PFN_VALID)
+				return -EFAULT;
+			if (f->mode == XM_WRITE)
+				return -EPERM;
+		}
+		for (addr = max(vma->vm_start, f->range.start);
+		     addr < min(vma->vm_end, f->range.end); addr += PAGE_SIZE)
+			f->range.hmm_pfns[(addr - f->range.start) >>
+					  PAGE_SHIFT] &= ~denied;
 	}
 	return 0;
 }
 
-static int xm_fault_once(struct xmirror *m, struct xm_chunk *chunk,
-			 unsigned long start, unsigned long end,
-			 enum xm_fault_mode mode, unsigned long granule,
-			 unsigned long *pfns, u64 *rounds)
+/*
+ * What is there already. In memory that is armed with a userfaultfd which must not be
+ * waited for, fault here, too; says in @missing whether there is more to ask for.
+ */
+static int xm_fault_snapshot(struct xm_fault *f, bool all, bool *missing)
 {
-	unsigned long around = ALIGN_DOWN(start, granule);
-	unsigned long limit = min(ALIGN(end, granule), m->mm->task_size);
-	struct hmm_range range = {
-		.notifier = &chunk->notifier,
-		.start = around,
-		.end = limit,
-		.hmm_pfns = pfns,
-		.dev_private_owner = m->dm,
-	};
-	DECLARE_BITMAP(wanted, XM_TABLE_ENTRIES);
-	struct xm_seq seq;
+	bool armed = false;
+	int ret = 0;
+
+	memset(f->range.hmm_pfns, 0,
+	       xm_fault_nr(f) * sizeof(*f->range.hmm_pfns));
+	if (mmap_read_lock_killable(f->m->mm))
+		return -EINTR;
+	xm_point(f->m, XM_PT_FAULT_LOCKED, f->start, f->end);
+	if (!all)
+		ret = hmm_range_fault(&f->range);
+	if (!ret && f->mode != XM_LOCAL)
+		ret = xm_fault_mask_vmas(f, &armed);
+	*missing = f->mode != XM_LOCAL && (!armed || f->may_wait);
+	if (!ret && armed && !f->may_wait)
+		ret = xm_fault_missing(f, true);
+	mmap_read_unlock(f->m->mm);
+	return ret;
+}
+
+/* Read the CPU's page table as of xm_read_begin(). */
+static int xm_fault_collect(struct xm_fault *f)
+{
+	bool missing;
 	int ret;
 
-	ret = xm_point(m, XMIRROR_PT_FAULT_BEGIN, start, end);
+	ret = xm_fault_snapshot(f, xm_fault_all(f), &missing);
+	if (!ret && missing)
+		ret = xm_fault_missing(f, false);
+	xm_count(f->m, FAULT_WALKS, 1);
+	f->walks++;
+	return ret;
+}
+
+/* One attempt: -EBUSY to try again. */
+static int xm_fault_attempt(struct xm_fault *f)
+{
+	struct xmirror *m = f->m;
+	int ret;
+
+	ret = xm_point(m, XM_PT_FAULT_BEGIN, f->start, f->end);
 	if (ret)
 		return ret;
-	seq = xm_read_begin(chunk);
-	range.notifier_seq = seq.seq;
-	if (!xm_fault_prepare(chunk, around, start, end, mode, wanted))
+	f->seq = xm_read_begin(f->iv);
+	f->range.notifier_seq = f->seq.seq;
+	if (!xm_fault_prepare(f))
 		return 0;
-	ret = xm_table_alloc(chunk, start);
+	ret = m->ops->prepare(f->iv, f->start);
+	if (ret)
+		return ret;
+	ret = xm_fault_collect(f);
+	if (ret)
+		return ret;
+	ret = xm_point(m, XM_PT_FAULT_WALKED, f->start, f->end);
+	if (!ret && f->mode == XM_WRITE && m->dm)
+		ret = xm_fault_unshare(m, f->start, f->end, f->range.hmm_pfns +
+				       ((f->start - f->range.start) >> PAGE_SHIFT));
 	if (ret)
 		return ret;
 
-	if (mmap_read_lock_killable(m->mm))
-		return -EINTR;
-	xm_point(m, XMIRROR_PT_FAULT_LOCKED, start, end);
-	ret = xm_fault_walk(&range, wanted, xm_fault_req(mode));
-	if (!ret && mode != XM_FAULT_LOCAL)
-		ret = xm_fault_hide(m, &range, start, end);
-	mmap_read_unlock(m->mm);
-	xm_count(m, fault_rounds, 1);
-	(*rounds)++;
-	if (ret)
-		return ret;
-	ret = xm_point(m, XMIRROR_PT_FAULT_WALKED, start, end);
-	if (!ret && mode == XM_FAULT_WRITE && m->dm)
-		ret = xm_fault_unshare(m, start, end,
-				       pfns + ((start - around) >> PAGE_SHIFT));
-	if (ret)
-		return ret;
-
-	write_lock(&chunk->lock);
-	if (xm_read_retry(chunk, seq, around, limit) ||
-	    !xm_fault_commit(chunk, around, limit, mode, granule, pfns))
+	write_lock(&f->iv->lock);
+	if (xm_read_retry(f->iv, f->seq, f->range.start, f->range.end) ||
+	    !xm_fault_commit(f))
 		ret = -EBUSY;
-	write_unlock(&chunk->lock);
+	write_unlock(&f->iv->lock);
 	if (!ret)
-		xm_point(m, XMIRROR_PT_FAULT_DONE, start, end);
+		xm_point(m, XM_PT_FAULT_DONE, f->start, f->end);
 	return ret;
 }
 
 /*
- * Fault [@start, @end), which lies in one table. All or nothing, but with
- * XM_FAULT_LOCAL, which faults nothing and maps what is in device memory. @pfns
- * has room for the pages and for those of the @granule that they are in;
- * *@rounds is increased by the walks it took.
+ * Fault [@start, @end), which lies in one span. All or nothing, but with XM_LOCAL,
+ * which faults nothing and maps what is in device memory.
  */
-int xm_fault_pages(struct xmirror *m, unsigned long start, unsigned long end,
-		   enum xm_fault_mode mode, unsigned long granule,
-		   unsigned long *pfns, u64 *rounds)
+static int xm_fault_span(struct xm_fault *f, unsigned long start,
+			 unsigned long end)
 {
-	unsigned long deadline = xm_deadline(m);
-	struct xm_chunk *chunk;
+	unsigned long deadline = xm_deadline(f->m);
 	int ret;
 
-	chunk = xm_chunk_get(m, start);
-	if (IS_ERR(chunk))
-		return PTR_ERR(chunk);
+	f->iv = xm_interval_get(f->m, start);
+	if (IS_ERR(f->iv))
+		return PTR_ERR(f->iv);
+	f->start = start;
+	f->end = end;
+	f->walks = 0;
+	f->range.notifier = &f->iv->notifier;
+	f->range.start = ALIGN_DOWN(start, f->granule);
+	f->range.end = min(ALIGN(end, f->granule), f->m->mm->task_size);
 	for (;;) {
-		ret = xm_fault_once(m, chunk, start, end, mode, granule, pfns,
-				    rounds);
+		ret = xm_fault_attempt(f);
 		if (ret != -EBUSY)
 			break;
-		xm_count(m, fault_retries, 1);
-		ret = xm_may_retry(m, deadline);
+		xm_count(f->m, FAULT_RETRIES, 1);
+		ret = xm_check_retry(f->m, deadline);
 		if (ret)
 			break;
 	}
-	trace_xm_fault(m, start, end, mode, ret);
+	trace_xm_fault(f->m, start, end, f->mode, ret);
+	return ret;
+}
+
+/* The leading part of a span that is in the device's memory. */
+static unsigned long xm_fault_local_end(const struct xm_fault *f)
+{
+	unsigned long addr = f->start;
+
+	while (addr < f->end && xm_pte_has(f->iv, addr, XM_PTE_LOCAL))
+		addr += PAGE_SIZE;
+	return addr;
+}
+
+static int xm_fault_range(struct xm_fault *f, unsigned long start,
+			  unsigned long end, struct xmirror_result *res)
+{
+	unsigned long addr = start, next, done;
+	bool single = false;
+	int ret = 0;
+
+	while (addr < end) {
+		next = single ? addr + PAGE_SIZE : xm_span_end(addr, end);
+		ret = xm_fault_span(f, addr, next);
+		/* One bad page fails them all: find out how far it goes. */
+		if ((ret == -EFAULT || ret == -EPERM) &&
+		    next - addr > PAGE_SIZE) {
+			single = true;
+			continue;
+		}
+		if (ret)
+			break;
+		res->count = max(res->count, f->walks);
+		done = f->mode == XM_LOCAL ? xm_fault_local_end(f) : next;
+		res->done = done - start;
+		if (done < next)
+			return -ENOENT;
+		addr = next;
+		if (addr < end)
+			ret = xmirror_check_cancel(f->m);
+		if (ret)
+			break;
+	}
+	return ret;
+}
+
+/* xmirror_fault(), inside a call and of a range that was checked */
+static int xm_fault(struct xmirror *m, unsigned long start, unsigned long end,
+		    enum xmirror_mode mode, bool may_wait,
+		    struct xmirror_result *res)
+{
+	struct xm_fault f = {
+		.m = m,
+		.mode = mode,
+		.may_wait = may_wait,
+		.granule = READ_ONCE(m->granule),
+		.range.dev_private_owner = m->dm,
+	};
+	unsigned long pfn;
+	int ret = -ENOMEM;
+
+	/* What most device faults are, without the granule. */
+	f.range.hmm_pfns = &pfn;
+	if (end - start > PAGE_SIZE || f.granule > PAGE_SIZE)
+		f.range.hmm_pfns = kmalloc_array(XM_SPAN_PAGES, sizeof(pfn),
+						 GFP_KERNEL);
+	if (f.range.hmm_pfns)
+		ret = xm_fault_range(&f, start, end, res);
+	if (f.range.hmm_pfns != &pfn)
+		kfree(f.range.hmm_pfns);
 	return ret;
 }
 
@@ -391,63 +578,34 @@ int xm_fault_pages(struct xmirror *m, unsigned long start, unsigned long end,
  * @m: the mirror
  * @start: first address, page aligned
  * @end: address behind the last, page aligned
- * @write: for writing, too
- * @done: out: how many bytes from @start are mapped, also on failure
- * @rounds: out: walks that the most disturbed part took; 0 if all of it was
- *	mapped already
+ * @mode: what the device needs; with %XM_LOCAL nothing is faulted in and
+ *	nothing moves
+ * @res: out: how far it got; counts the walks that the most disturbed span took,
+ *	0 if all of it was mapped already
  *
  * The mapping may go again at any time, by invalidation.
  *
  * Context: may sleep, takes mmap_lock.
  * Return: 0; -EFAULT: nothing is mapped there, PROT_NONE, or no memory that a
- * device may use; -EPERM: write to read-only memory (both from mm/hmm.c); or
- * an error that every call can return.
+ * device may use; -EPERM: write to read-only memory (both from mm/hmm.c);
+ * -ENOENT with %XM_LOCAL: the next page is somewhere else, or nowhere; or an
+ * error that every call can return.
  */
 int xmirror_fault(struct xmirror *m, unsigned long start, unsigned long end,
-		  bool write, unsigned long *done, u64 *rounds)
+		  enum xmirror_mode mode, struct xmirror_result *res)
 {
-	unsigned long granule = READ_ONCE(m->granule), *pfns;
-	unsigned long addr = start, next, step = XM_TABLE_SIZE;
-	u64 walks;
 	int ret;
 
-	*done = 0;
-	*rounds = 0;
+	res->done = 0;
+	res->count = 0;
 	ret = xm_check_range(m, start, end);
 	if (ret)
 		return ret;
-	ret = xm_enter(m);
+	ret = xmirror_enter(m);
 	if (ret)
 		return ret;
-	ret = -ENOMEM;
-	pfns = kmalloc_array(XM_TABLE_ENTRIES, sizeof(*pfns), GFP_KERNEL);
-	if (!pfns)
-		goto out;
-
-	while (addr < end) {
-		next = min(end, ALIGN(addr + 1, step));
-		walks = 0;
-		ret = xm_fault_pages(m, addr, next,
-				     write ? XM_FAULT_WRITE : XM_FAULT_READ,
-				     granule, pfns, &walks);
-		/* One bad page fails them all: find out how far it goes. */
-		if ((ret == -EFAULT || ret == -EPERM) &&
-		    next - addr > PAGE_SIZE) {
-			step = PAGE_SIZE;
-			continue;
-		}
-		if (ret)
-			break;
-		*rounds = max(*rounds, walks);
-		addr = next;
-		*done = addr - start;
-		ret = xm_may_go_on(m);
-		if (ret)
-			break;
-	}
-	kfree(pfns);
-out:
-	xm_leave(m);
+	ret = xm_fault(m, start, end, mode, false, res);
+	xmirror_leave(m);
 	return ret;
 }
 EXPORT_SYMBOL_GPL(xmirror_fault);
@@ -473,20 +631,19 @@ static int xm_fault_waits(struct xmirror *m, unsigned long addr)
 static int xm_fault_armed(struct xmirror *m, unsigned long start,
 			  unsigned long end, bool write)
 {
-	unsigned long addr, need;
-	struct xm_chunk *chunk;
+	unsigned long addr, need = xm_fault_need(write ? XM_WRITE : XM_READ);
+	struct xmirror_interval *iv;
 	int ret = 0;
 
-	need = xm_fault_need(write ? XM_FAULT_WRITE : XM_FAULT_READ);
 	for (addr = start; addr < end && !ret; addr += PAGE_SIZE) {
-		chunk = xm_chunk_find(m, addr);
-		if (chunk && xm_allows(chunk, addr, need))
+		iv = xm_interval_find(m, addr);
+		if (iv && xm_pte_has(iv, addr, need))
 			continue;
 		ret = xm_fault_waits(m, addr);
 		if (ret > 0)
 			ret = xm_restore(m, addr, write);
 		if (!ret)
-			ret = xm_may_go_on(m);
+			ret = xmirror_check_cancel(m);
 	}
 	return ret;
 }
@@ -496,9 +653,8 @@ static int xm_fault_armed(struct xmirror *m, unsigned long start,
  * @m: the mirror
  * @start: first address, page aligned
  * @end: address behind the last, page aligned
- * @write: for writing, too
- * @done: out: how many bytes from @start are mapped, also on failure
- * @rounds: out: as for xmirror_fault()
+ * @mode: %XM_READ or %XM_WRITE
+ * @res: out: as for xmirror_fault()
  *
  * A range fault holds mmap_lock all the time, and therefore fails where a fault
  * has to wait for somebody who may need that lock: for a userfaultfd. This one
@@ -509,82 +665,34 @@ static int xm_fault_armed(struct xmirror *m, unsigned long start,
  * Return: as xmirror_fault().
  */
 int xmirror_fault_unlocked(struct xmirror *m, unsigned long start,
-			   unsigned long end, bool write, unsigned long *done,
-			   u64 *rounds)
+			   unsigned long end, enum xmirror_mode mode,
+			   struct xmirror_result *res)
 {
-	unsigned long n;
-	u64 walks;
+	struct xmirror_result part;
 	int ret;
 
-	*done = 0;
-	*rounds = 0;
+	res->done = 0;
+	res->count = 0;
 	ret = xm_check_range(m, start, end);
 	if (ret)
 		return ret;
-	ret = xm_enter(m);
+	ret = xmirror_enter(m);
 	if (ret)
 		return ret;
 	do {
-		ret = xm_fault_armed(m, start + *done, end, write);
+		if (!XM_HAVE_HMM_RANGE_FAULT_UNLOCKED_TIMEOUT)
+			ret = xm_fault_armed(m, start + res->done, end,
+					     mode == XM_WRITE);
 		if (ret)
 			break;
-		ret = xmirror_fault(m, start + *done, end, write, &n, &walks);
-		*done += n;
-		*rounds = max(*rounds, walks);
+		part = (struct xmirror_result){};
+		ret = xm_fault(m, start + res->done, end, mode, true, &part);
+		res->done += part.done;
+		res->count = max(res->count, part.count);
 		/* What was faulted in may have gone again: then once more. */
-	} while (ret == -EFAULT && xm_fault_waits(m, start + *done) > 0);
-	xm_leave(m);
+	} while (!XM_HAVE_HMM_RANGE_FAULT_UNLOCKED_TIMEOUT && ret == -EFAULT &&
+		 xm_fault_waits(m, start + res->done) > 0);
+	xmirror_leave(m);
 	return ret;
 }
 EXPORT_SYMBOL_GPL(xmirror_fault_unlocked);
-
-/**
- * xmirror_fault_local() - map what is in the device's own memory
- * @m: the mirror
- * @start: first address, page aligned
- * @end: address behind the last, page aligned
- * @done: out: how many bytes from @start are in the device's memory
- *
- * Faults nothing in and moves nothing.
- *
- * Context: may sleep, takes mmap_lock.
- * Return: 0; -ENOENT: the page behind @done is somewhere else, or nowhere; or
- * an error that every call can return.
- */
-int xmirror_fault_local(struct xmirror *m, unsigned long start,
-			unsigned long end, unsigned long *done)
-{
-	unsigned long addr = start, next, *pfns;
-	u64 walks = 0;
-	int ret;
-
-	*done = 0;
-	ret = xm_check_range(m, start, end);
-	if (ret)
-		return ret;
-	ret = xm_enter(m);
-	if (ret)
-		return ret;
-	ret = -ENOMEM;
-	pfns = kmalloc_array(XM_TABLE_ENTRIES, sizeof(*pfns), GFP_KERNEL);
-	if (!pfns)
-		goto out;
-	for (ret = 0; addr < end && !ret;) {
-		next = min(end, ALIGN(addr + 1, XM_TABLE_SIZE));
-		ret = xm_fault_pages(m, addr, next, XM_FAULT_LOCAL, PAGE_SIZE,
-				     pfns, &walks);
-		if (ret)
-			break;
-		for (; addr < next; addr += PAGE_SIZE)
-			if (!xm_allows(xm_chunk_find(m, addr), addr,
-				       XMIRROR_PTE_LOCAL))
-				break;
-		*done = addr - start;
-		ret = addr < next ? -ENOENT : xm_may_go_on(m);
-	}
-	kfree(pfns);
-out:
-	xm_leave(m);
-	return *done == end - start ? 0 : ret;
-}
-EXPORT_SYMBOL_GPL(xmirror_fault_local);

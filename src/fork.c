@@ -16,14 +16,15 @@
  * later. The event is known by its type, which means that pages are being
  * write-protected; other reasons for that do not concern exclusive pages.
  *
- * The work runs without a reference to the mirror, hence xmirror_destroy()
- * cancels it twice: so that it does not use chunks that go, and again when no
+ * The work runs without a reference to the mirror, hence the end of the mirror
+ * cancels it twice: so that it does not use intervals that go, and again when no
  * notifier is left that could start it.
  */
 
 #include <linux/mm.h>
 #include <linux/module.h>
-#include "internal.h"
+#include "fork.h"
+#include "interval.h"
 
 static struct workqueue_struct *xm_fork_queue;
 
@@ -48,13 +49,13 @@ static void xm_fork_work(struct work_struct *work)
 {
 	struct xm_fork *fork = container_of(work, struct xm_fork, work);
 	struct xmirror *m = container_of(fork, struct xmirror, fork);
-	unsigned long start, end, done;
-	u64 rounds;
+	struct xmirror_result res;
+	unsigned long start, end;
 
 	while (xm_fork_next(fork, &start, &end)) {
 		/* What went meanwhile went for good. */
-		xmirror_exclusive(m, start, end, &done, &rounds);
-		xm_count(m, fork_taken, done >> PAGE_SHIFT);
+		xmirror_exclusive(m, start, end, NULL, &res);
+		xm_count(m, FORK_TAKEN, res.done >> PAGE_SHIFT);
 	}
 }
 
@@ -73,38 +74,29 @@ static void xm_fork_add_locked(struct xm_fork *fork, unsigned long addr)
 }
 
 /*
- * A fork is about to take [@start, @end) of the chunk from the device: note what
- * it works on. True if xm_fork_start() is to be called. Needs the chunk's lock.
+ * A fork is about to take these entries from the device: note what it works on.
+ * Called with the interval's lock.
  */
-bool xm_fork_note(struct xm_chunk *chunk, unsigned long start,
-		  unsigned long end)
+void xm_fork_note(struct xmirror *m, const struct xmirror_unmap *u)
 {
-	unsigned long hot = XMIRROR_PTE_EXCLUSIVE | XMIRROR_PTE_ACCESSED;
-	struct xm_fork *fork = &chunk->m->fork;
-	unsigned long addr, next;
-	bool ret;
+	unsigned long hot = XM_PTE_EXCLUSIVE | XM_PTE_ACCESSED;
+	struct xm_fork *fork = &m->fork;
+	unsigned int i;
 
-	lockdep_assert_held(&chunk->lock);
-	if (!READ_ONCE(fork->eager) || READ_ONCE(chunk->m->stopped))
-		return false;
+	if (!READ_ONCE(fork->eager) || READ_ONCE(m->stopped))
+		return;
 	spin_lock(&fork->lock);
-	for (addr = start; addr < end; addr = next) {
-		next = min(end, ALIGN(addr + 1, XM_TABLE_SIZE));
-		if (!chunk->used[xm_slot_index(chunk, addr)])
-			continue;
-		for (; addr < next; addr += PAGE_SIZE)
-			if ((xm_leaf(chunk, addr, NULL) & hot) == hot)
-				xm_fork_add_locked(fork, addr);
-	}
-	ret = fork->nr;
+	for (i = 0; i < u->nr; i++)
+		if ((u->old[i].pte & hot) == hot)
+			xm_fork_add_locked(fork, u->old[i].addr);
 	spin_unlock(&fork->lock);
-	return ret;
 }
 
 /* Take back what was noted. May be called in a notifier. */
 void xm_fork_start(struct xmirror *m)
 {
-	queue_work(xm_fork_queue, &m->fork.work);
+	if (READ_ONCE(m->fork.nr))
+		queue_work(xm_fork_queue, &m->fork.work);
 }
 
 void xm_fork_create(struct xmirror *m)
@@ -144,8 +136,9 @@ EXPORT_SYMBOL_GPL(xmirror_set_fork_eager);
 
 int __init xm_fork_init(void)
 {
-	/* Unbound: it may take as long as a call. */
-	xm_fork_queue = alloc_workqueue("xmirror", WQ_UNBOUND, 0);
+	/* Unbound: it may take as long as a call. No device works in a suspend. */
+	xm_fork_queue = alloc_workqueue("xmirror",
+					WQ_UNBOUND | WQ_FREEZABLE, 0);
 	return xm_fork_queue ? 0 : -ENOMEM;
 }
 

@@ -10,7 +10,7 @@
  *
  * The device page table is not touched here. The core announces each of these
  * steps to the notifiers, also those that this driver starts, and they clear
- * the leaves; the device's next access faults and finds its own page again.
+ * the entries; the device's next access faults and finds its own page again.
  *
  * A page that comes back from the device is dirty: the device may have written
  * to it, and neither private entries nor the private page tell.
@@ -27,7 +27,9 @@
 #include <linux/slab.h>
 #include "compat.h"
 #include "devmem.h"
-#include "internal.h"
+#include "exclusive.h"
+#include "mirror.h"
+#include "points.h"
 #include "trace.h"
 
 static unsigned int xm_prefetch = 16;
@@ -51,12 +53,12 @@ static bool xm_fails_large(const struct xm_target *t, struct page *from)
 	struct xmirror_devmem *dm = t->dm;
 
 	if (!dm && from)
-		dm = xm_dev_pool(from);
-	return dm && xm_dev_fails_large(dm);
+		dm = xmirror_devmem_of(from);
+	return xm_point_fail_large(dm);
 }
 
 /* Is this step of a mirror's own migration to fail? */
-static bool xm_step_fails(const struct xm_target *t, enum xmirror_point point,
+static bool xm_step_fails(const struct xm_target *t, enum xm_point point,
 			  unsigned long addr, unsigned int nr)
 {
 	return t->m && xm_point(t->m, point, addr, addr + nr * PAGE_SIZE);
@@ -136,7 +138,7 @@ static struct page *xm_target_alloc(const struct xm_target *t,
 	struct page *page;
 
 	if (t->dm) {
-		if (xm_step_fails(t, XMIRROR_PT_DEVMEM_ALLOC, addr, 1 << order))
+		if (xm_step_fails(t, XM_PT_DEVMEM_ALLOC, addr, 1 << order))
 			return NULL;
 		return order ? xm_dev_alloc_large(t->dm, t->m->id) :
 			       xm_dev_alloc(t->dm, reserve, t->m->id);
@@ -155,40 +157,22 @@ static struct page *xm_target_alloc(const struct xm_target *t,
 	return &folio->page;
 }
 
-/* The page that holds the data of a source. */
-static struct page *xm_data_of(struct page *page)
-{
-	struct xmirror_devmem *dm = xm_dev_pool(page);
-
-	return dm ? xm_dev_data(dm, page) : page;
-}
-
 /*
- * Copy to a destination that was just allocated. False if that fails. The data of
- * a folio is one piece, wherever it is.
+ * Copy to a destination that was just allocated, or clear it if there is no source.
+ * False if that fails. The device's side of it is the driver's.
  */
 static bool xm_copy(const struct xm_target *t, struct page *dst,
 		    struct page *src, unsigned long addr, unsigned int nr)
 {
-	unsigned int i;
+	struct xmirror_devmem *dm = t->dm ?: xmirror_devmem_of(src);
 
-	if (xm_step_fails(t, XMIRROR_PT_MIGRATE_COPY, addr, nr))
-		return false;
-	if (t->dm)
-		dst = xm_dev_data(t->dm, dst);
-	if (src)
-		src = xm_data_of(src);
-	for (i = 0; i < nr; i++) {
-		if (src)
-			copy_highpage(dst + i, src + i);
-		else
-			clear_highpage(dst + i);
-	}
-	return true;
+	return !xm_step_fails(t, XM_PT_MIGRATE_COPY, addr, nr) &&
+	       !dm->ops->copy(dst, src, nr) &&
+	       !xm_step_fails(t, XM_PT_MIGRATE_PAGE, addr, nr);
 }
 
 /* A destination that is not wanted any more. */
-static void xm_give_up(unsigned long *dst)
+static void xm_migrate_drop_dst(unsigned long *dst)
 {
 	struct page *page = migrate_pfn_to_page(*dst);
 
@@ -198,25 +182,12 @@ static void xm_give_up(unsigned long *dst)
 }
 
 /*
- * An empty piece of 2 MiB goes to small pages as a whole or not at all: the core
- * looks for a page behind every one of its entries
- * (migrate_vma_insert_page() in mm/migrate_device.c of v7.3).
- */
-static void xm_give_up_hole(unsigned long *dst, unsigned long nr)
-{
-	unsigned long i;
-
-	for (i = 0; i < nr && dst[i]; i++)
-		xm_give_up(&dst[i]);
-}
-
-/*
  * Eviction finds pages by their number, and so also one that another migration
  * has moved already and is about to put: nothing maps it, and its charge is gone.
  * migrate_device_range() takes it for a page that can move, and the core would
  * warn of it in mem_cgroup_migrate().
  */
-static bool xm_has_moved(const struct xm_target *t, struct folio *folio)
+static bool xm_already_migrated(const struct xm_target *t, struct folio *folio)
 {
 	return !t->vma && folio_is_zone_device(folio) && !mem_cgroup_disabled() &&
 	       !folio_memcg_charged(folio);
@@ -228,15 +199,96 @@ static bool xm_has_moved(const struct xm_target *t, struct folio *folio)
  * which then reads private memory (memcmp_pages() in mm/ksm.c), and which forgets
  * who maps a page that is not present.
  */
-static bool xm_may_leave(struct folio *folio)
+static bool xm_can_migrate_to_dev(struct folio *folio)
 {
 	return folio_test_anon(folio) && !folio_test_ksm(folio);
 }
 
 static bool xm_may_move(const struct xm_target *t, struct folio *folio)
 {
-	return (!t->dm || xm_may_leave(folio)) && xm_can_migrate(folio) &&
-	       !xm_has_moved(t, folio);
+	return (!t->dm || xm_can_migrate_to_dev(folio)) && xm_can_migrate(folio) &&
+	       !xm_already_migrated(t, folio);
+}
+
+/**
+ * struct xm_migration - what a migration allocates and copies
+ * @t: where the pages go
+ * @src: from the core
+ * @dst: for the core
+ * @nr: how many entries both have
+ * @addr: address of the first
+ * @can_split: the core can split a large source
+ * @reserve: small pages that were taken in advance
+ */
+struct xm_migration {
+	const struct xm_target *t;
+	unsigned long *src;
+	unsigned long *dst;
+	unsigned long nr;
+	unsigned long addr;
+	bool can_split;
+	struct xm_reserve reserve;
+};
+
+/* To one large folio: false if there is none to be had. */
+static bool xm_migrate_large(struct xm_migration *mig, unsigned long i,
+			     struct page *from)
+{
+	unsigned long addr = mig->addr + i * PAGE_SIZE;
+	const struct xm_target *t = mig->t;
+	struct page *to;
+
+	if (mig->can_split && xm_fails_large(t, from))
+		return false;
+	to = xm_target_alloc(t, NULL, XM_BLOCK_ORDER, addr);
+	if (!to)
+		return false;
+	mig->dst[i] = migrate_pfn(page_to_pfn(to)) | MIGRATE_PFN_COMPOUND;
+	if (!xm_copy(t, to, from, addr, XM_BLOCK_PAGES))
+		xm_migrate_drop_dst(&mig->dst[i]);
+	return true;
+}
+
+/* To a small page, which is one of @rest in a row. False if that did not work. */
+static bool xm_migrate_page(struct xm_migration *mig, unsigned long i,
+			    struct page *from, unsigned long rest)
+{
+	unsigned long addr = mig->addr + i * PAGE_SIZE;
+	const struct xm_target *t = mig->t;
+	struct page *to;
+
+	if (!mig->reserve.nr)
+		xm_target_reserve(t, &mig->reserve, rest ? NULL : mig->src + i,
+				  rest ?: mig->nr - i);
+	to = xm_target_alloc(t, &mig->reserve, 0, addr);
+	if (!to)
+		return false;
+	mig->dst[i] = migrate_pfn(page_to_pfn(to));
+	if (xm_copy(t, to, from, addr, 1))
+		return true;
+	xm_migrate_drop_dst(&mig->dst[i]);
+	return false;
+}
+
+/*
+ * To @n small pages, or as many as there are. A hole goes as a whole or not at all:
+ * the core looks for a page behind every one of its entries
+ * (migrate_vma_insert_page() in mm/migrate_device.c of v7.3).
+ */
+static void xm_migrate_small(struct xm_migration *mig, unsigned long i,
+			     struct page *from, unsigned long n)
+{
+	unsigned long j, nr = min(n, mig->nr - i);
+
+	for (j = 0; j < nr; j++)
+		if (!xm_migrate_page(mig, i + j,
+				     from ? pfn_to_page(page_to_pfn(from) + j) :
+					    NULL, n > 1 ? nr - j : 0))
+			break;
+	if (from || n == 1 || j == n)
+		return;
+	while (j--)
+		xm_migrate_drop_dst(&mig->dst[i + j]);
 }
 
 /*
@@ -244,98 +296,37 @@ static bool xm_may_move(const struct xm_target *t, struct folio *folio)
  * destination cannot be had goes to small pages; the core then splits it, which
  * it can only do by address. What gets no destination stays where it is.
  */
-static void xm_alloc_and_copy(const struct xm_target *t, unsigned long *src,
-			      unsigned long *dst, unsigned long nr,
-			      unsigned long addr, bool can_split)
+static void xm_migrate_copy(struct xm_migration *mig)
 {
-	struct xm_reserve reserve;
-	unsigned long i, j, n;
-	struct page *from, *to;
+	const struct xm_target *t = mig->t;
+	struct page *from;
+	unsigned long i, n;
 
 	/* As cheap as can be: often it is for one page. */
-	reserve.nr = 0;
-
-	for (i = 0; i < nr; i += n) {
-		n = src[i] & MIGRATE_PFN_COMPOUND ? XM_BLOCK_PAGES : 1;
-		if (!(src[i] & MIGRATE_PFN_MIGRATE))
+	mig->reserve.nr = 0;
+	for (i = 0; i < mig->nr; i += n) {
+		n = mig->src[i] & MIGRATE_PFN_COMPOUND ? XM_BLOCK_PAGES : 1;
+		if (!(mig->src[i] & MIGRATE_PFN_MIGRATE))
 			continue;
 		/*
 		 * An empty entry and the zero page have no source. The core offers
 		 * empty ones whatever was selected.
 		 */
-		from = migrate_pfn_to_page(src[i]);
+		from = migrate_pfn_to_page(mig->src[i]);
 		if (from ? !xm_may_move(t, page_folio(from)) : !t->fills)
 			continue;
-		if (n > 1) {
-			to = NULL;
-			if (!can_split || !xm_fails_large(t, from))
-				to = xm_target_alloc(t, NULL, XM_BLOCK_ORDER,
-						     addr + i * PAGE_SIZE);
-			if (to) {
-				dst[i] = migrate_pfn(page_to_pfn(to)) |
-					 MIGRATE_PFN_COMPOUND;
-				if (!xm_copy(t, to, from, addr + i * PAGE_SIZE,
-					     n))
-					xm_give_up(&dst[i]);
-				continue;
-			}
-			if (!can_split)
-				continue;
-		}
-		for (j = 0; j < n && i + j < nr; j++) {
-			if (!reserve.nr && n > 1)
-				xm_target_reserve(t, &reserve, NULL,
-						  min(n, nr - i) - j);
-			else if (!reserve.nr)
-				xm_target_reserve(t, &reserve, src + i, nr - i);
-			to = xm_target_alloc(t, &reserve, 0,
-					     addr + (i + j) * PAGE_SIZE);
-			if (!to)
-				break;
-			dst[i + j] = migrate_pfn(page_to_pfn(to));
-			if (xm_copy(t, to,
-				    from ? pfn_to_page(page_to_pfn(from) + j) :
-					   NULL,
-				    addr + (i + j) * PAGE_SIZE, 1))
-				continue;
-			xm_give_up(&dst[i + j]);
-			break;
-		}
-		if (!from && n > 1 && j < n)
-			xm_give_up_hole(dst + i, j);
+		if (n > 1 && (xm_migrate_large(mig, i, from) ||
+			      !mig->can_split))
+			continue;
+		xm_migrate_small(mig, i, from, n);
 	}
-	xm_target_unreserve(t, &reserve);
-}
-
-/* Give up destinations that everything is ready in, as a test wants it. */
-static void xm_withdraw(const struct xm_target *t, const unsigned long *src,
-			unsigned long *dst, unsigned long nr,
-			unsigned long addr)
-{
-	unsigned long i, j, n, size;
-
-	if (!static_branch_unlikely(&xm_points_key.key))
-		return;
-	for (i = 0; i < nr; i += n) {
-		n = src[i] & MIGRATE_PFN_COMPOUND ? XM_BLOCK_PAGES : 1;
-		for (j = 0; j < n && i + j < nr; j++) {
-			size = dst[i + j] & MIGRATE_PFN_COMPOUND ? n : 1;
-			if (!dst[i + j] ||
-			    !xm_step_fails(t, XMIRROR_PT_MIGRATE_PAGE,
-					   addr + (i + j) * PAGE_SIZE, size))
-				continue;
-			xm_give_up(&dst[i + j]);
-			if (!migrate_pfn_to_page(src[i]) && n > 1) {
-				xm_give_up_hole(dst + i, j);
-				xm_give_up_hole(dst + i + j + 1, n - j - 1);
-			}
-		}
-	}
+	xm_target_unreserve(t, &mig->reserve);
 }
 
 /* After the core's second step: count what moved, and dirty what came back. */
-static unsigned long xm_settle(const unsigned long *src,
-			       const unsigned long *dst, unsigned long nr)
+static unsigned long xm_migrate_mark_dirty(const unsigned long *src,
+					   const unsigned long *dst,
+					   unsigned long nr)
 {
 	unsigned long i, n, moved = 0;
 	struct page *to;
@@ -355,7 +346,7 @@ static unsigned long xm_settle(const unsigned long *src,
 /* A place that a mirror's own migration passes, or that of a CPU fault. */
 static void xm_migrate_point(const struct xm_target *t,
 			     const struct migrate_vma *args,
-			     enum xmirror_point own, enum xmirror_point fault)
+			     enum xm_point own, enum xm_point fault)
 {
 	if (t->m)
 		xm_point(t->m, own, args->start, args->end);
@@ -367,23 +358,29 @@ static void xm_migrate_point(const struct xm_target *t,
 /* Needs mmap_lock. Returns pages moved or a negative errno. */
 static long xm_migrate_vma(struct migrate_vma *args, const struct xm_target *t)
 {
+	struct xm_migration mig = {
+		.t = t,
+		.src = args->src,
+		.dst = args->dst,
+		.addr = args->start,
+		.can_split = true,
+	};
 	unsigned long moved;
 	int ret;
 
 	ret = migrate_vma_setup(args);
 	if (ret)
 		return ret;
-	xm_migrate_point(t, args, XMIRROR_PT_MIGRATE_UNMAPPED,
-			 XMIRROR_PT_TO_RAM_UNMAPPED);
-	xm_alloc_and_copy(t, args->src, args->dst, args->npages, args->start,
-			  true);
-	xm_withdraw(t, args->src, args->dst, args->npages, args->start);
-	xm_migrate_point(t, args, XMIRROR_PT_MIGRATE_COPIED,
-			 XMIRROR_PT_TO_RAM_COPIED);
+	xm_migrate_point(t, args, XM_PT_MIGRATE_UNMAPPED,
+			 XM_PT_TO_RAM_UNMAPPED);
+	mig.nr = args->npages;
+	xm_migrate_copy(&mig);
+	xm_migrate_point(t, args, XM_PT_MIGRATE_COPIED,
+			 XM_PT_TO_RAM_COPIED);
 	migrate_vma_pages(args);
-	moved = xm_settle(args->src, args->dst, args->npages);
-	xm_migrate_point(t, args, XMIRROR_PT_MIGRATE_MOVED,
-			 XMIRROR_PT_TO_RAM_MOVED);
+	moved = xm_migrate_mark_dirty(args->src, args->dst, args->npages);
+	xm_migrate_point(t, args, XM_PT_MIGRATE_MOVED,
+			 XM_PT_TO_RAM_MOVED);
 	migrate_vma_finalize(args);
 	return moved;
 }
@@ -426,7 +423,7 @@ static unsigned long xm_window(struct xmirror_devmem *dm, unsigned long addr)
  */
 vm_fault_t xm_migrate_to_ram(struct vm_fault *vmf)
 {
-	struct xmirror_devmem *dm = xm_dev_pool(vmf->page);
+	struct xmirror_devmem *dm = xmirror_devmem_of(vmf->page);
 	struct vm_area_struct *vma = vmf->vma;
 	struct xm_target t = { .vma = vma };
 	struct migrate_vma args = {
@@ -451,7 +448,7 @@ vm_fault_t xm_migrate_to_ram(struct vm_fault *vmf)
 	if (!xm_alloc_pfns(&args, (args.end - args.start) >> PAGE_SHIFT))
 		return VM_FAULT_OOM;
 
-	xm_point_device(dm, vma->vm_mm, XMIRROR_PT_TO_RAM_BEGIN, args.start,
+	xm_point_device(dm, vma->vm_mm, XM_PT_TO_RAM_BEGIN, args.start,
 			args.end);
 	moved = xm_migrate_vma(&args, &t);
 	/*
@@ -466,7 +463,7 @@ vm_fault_t xm_migrate_to_ram(struct vm_fault *vmf)
 	else if (!args.dst[index] && args.src[index] & MIGRATE_PFN_VALID)
 		ret = VM_FAULT_OOM;
 	trace_xm_to_ram(args.start, args.end, moved);
-	xm_point_device(dm, vma->vm_mm, XMIRROR_PT_TO_RAM_DONE, args.start,
+	xm_point_device(dm, vma->vm_mm, XM_PT_TO_RAM_DONE, args.start,
 			args.end);
 	kvfree(args.src);
 	return ret;
@@ -479,23 +476,25 @@ vm_fault_t xm_migrate_to_ram(struct vm_fault *vmf)
 unsigned long xm_evict_pages(struct xmirror_devmem *dm, unsigned long index,
 			     unsigned int nr, u64 owner)
 {
-	struct xm_target t = {};
+	struct xm_migration mig = { .t = &(struct xm_target){}, .nr = nr };
 	unsigned long moved, i;
 	struct migrate_vma args;
 
 	if (!xm_alloc_pfns(&args, nr))
 		return 0;
-	xm_point_device(dm, NULL, XMIRROR_PT_EVICT_BEGIN, 0, ULONG_MAX);
+	xm_point_device(dm, NULL, XM_PT_EVICT_BEGIN, 0, ULONG_MAX);
 	migrate_device_range(args.src, dm->first_pfn + index, nr);
 	/* Now they are locked: some may have become somebody else's. */
 	for (i = 0; i < nr; i++)
 		if (!xm_dev_belongs(dm, index + i, owner))
 			args.src[i] &= ~MIGRATE_PFN_MIGRATE;
-	xm_point_device(dm, NULL, XMIRROR_PT_EVICT_UNMAPPED, 0, ULONG_MAX);
-	xm_alloc_and_copy(&t, args.src, args.dst, nr, 0, false);
-	xm_point_device(dm, NULL, XMIRROR_PT_EVICT_COPIED, 0, ULONG_MAX);
+	xm_point_device(dm, NULL, XM_PT_EVICT_UNMAPPED, 0, ULONG_MAX);
+	mig.src = args.src;
+	mig.dst = args.dst;
+	xm_migrate_copy(&mig);
+	xm_point_device(dm, NULL, XM_PT_EVICT_COPIED, 0, ULONG_MAX);
 	migrate_device_pages(args.src, args.dst, nr);
-	moved = xm_settle(args.src, args.dst, nr);
+	moved = xm_migrate_mark_dirty(args.src, args.dst, nr);
 	migrate_device_finalize(args.src, args.dst, nr);
 	trace_xm_evict(dm->first_pfn + index, nr, moved);
 	kvfree(args.src);
@@ -507,21 +506,21 @@ static void xm_make_room(struct xmirror *m, struct xmirror_devmem *dm,
 			 unsigned long start, unsigned long end)
 {
 	unsigned long i, nr = (end - start) >> PAGE_SHIFT, wanted = nr;
-	struct xmirror_page *pages;
+	struct xmirror_view *views;
 
 	if (READ_ONCE(dm->free) >= nr)
 		return;
-	pages = kvmalloc_array(nr, sizeof(*pages), GFP_KERNEL);
-	if (pages && !xmirror_snapshot(m, start, nr, pages))
+	views = kvmalloc_array(nr, sizeof(*views), GFP_KERNEL);
+	if (views && !xm_snapshot(m, start, end, views))
 		for (i = 0; i < nr; i++)
-			if (pages[i].cpu & XMIRROR_CPU_LOCAL)
+			if (views[i].flags & XM_CPU_LOCAL)
 				wanted--;
-	kvfree(pages);
+	kvfree(views);
 	xm_dev_make_room(dm, wanted);
 }
 
-static int xm_migrate_step(struct xmirror *m, unsigned long addr,
-			   unsigned long *next, struct xmirror_devmem *from,
+static long xm_migrate_step(struct xmirror *m, unsigned long addr,
+			    unsigned long *next, struct xmirror_devmem *from,
 			   const struct xm_target *t, struct migrate_vma *args)
 {
 	struct xm_target target = *t;
@@ -570,8 +569,7 @@ out:
  * @end: address behind the last, page aligned
  * @from: pool whose pages are moved, NULL for system memory
  * @to: pool that they move to, NULL for system memory
- * @done: out: bytes from @start that were gone through, also on failure
- * @moved: out: pages that moved
+ * @res: out: how far it got; counts the pages that moved
  *
  * Best effort, as migration is: pages that are of shared mappings or files, pinned,
  * swapped out, merged by KSM, or for which @to has no room stay where they are. From
@@ -581,39 +579,40 @@ out:
  *
  * Context: may sleep, takes mmap_lock.
  * Return: 0; -EFAULT: nothing is mapped there, or PROT_NONE; -EOPNOTSUPP: a
- * mapping whose pages cannot migrate; -EINVAL: @from and @to are the same; or
- * an error that every call can return.
+ * mapping whose pages cannot migrate; -EINVAL: @from and @to are the same, or @to
+ * is not the mirror's pool; or an error that every call can return.
  */
 int xmirror_migrate(struct xmirror *m, unsigned long start, unsigned long end,
 		    struct xmirror_devmem *from, struct xmirror_devmem *to,
-		    unsigned long *done, u64 *moved)
+		    struct xmirror_result *res)
 {
 	struct xm_target t = { .dm = to, .m = m, .fills = !from };
 	unsigned long addr = start, next, pos;
 	struct migrate_vma args = {};
 	u64 released;
-	int ret;
+	long ret;
 
-	*done = 0;
-	*moved = 0;
-	if (from == to)
+	res->done = 0;
+	res->count = 0;
+	if (from == to || (to && to != m->dm))
 		return -EINVAL;
 	ret = xm_check_range(m, start, end);
 	if (ret)
 		return ret;
-	ret = xm_enter(m);
+	ret = xmirror_enter(m);
 	if (ret)
 		return ret;
-	ret = -ENOMEM;
 	if (!xm_alloc_pfns(&args, min((end - start) >> PAGE_SHIFT,
-				      XM_BLOCK_PAGES)))
+				      XM_BLOCK_PAGES))) {
+		ret = -ENOMEM;
 		goto out;
+	}
 	/* From now on there may be something to evict when the mirror goes. */
 	if (to)
 		WRITE_ONCE(m->has_devmem, true);
-	for (ret = 0; addr < end && !ret; addr = next) {
+	for (; addr < end; addr = next) {
 		next = min(end, ALIGN(addr + 1, XM_BLOCK_PAGES * PAGE_SIZE));
-		ret = xm_point(m, XMIRROR_PT_MIGRATE_BEGIN, addr, next);
+		ret = xm_point(m, XM_PT_MIGRATE_BEGIN, addr, next);
 		if (ret)
 			break;
 		pos = addr;
@@ -627,14 +626,16 @@ int xmirror_migrate(struct xmirror *m, unsigned long start, unsigned long end,
 		ret = xm_migrate_step(m, addr, &next, from, &t, &args);
 		if (ret < 0)
 			break;
-		*moved += ret;
-		*done = next - start;
-		ret = xm_may_go_on(m);
+		res->count += ret;
+		res->done = next - start;
+		ret = next < end ? xmirror_check_cancel(m) : 0;
+		if (ret)
+			break;
 	}
-	trace_xm_migrate(m, start, start + *done, *moved, ret);
+	trace_xm_migrate(m, start, start + res->done, res->count, ret);
 	kvfree(args.src);
 out:
-	xm_leave(m);
+	xmirror_leave(m);
 	return ret;
 }
 EXPORT_SYMBOL_GPL(xmirror_migrate);

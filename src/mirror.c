@@ -1,250 +1,32 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Life cycle of a mirror, its chunks, and what the MMU notifiers tell it.
+ * Life cycle of a mirror and of the calls on it.
  *
  * A mirror is created for an mm and holds mm_count: it keeps the mm_struct, not
  * the address space. Each call takes mm_users for its own duration and fails
  * with -ESRCH once the address space is gone. When the process exits, the
- * notifiers' RELEASE event clears all leaves; the mirror itself goes when its
- * driver calls xmirror_destroy(), before or after. Calls do not keep an address
+ * notifiers' RELEASE event clears all entries; the mirror itself goes when its
+ * last reference is put, before or after. Calls do not keep an address
  * space alive that nobody else uses.
- *
- * Events are hints: whatever comes clears exactly the leaves that it covers,
- * however often and for whatever reason. Only the invalidation that this
- * mirror's own xmirror_exclusive() causes is ignored, known by event and owner:
- * it announces that the CPU loses the very page that the device is about to
- * get. Ignoring means not to touch the sequence count either, else the commit
- * that follows could never succeed. The event that ends an exclusive entry is
- * somebody else's even if it has the same type (before v6.15 it was EXCLUSIVE
- * with a NULL owner), hence the owner is never NULL.
  */
 
+#include <linux/memcontrol.h>
 #include <linux/mm.h>
 #include <linux/module.h>
 #include <linux/sched/mm.h>
 #include <linux/sched/signal.h>
 #include <linux/slab.h>
-#include <linux/wait_bit.h>
+#include <xmirror/version.h>
 #include "compat.h"
 #include "devmem.h"
-#include "internal.h"
+#include "exclusive.h"
+#include "interval.h"
+#include "points.h"
 #include "trace.h"
-
-static unsigned int chunk_mb = 64;
-module_param(chunk_mb, uint, 0444);
-MODULE_PARM_DESC(chunk_mb,
-		 "MiB that an interval notifier covers, a power of two from 2 to 4096");
-
-unsigned int xm_chunk_shift;
-
-/*
- * Tests arm and disarm points all the time, and each change patches code on all
- * CPUs: so it stays on for a while.
- */
-DEFINE_STATIC_KEY_DEFERRED_FALSE(xm_points_key, 10 * HZ);
 
 #define XM_DEFAULT_TIMEOUT_MS	10000
 
-static bool xm_invalidate(struct mmu_interval_notifier *notifier,
-			  const struct mmu_notifier_range *range,
-			  unsigned long cur_seq)
-{
-	struct xm_chunk *chunk = container_of(notifier, struct xm_chunk,
-					      notifier);
-	struct xmirror *m = chunk->m;
-	unsigned long start = max(range->start, chunk->start);
-	unsigned long end = min(range->end, chunk->end);
-	bool own = range->event == MMU_NOTIFY_EXCLUSIVE && range->owner == m;
-	unsigned long cleared;
-	bool take_back = false;
-
-	if (!WARN_ON_ONCE(range->event >= XMIRROR_NR_EVENTS))
-		xm_count(m, inv[range->event], 1);
-	if (!mmu_notifier_range_blockable(range))
-		xm_count(m, inv_nonblock, 1);
-
-	if (own) {
-		xm_count(m, inv_own, 1);
-		trace_xm_invalidate(m, start, end, range, true, 0);
-		xm_point_inv(m, XMIRROR_PT_INV_OWN, start, end, range);
-		return true;
-	}
-
-	xm_point_inv(m, XMIRROR_PT_INV_ENTER, start, end, range);
-	write_lock(&chunk->lock);
-	mmu_interval_set_seq(notifier, cur_seq);
-	chunk->inv[chunk->inv_count % XM_INV_LOG].start = start;
-	chunk->inv[chunk->inv_count % XM_INV_LOG].end = end;
-	chunk->inv_count++;
-	if (range->event == MMU_NOTIFY_PROTECTION_PAGE)
-		take_back = xm_fork_note(chunk, start, end);
-	cleared = xm_clear_range(chunk, start, end,
-				 range->event == MMU_NOTIFY_UNMAP ||
-				 range->event == MMU_NOTIFY_RELEASE);
-	write_unlock(&chunk->lock);
-	if (take_back)
-		xm_fork_start(m);
-	trace_xm_invalidate(m, start, end, range, false, cleared);
-	xm_point_inv(m, XMIRROR_PT_INV_EXIT, start, end, range);
-	return true;
-}
-
-static const struct mmu_interval_notifier_ops xm_notifier_ops = {
-	.invalidate = xm_invalidate,
-};
-
-/* Begin to look at the CPU's page table. Waits for running invalidations. */
-struct xm_seq xm_read_begin(struct xm_chunk *chunk)
-{
-	struct xm_seq seq;
-
-	/* Counted first: what comes between is in the log. */
-	read_lock(&chunk->lock);
-	seq.inv_count = chunk->inv_count;
-	read_unlock(&chunk->lock);
-	seq.seq = mmu_interval_read_begin(&chunk->notifier);
-	return seq;
-}
-
-/*
- * Has anything in [@start, @end) been invalidated since xm_read_begin()? Needs
- * the chunk's lock.
- *
- * mmu_interval_read_retry() answers for the whole chunk. It alone would be
- * right, but then every exclusive page that is lost makes all engines that work
- * in the chunk throw away theirs. So where it says yes, look whether the
- * invalidations since then were elsewhere. Those that ran when the section began
- * are no matter: mmu_interval_read_begin() has waited for their end.
- */
-bool xm_read_retry(struct xm_chunk *chunk, struct xm_seq seq,
-		   unsigned long start, unsigned long end)
-{
-	unsigned int i;
-
-	lockdep_assert_held(&chunk->lock);
-	if (!mmu_interval_read_retry(&chunk->notifier, seq.seq))
-		return false;
-	if (chunk->inv_count - seq.inv_count > XM_INV_LOG)
-		return true;
-	for (i = seq.inv_count; i != chunk->inv_count; i++)
-		if (chunk->inv[i % XM_INV_LOG].start < end &&
-		    chunk->inv[i % XM_INV_LOG].end > start)
-			return true;
-	return false;
-}
-
-/*
- * The chunk of @addr, made if need be: chunk or ERR_PTR. mmap_lock must not be
- * held, the first notifier of an mm takes it for writing.
- */
-struct xm_chunk *xm_chunk_get(struct xmirror *m, unsigned long addr)
-{
-	unsigned long size = 1UL << xm_chunk_shift;
-	unsigned long slots = size / XM_TABLE_SIZE;
-	struct xm_chunk *chunk;
-	int ret;
-
-	chunk = xm_chunk_find(m, addr);
-	if (chunk)
-		return chunk;
-
-	mutex_lock(&m->chunk_mutex);
-	chunk = xm_chunk_find(m, addr);
-	if (chunk)
-		goto out;
-
-	ret = -ENOMEM;
-	chunk = kvzalloc(sizeof(*chunk) + slots * XM_SLOT_BYTES,
-			 GFP_KERNEL_ACCOUNT);
-	if (!chunk)
-		goto err;
-	chunk->used = (u16 *)&chunk->slot[slots];
-	chunk->m = m;
-	chunk->start = ALIGN_DOWN(addr, size);
-	chunk->end = chunk->start + size;
-	rwlock_init(&chunk->lock);
-	ret = mmu_interval_notifier_insert(&chunk->notifier, m->mm,
-					   chunk->start, size,
-					   &xm_notifier_ops);
-	/* The first of an mm fails on any signal, after which it can be tried again. */
-	if (ret == -EINTR && !fatal_signal_pending(current))
-		ret = -ERESTARTNOINTR;
-	if (ret)
-		goto err_free;
-	ret = xa_err(xa_store(&m->chunks, addr >> xm_chunk_shift, chunk,
-			      GFP_KERNEL_ACCOUNT));
-	if (ret)
-		goto err_remove;
-	xm_count(m, table_bytes, slots * XM_SLOT_BYTES);
-	goto out;
-
-err_remove:
-	mmu_interval_notifier_remove(&chunk->notifier);
-err_free:
-	kvfree(chunk);
-err:
-	chunk = ERR_PTR(ret);
-out:
-	mutex_unlock(&m->chunk_mutex);
-	return chunk;
-}
-
-static LIST_HEAD(xm_mirrors);
-static DEFINE_SPINLOCK(xm_mirrors_lock); /* protects xm_mirrors and the last id */
-
-/* Number it and let others find it. */
-static void xm_mirror_add(struct xmirror *m)
-{
-	static u64 last_id;
-
-	spin_lock(&xm_mirrors_lock);
-	m->id = ++last_id;
-	list_add_tail(&m->node, &xm_mirrors);
-	spin_unlock(&xm_mirrors_lock);
-}
-
-/* Hide it again, and wait for those who found it. */
-static void xm_mirror_remove(struct xmirror *m)
-{
-	spin_lock(&xm_mirrors_lock);
-	list_del(&m->node);
-	spin_unlock(&xm_mirrors_lock);
-	wait_var_event(&m->visitors, !atomic_read(&m->visitors));
-}
-
-/* The next mirror of @dm and @mm (NULL: any) after number @id, held. */
-static struct xmirror *xm_mirror_visit(struct xmirror_devmem *dm,
-				       struct mm_struct *mm, u64 id)
-{
-	struct xmirror *m;
-
-	spin_lock(&xm_mirrors_lock);
-	list_for_each_entry(m, &xm_mirrors, node) {
-		if (m->id <= id || m->dm != dm || !m->ops || (mm && m->mm != mm))
-			continue;
-		atomic_inc(&m->visitors);
-		spin_unlock(&xm_mirrors_lock);
-		return m;
-	}
-	spin_unlock(&xm_mirrors_lock);
-	return NULL;
-}
-
-void __xm_point_device(struct xmirror_devmem *dm, struct mm_struct *mm,
-		       enum xmirror_point point, unsigned long start,
-		       unsigned long end)
-{
-	struct xmirror *m;
-	u64 id = 0;
-
-	while ((m = xm_mirror_visit(dm, mm, id))) {
-		id = m->id;
-		m->ops->point(m, point, start, end, -1, true);
-		/* May be gone right after; only its address is used then. */
-		if (atomic_dec_and_test(&m->visitors))
-			wake_up_var(&m->visitors);
-	}
-}
+static atomic64_t xm_last_id;
 
 static LIST_HEAD(xm_mms);
 static DEFINE_MUTEX(xm_mms_mutex); /* protects xm_mms and xm_mm.mirrors */
@@ -286,40 +68,85 @@ static void xm_mm_put(struct xm_mm *s)
  * had entered before, without any that have left by the time after. So this is
  * never wrong about a living process; where it is late the next call sees it.
  */
-static bool xm_abandoned(struct xmirror *m)
+static bool xm_mm_orphaned(struct xmirror *m)
 {
 	unsigned int entered, users, left;
 
 	entered = atomic_read(&m->shared->entered);
-	smp_rmb(); /* pairs with xm_enter() */
+	smp_rmb(); /* pairs with xmirror_enter() */
 	users = atomic_read(&m->mm->mm_users);
-	smp_rmb(); /* pairs with xm_leave() */
+	smp_rmb(); /* pairs with xmirror_leave() */
 	left = atomic_read(&m->shared->left);
 	return (int)(users - (entered - left)) <= 0;
 }
 
-/* Begin a call: 0, -ECANCELED, or -ESRCH if there is no address space. */
-int xm_enter(struct xmirror *m)
+/*
+ * A kernel thread is in the root memory cgroup: charge what it allocates in a
+ * call, as page tables of the CPU and of the device, to that of the mirrored mm.
+ */
+static void xm_charge_begin(struct xmirror *m)
+{
+	if (current->flags & PF_KTHREAD)
+		WARN_ON_ONCE(set_active_memcg(get_mem_cgroup_from_mm(m->mm)));
+}
+
+static void xm_charge_end(void)
+{
+	if (current->flags & PF_KTHREAD)
+		mem_cgroup_put(set_active_memcg(NULL));
+}
+
+/**
+ * xmirror_enter() - begin a call
+ * @m: the mirror
+ *
+ * For a driver that does something of its own with the mm, whose address space
+ * stays until xmirror_leave(). What a kernel thread allocates is charged to the
+ * mm's memory cgroup. Does not nest.
+ *
+ * Context: any.
+ * Return: 0; -ECANCELED or -ESRCH as for every call: then there is nothing to
+ * leave.
+ */
+int xmirror_enter(struct xmirror *m)
 {
 	if (READ_ONCE(m->stopped))
 		return -ECANCELED;
 	if (!mmget_not_zero(m->mm))
 		return -ESRCH;
-	smp_mb__before_atomic(); /* mm_users first: see xm_abandoned() */
+	smp_mb__before_atomic(); /* mm_users first: see xm_mm_orphaned() */
 	atomic_inc(&m->shared->entered);
-	if (!xm_abandoned(m))
+	xm_charge_begin(m);
+	if (!xm_mm_orphaned(m))
 		return 0;
-	xm_leave(m);
+	xmirror_leave(m);
 	return -ESRCH;
 }
+EXPORT_SYMBOL_GPL(xmirror_enter);
 
-/* End a call. May be the last user of the mm: no lock may be held. */
-void xm_leave(struct xmirror *m)
+/* Not in a thread that works for others: the last user frees all of the mm. */
+static void xm_mmput(struct mm_struct *mm)
 {
-	atomic_inc(&m->shared->left);
-	smp_mb__after_atomic(); /* mm_users last: see xm_abandoned() */
-	mmput(m->mm);
+	if (current->flags & PF_KTHREAD)
+		mmput_async(mm);
+	else
+		mmput(mm);
 }
+
+/**
+ * xmirror_leave() - end a call
+ * @m: the mirror
+ *
+ * Context: may sleep; may be the last user of the mm, so no lock may be held.
+ */
+void xmirror_leave(struct xmirror *m)
+{
+	xm_charge_end();
+	atomic_inc(&m->shared->left);
+	smp_mb__after_atomic(); /* mm_users last: see xm_mm_orphaned() */
+	xm_mmput(m->mm);
+}
+EXPORT_SYMBOL_GPL(xmirror_leave);
 
 int xm_check_range(struct xmirror *m, unsigned long start, unsigned long end)
 {
@@ -328,30 +155,37 @@ int xm_check_range(struct xmirror *m, unsigned long start, unsigned long end)
 	return end <= m->mm->task_size ? 0 : -EFAULT;
 }
 
-/* Called between two pieces of work. */
-int xm_may_go_on(struct xmirror *m)
+/**
+ * xmirror_check_cancel() - between two pieces of a call: has it to end?
+ * @m: the mirror
+ *
+ * Context: may sleep, no lock may be held.
+ * Return: 0, -ECANCELED, -EINTR or -ESRCH as for every call.
+ */
+int xmirror_check_cancel(struct xmirror *m)
 {
 	if (READ_ONCE(m->stopped))
 		return -ECANCELED;
 	if (fatal_signal_pending(current))
 		return -EINTR;
-	if (xm_abandoned(m))
+	if (xm_mm_orphaned(m))
 		return -ESRCH;
 	cond_resched();
-	return 0;
+	return m->ops->check ? m->ops->check(m) : 0;
 }
+EXPORT_SYMBOL_GPL(xmirror_check_cancel);
 
 /* Called between two tries at the same piece. */
-int xm_may_retry(struct xmirror *m, unsigned long deadline)
+int xm_check_retry(struct xmirror *m, unsigned long deadline)
 {
-	return time_after(jiffies, deadline) ? -EBUSY : xm_may_go_on(m);
+	return time_after(jiffies, deadline) ? -EBUSY : xmirror_check_cancel(m);
 }
 
 /**
  * xmirror_create() - begin to mirror an address space
  * @mm: the address space
- * @dm: the device's own memory, or NULL; has to stay until xmirror_destroy()
- * @ops: may be NULL; has to stay valid until xmirror_destroy()
+ * @dm: the device's own memory, or NULL; has to stay until the last xmirror_put()
+ * @ops: the driver's operations; have to stay valid until the last xmirror_put()
  * @priv: for xmirror_priv()
  *
  * Notifiers are registered when the device first touches a range, so that this
@@ -381,9 +215,12 @@ struct xmirror *xmirror_create(struct mm_struct *mm, struct xmirror_devmem *dm,
 	m->granule = PAGE_SIZE;
 	m->timeout = XM_DEFAULT_TIMEOUT_MS;
 	xm_fork_create(m);
-	xa_init(&m->chunks);
-	mutex_init(&m->chunk_mutex);
-	xm_mirror_add(m);
+	xa_init(&m->intervals);
+	mutex_init(&m->interval_mutex);
+	kref_init(&m->ref);
+	m->id = atomic64_inc_return(&xm_last_id);
+	xm_debugfs_add(m);
+	trace_xm_create(m);
 	return m;
 }
 EXPORT_SYMBOL_GPL(xmirror_create);
@@ -394,7 +231,7 @@ EXPORT_SYMBOL_GPL(xmirror_create);
  *
  * Calls that are running end soon with -ECANCELED, new ones fail with it at
  * once. For a driver that has to get its engines off a mirror before
- * xmirror_destroy(). Cannot be undone.
+ * the last xmirror_put(). Cannot be undone.
  *
  * Context: any.
  */
@@ -404,66 +241,88 @@ void xmirror_stop(struct xmirror *m)
 }
 EXPORT_SYMBOL_GPL(xmirror_stop);
 
-/* Give every exclusive page back, as long as there is somebody to have it. */
-static void xm_restore_all(struct xmirror *m, struct xm_chunk *chunk)
+/*
+ * Give every exclusive page back, as long as there is somebody to have it. A
+ * caller that was killed leaves that to the CPU's next touch of the page.
+ */
+static void xm_restore_all(struct xmirror *m, struct xmirror_interval *iv)
 {
-	unsigned long addr;
+	unsigned long addr, next;
 
-	for (addr = chunk->start; addr < chunk->end; addr += PAGE_SIZE) {
-		if (!READ_ONCE(chunk->used[xm_slot_index(chunk, addr)])) {
-			addr = ALIGN(addr + 1, XM_TABLE_SIZE) - PAGE_SIZE;
-			continue;
-		}
-		if (xm_allows(chunk, addr, XMIRROR_PTE_EXCLUSIVE))
+	for (addr = iv->start; addr < iv->end && !fatal_signal_pending(current);
+	     addr = next) {
+		next = xm_span_end(addr, iv->end);
+		if (xm_next_exclusive(iv, &addr, next)) {
 			xm_restore(m, addr, false);
+			next = addr + PAGE_SIZE;
+		}
 		cond_resched();
 	}
 }
 
-/**
- * xmirror_destroy() - end a mirror
- * @m: the mirror
- *
- * Exclusive pages go back to the CPU, what the device wrote goes to the folios,
- * device memory that was allocated for this mirror goes back to system memory,
- * and no reference to the mm or its pages is left. A caller that was killed waits
- * for no mmap_lock: an exclusive entry that stays for that ends when the CPU needs
- * the page. No other call on the mirror may be running or follow, and nobody may be
- * kept at a sync point of it.
- *
- * Context: may sleep; must not be called from a notifier.
- */
-void xmirror_destroy(struct xmirror *m)
+static void xm_release(struct kref *ref)
 {
-	struct xm_chunk *chunk;
+	struct xmirror *m = container_of(ref, struct xmirror, ref);
+	struct xmirror_interval *iv;
 	unsigned long index;
 
+	trace_xm_destroy(m);
 	xmirror_stop(m);
-	/* From now on it ends before it looks at a chunk. */
+	WRITE_ONCE(m->ended, true);
+	xm_debugfs_remove(m);
+	/* From now on it ends before it looks at an interval. */
 	xm_fork_cancel(m);
-	xm_mirror_remove(m);
 	if (mmget_not_zero(m->mm)) {
-		xa_for_each(&m->chunks, index, chunk)
-			xm_restore_all(m, chunk);
-		mmput(m->mm);
+		xa_for_each(&m->intervals, index, iv)
+			xm_restore_all(m, iv);
+		xm_mmput(m->mm);
 	}
-	xa_for_each(&m->chunks, index, chunk) {
-		/* While the notifier is there the leaves' pages are, too. */
-		write_lock(&chunk->lock);
-		xm_clear_range(chunk, chunk->start, chunk->end, true);
-		write_unlock(&chunk->lock);
-		mmu_interval_notifier_remove(&chunk->notifier);
-		kvfree(chunk);
-	}
-	xa_destroy(&m->chunks);
+	xa_for_each(&m->intervals, index, iv)
+		xm_interval_free(iv);
+	xa_destroy(&m->intervals);
 	/* A notifier may have started it in between; there is none any more. */
 	xm_fork_cancel(m);
 	xmirror_evict(m);
 	xm_mm_put(m->shared);
 	mmdrop(m->mm);
+	if (m->ops->release)
+		m->ops->release(m->priv);
 	kfree(m);
 }
-EXPORT_SYMBOL_GPL(xmirror_destroy);
+
+/**
+ * xmirror_get() - take a reference to a mirror
+ * @m: the mirror
+ *
+ * For a job that works on it, so that its file can be closed meanwhile.
+ *
+ * Context: any.
+ */
+void xmirror_get(struct xmirror *m)
+{
+	kref_get(&m->ref);
+}
+EXPORT_SYMBOL_GPL(xmirror_get);
+
+/**
+ * xmirror_put() - give back a reference to a mirror
+ * @m: the mirror
+ *
+ * With the last one the mirror ends. Exclusive pages go back to the CPU, what
+ * the device wrote goes to the folios, device memory that was allocated for this
+ * mirror goes back to system memory, and no reference to the mm or its pages is
+ * left. It waits for no userfaultfd, and a caller that was killed for no
+ * mmap_lock: an exclusive entry that stays for that ends when the CPU needs the
+ * page. A driver that does not want to wait for its jobs calls xmirror_stop()
+ * first, and frees what they use in &struct xmirror_ops.release.
+ *
+ * Context: may sleep; must not be called from a notifier.
+ */
+void xmirror_put(struct xmirror *m)
+{
+	kref_put(&m->ref, xm_release);
+}
+EXPORT_SYMBOL_GPL(xmirror_put);
 
 /**
  * xmirror_priv() - the driver's pointer
@@ -492,6 +351,19 @@ struct mm_struct *xmirror_mm(struct xmirror *m)
 EXPORT_SYMBOL_GPL(xmirror_mm);
 
 /**
+ * xmirror_id() - a number that no other mirror has or had
+ * @m: the mirror
+ *
+ * Context: any.
+ * Return: the number, by which the trace events name it.
+ */
+u64 xmirror_id(struct xmirror *m)
+{
+	return m->id;
+}
+EXPORT_SYMBOL_GPL(xmirror_id);
+
+/**
  * xmirror_timeout() - how long a range may be retried
  * @m: the mirror
  *
@@ -518,7 +390,7 @@ void xmirror_set_timeout(struct xmirror *m, unsigned int ms)
 EXPORT_SYMBOL_GPL(xmirror_set_timeout);
 
 /**
- * xmirror_granule() - the largest piece that the device maps
+ * xmirror_granule() - the largest entry that the device makes
  * @m: the mirror
  *
  * Context: any.
@@ -531,67 +403,92 @@ unsigned long xmirror_granule(struct xmirror *m)
 EXPORT_SYMBOL_GPL(xmirror_granule);
 
 /**
- * xmirror_set_granule() - tell how large a piece the device can map
+ * xmirror_set_granule() - tell how large an entry the device can make
  * @m: the mirror
- * @bytes: PAGE_SIZE, 64 KiB or 2 MiB; %ULONG_MAX: the largest there is
+ * @bytes: a power of two from %PAGE_SIZE to %XM_SPAN_SIZE
  *
- * A device fault looks at the whole granule around the address. What is there
- * already is mapped, too, and nothing else is faulted in: a neighbour that is
- * missing or forbidden never makes an access fail. Leaves are made as large as
- * the granule, their alignment and the memory behind them allow. Leaves that
- * are there stay as they are.
+ * A device fault looks at the whole granule around the address. Neighbours that
+ * are present are mapped as well, and nothing else is faulted in: one that is
+ * missing or forbidden never makes an access fail. Entries that are there stay as
+ * they are.
  *
  * Context: any.
  * Return: 0, or -EINVAL for another size.
  */
 int xmirror_set_granule(struct xmirror *m, unsigned long bytes)
 {
-	if (bytes == ULONG_MAX)
-		bytes = XM_TABLE_SIZE;
-	if (bytes != PAGE_SIZE && bytes != XM_GROUP_SIZE &&
-	    bytes != XM_TABLE_SIZE)
+	if (bytes < PAGE_SIZE || bytes > XM_SPAN_SIZE || !is_power_of_2(bytes))
 		return -EINVAL;
 	WRITE_ONCE(m->granule, bytes);
 	return 0;
 }
 EXPORT_SYMBOL_GPL(xmirror_set_granule);
 
-/**
- * xmirror_points_get() - have &struct xmirror_ops.point called
- *
- * Context: may sleep.
- */
-void xmirror_points_get(void)
-{
-	static_branch_deferred_inc(&xm_points_key);
-}
-EXPORT_SYMBOL_GPL(xmirror_points_get);
+static const char * const xm_stat_names[XM_NR_STATS] = {
+	[XM_STAT_INVAL + MMU_NOTIFY_UNMAP] = "inval_unmap",
+	[XM_STAT_INVAL + MMU_NOTIFY_CLEAR] = "inval_clear",
+	[XM_STAT_INVAL + MMU_NOTIFY_PROTECTION_VMA] = "inval_protection_vma",
+	[XM_STAT_INVAL + MMU_NOTIFY_PROTECTION_PAGE] = "inval_protection_page",
+	[XM_STAT_INVAL + MMU_NOTIFY_SOFT_DIRTY] = "inval_soft_dirty",
+	[XM_STAT_INVAL + MMU_NOTIFY_RELEASE] = "inval_release",
+	[XM_STAT_INVAL + MMU_NOTIFY_MIGRATE] = "inval_migrate",
+	[XM_STAT_INVAL + MMU_NOTIFY_EXCLUSIVE] = "inval_exclusive",
+	[XM_STAT_INVAL_OTHER] = "inval_other",
+	[XM_STAT_INVAL_OWN] = "inval_own",
+	[XM_STAT_INVAL_NONBLOCK] = "inval_nonblock",
+	[XM_STAT_FAULT_WALKS] = "fault_walks",
+	[XM_STAT_FAULT_RETRIES] = "fault_retries",
+	[XM_STAT_FAULT_PAGES] = "fault_pages",
+	[XM_STAT_EXCL_MADE] = "excl_made",
+	[XM_STAT_EXCL_HITS] = "excl_hits",
+	[XM_STAT_EXCL_RETRIES] = "excl_retries",
+	[XM_STAT_EXCL_LOST] = "excl_lost",
+	[XM_STAT_EXCL_RELEASED] = "excl_released",
+	[XM_STAT_DIRTIED] = "dirtied",
+	[XM_STAT_HMM_PFN_WRONG] = "hmm_pfn_wrong",
+	[XM_STAT_FORK_TAKEN] = "fork_taken",
+};
 
 /**
- * xmirror_points_put() - undo one xmirror_points_get()
+ * xmirror_stat() - read a counter
+ * @m: the mirror
+ * @stat: which
  *
- * Context: may sleep.
+ * Context: any.
+ * Return: its value.
  */
-void xmirror_points_put(void)
+u64 xmirror_stat(struct xmirror *m, enum xm_stat stat)
 {
-	static_branch_slow_dec_deferred(&xm_points_key);
+	return atomic64_read(&m->stat[stat]);
 }
-EXPORT_SYMBOL_GPL(xmirror_points_put);
+EXPORT_SYMBOL_GPL(xmirror_stat);
+
+/**
+ * xmirror_stat_name() - the name of a counter
+ * @stat: which
+ *
+ * Context: any.
+ * Return: the name, as in debugfs.
+ */
+const char *xmirror_stat_name(enum xm_stat stat)
+{
+	return xm_stat_names[stat];
+}
+EXPORT_SYMBOL_GPL(xmirror_stat_name);
 
 static int __init xm_init(void)
 {
-	if (chunk_mb < 2 || chunk_mb > 4096 || !is_power_of_2(chunk_mb)) {
-		pr_err("xmirror: chunk_mb=%u is not a power of two from 2 to 4096\n",
-		       chunk_mb);
-		return -EINVAL;
-	}
-	xm_chunk_shift = ilog2(chunk_mb) + 20;
-	return xm_fork_init();
+	int ret = xm_interval_init();
+
+	ret = ret ?: xm_fork_init();
+	if (!ret)
+		xm_debugfs_init();
+	return ret;
 }
 
 static void __exit xm_exit(void)
 {
-	static_key_deferred_flush(&xm_points_key);
+	xm_debugfs_exit();
 	xm_fork_exit();
 }
 
@@ -600,5 +497,5 @@ module_exit(xm_exit);
 
 MODULE_DESCRIPTION("Device-side shared virtual memory: mirror, exclusive entries");
 MODULE_LICENSE("GPL");
-MODULE_VERSION("0.1");
+MODULE_VERSION(XMIRROR_VERSION);
 MODULE_INFO(test, "Y");

@@ -2,7 +2,7 @@
 /* Bodies of the trace events. */
 
 #include <linux/mm.h>
-#include "internal.h"
+#include "mirror.h"
 
 #define CREATE_TRACE_POINTS
 #include "trace.h"

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Trace events: every change of state of a mirror. "mirror" is an identity, to
- * tell mirrors apart.
+ * Trace events: every change of state of a mirror and of device memory. A mirror
+ * is named by its id, which no other mirror has or had; device memory by the id
+ * of the mirror that it was allocated for. "nr" and "leaves" are pages.
  */
 #undef TRACE_SYSTEM
 #define TRACE_SYSTEM xmirror
@@ -11,6 +12,17 @@
 
 #include <linux/mmu_notifier.h>
 #include <linux/tracepoint.h>
+
+struct xmirror;
+
+TRACE_DEFINE_ENUM(MMU_NOTIFY_UNMAP);
+TRACE_DEFINE_ENUM(MMU_NOTIFY_CLEAR);
+TRACE_DEFINE_ENUM(MMU_NOTIFY_PROTECTION_VMA);
+TRACE_DEFINE_ENUM(MMU_NOTIFY_PROTECTION_PAGE);
+TRACE_DEFINE_ENUM(MMU_NOTIFY_SOFT_DIRTY);
+TRACE_DEFINE_ENUM(MMU_NOTIFY_RELEASE);
+TRACE_DEFINE_ENUM(MMU_NOTIFY_MIGRATE);
+TRACE_DEFINE_ENUM(MMU_NOTIFY_EXCLUSIVE);
 
 #define xm_show_event(event)						\
 	__print_symbolic(event,						\
@@ -23,13 +35,107 @@
 		{ MMU_NOTIFY_MIGRATE,		"MIGRATE" },		\
 		{ MMU_NOTIFY_EXCLUSIVE,		"EXCLUSIVE" })
 
+TRACE_DEFINE_ENUM(XM_READ);
+TRACE_DEFINE_ENUM(XM_WRITE);
+TRACE_DEFINE_ENUM(XM_LOCAL);
+
+#define xm_show_mode(mode)						\
+	__print_symbolic(mode,						\
+		{ XM_READ,		"read" },		\
+		{ XM_WRITE,		"write" },		\
+		{ XM_LOCAL,		"local" })
+
+TRACE_DEFINE_ENUM(XM_V_PFN);
+TRACE_DEFINE_ENUM(XM_V_ABSENT);
+TRACE_DEFINE_ENUM(XM_V_WRITE);
+TRACE_DEFINE_ENUM(XM_V_EXCLUSIVE);
+TRACE_DEFINE_ENUM(XM_V_BITS);
+
+#define xm_show_violation(kind)						\
+	__print_symbolic(kind,						\
+		{ XM_V_PFN,		"PFN" },		\
+		{ XM_V_ABSENT,		"ABSENT" },		\
+		{ XM_V_WRITE,		"WRITE" },		\
+		{ XM_V_EXCLUSIVE,		"EXCLUSIVE" },		\
+		{ XM_V_BITS,		"BITS" })
+
+#define xm_show_pte(pte)						\
+	__print_flags(pte, "|",						\
+		{ XM_PTE_VALID,		"VALID" },		\
+		{ XM_PTE_WRITE,		"WRITE" },		\
+		{ XM_PTE_EXCLUSIVE,	"EXCLUSIVE" },		\
+		{ XM_PTE_ACCESSED,		"ACCESSED" },		\
+		{ XM_PTE_DIRTY,		"DIRTY" },		\
+		{ XM_PTE_LOCAL,		"LOCAL" })
+
+#define xm_show_cpu(flags)						\
+	__print_flags(flags, "|",					\
+		{ XM_CPU_PRESENT,		"PRESENT" },		\
+		{ XM_CPU_WRITE,		"WRITE" },		\
+		{ XM_CPU_DIRTY,		"DIRTY" },		\
+		{ XM_CPU_YOUNG,		"YOUNG" },		\
+		{ XM_CPU_EXCLUSIVE,	"EXCLUSIVE" },		\
+		{ XM_CPU_PRIVATE,		"PRIVATE" },		\
+		{ XM_CPU_OTHER,		"OTHER" },		\
+		{ XM_CPU_HUGE,		"HUGE" },		\
+		{ XM_CPU_HOLE,		"HOLE" },		\
+		{ XM_CPU_COHERENT,		"COHERENT" },		\
+		{ XM_CPU_LOCAL,		"LOCAL" },		\
+		{ XM_CPU_ZERO,		"ZERO" },		\
+		{ XM_CPU_PUD,		"PUD" },		\
+		{ XM_CPU_NOACCESS,		"NOACCESS" })
+
+DECLARE_EVENT_CLASS(xm_mirror,
+	TP_PROTO(const struct xmirror *m),
+	TP_ARGS(m),
+	TP_STRUCT__entry(
+		__field(u64, mirror)
+	),
+	TP_fast_assign(
+		__entry->mirror = m->id;
+	),
+	TP_printk("mirror=%llu", __entry->mirror)
+);
+
+DEFINE_EVENT(xm_mirror, xm_create,
+	TP_PROTO(const struct xmirror *m),
+	TP_ARGS(m));
+
+DEFINE_EVENT(xm_mirror, xm_destroy,
+	TP_PROTO(const struct xmirror *m),
+	TP_ARGS(m));
+
+DECLARE_EVENT_CLASS(xm_piece,
+	TP_PROTO(const struct xmirror *m, unsigned long start,
+		 unsigned long end),
+	TP_ARGS(m, start, end),
+	TP_STRUCT__entry(
+		__field(u64, mirror)
+		__field(unsigned long, start)
+		__field(unsigned long, end)
+	),
+	TP_fast_assign(
+		__entry->mirror = m->id;
+		__entry->start = start;
+		__entry->end = end;
+	),
+	TP_printk("mirror=%llu range=%lx-%lx", __entry->mirror,
+		  __entry->start, __entry->end)
+);
+
+/* An interval notifier was registered. */
+DEFINE_EVENT(xm_piece, xm_interval,
+	TP_PROTO(const struct xmirror *m, unsigned long start,
+		 unsigned long end),
+	TP_ARGS(m, start, end));
+
 TRACE_EVENT(xm_invalidate,
-	TP_PROTO(const void *m, unsigned long start, unsigned long end,
+	TP_PROTO(const struct xmirror *m, unsigned long start, unsigned long end,
 		 const struct mmu_notifier_range *range, bool own,
 		 unsigned long leaves),
 	TP_ARGS(m, start, end, range, own, leaves),
 	TP_STRUCT__entry(
-		__field(const void *, m)
+		__field(u64, mirror)
 		__field(unsigned long, start)
 		__field(unsigned long, end)
 		__field(unsigned long, leaves)
@@ -38,7 +144,7 @@ TRACE_EVENT(xm_invalidate,
 		__field(bool, own)
 	),
 	TP_fast_assign(
-		__entry->m = m;
+		__entry->mirror = m->id;
 		__entry->start = start;
 		__entry->end = end;
 		__entry->leaves = leaves;
@@ -46,77 +152,122 @@ TRACE_EVENT(xm_invalidate,
 		__entry->blockable = mmu_notifier_range_blockable(range);
 		__entry->own = own;
 	),
-	TP_printk("mirror=%p range=%lx-%lx event=%s own=%d blockable=%d leaves=%lu",
-		  __entry->m, __entry->start, __entry->end,
+	TP_printk("mirror=%llu range=%lx-%lx event=%s own=%d blockable=%d leaves=%lu",
+		  __entry->mirror, __entry->start, __entry->end,
 		  xm_show_event(__entry->event), __entry->own,
 		  __entry->blockable, __entry->leaves)
 );
 
 TRACE_EVENT(xm_fault,
-	TP_PROTO(const void *m, unsigned long start, unsigned long end,
+	TP_PROTO(const struct xmirror *m, unsigned long start, unsigned long end,
 		 unsigned int mode, int ret),
 	TP_ARGS(m, start, end, mode, ret),
 	TP_STRUCT__entry(
-		__field(const void *, m)
+		__field(u64, mirror)
 		__field(unsigned long, start)
 		__field(unsigned long, end)
 		__field(unsigned int, mode)
 		__field(int, ret)
 	),
 	TP_fast_assign(
-		__entry->m = m;
+		__entry->mirror = m->id;
 		__entry->start = start;
 		__entry->end = end;
 		__entry->mode = mode;
 		__entry->ret = ret;
 	),
-	TP_printk("mirror=%p range=%lx-%lx mode=%s ret=%d", __entry->m,
+	TP_printk("mirror=%llu range=%lx-%lx mode=%s ret=%d", __entry->mirror,
 		  __entry->start, __entry->end,
-		  __print_symbolic(__entry->mode, { XM_FAULT_READ, "read" },
-				   { XM_FAULT_WRITE, "write" },
-				   { XM_FAULT_LOCAL, "local" }),
+		  xm_show_mode(__entry->mode),
 		  __entry->ret)
 );
 
 DECLARE_EVENT_CLASS(xm_range,
-	TP_PROTO(const void *m, unsigned long start, unsigned long done,
+	TP_PROTO(const struct xmirror *m, unsigned long start, unsigned long done,
 		 u64 rounds, int ret),
 	TP_ARGS(m, start, done, rounds, ret),
 	TP_STRUCT__entry(
-		__field(const void *, m)
+		__field(u64, mirror)
 		__field(unsigned long, start)
 		__field(unsigned long, done)
 		__field(u64, rounds)
 		__field(int, ret)
 	),
 	TP_fast_assign(
-		__entry->m = m;
+		__entry->mirror = m->id;
 		__entry->start = start;
 		__entry->done = done;
 		__entry->rounds = rounds;
 		__entry->ret = ret;
 	),
-	TP_printk("mirror=%p done=%lx-%lx rounds=%llu ret=%d", __entry->m,
+	TP_printk("mirror=%llu done=%lx-%lx rounds=%llu ret=%d", __entry->mirror,
 		  __entry->start, __entry->done, __entry->rounds, __entry->ret)
 );
 
 /* rounds: how often mmap_lock was taken */
 DEFINE_EVENT(xm_range, xm_exclusive,
-	TP_PROTO(const void *m, unsigned long start, unsigned long done,
+	TP_PROTO(const struct xmirror *m, unsigned long start, unsigned long done,
 		 u64 rounds, int ret),
 	TP_ARGS(m, start, done, rounds, ret));
 
 /* rounds: how many pages were given back */
 DEFINE_EVENT(xm_range, xm_release,
-	TP_PROTO(const void *m, unsigned long start, unsigned long done,
+	TP_PROTO(const struct xmirror *m, unsigned long start, unsigned long done,
 		 u64 rounds, int ret),
 	TP_ARGS(m, start, done, rounds, ret));
 
 /* rounds: how many pages moved */
 DEFINE_EVENT(xm_range, xm_migrate,
-	TP_PROTO(const void *m, unsigned long start, unsigned long done,
+	TP_PROTO(const struct xmirror *m, unsigned long start, unsigned long done,
 		 u64 rounds, int ret),
 	TP_ARGS(m, start, done, rounds, ret));
+
+/* The CPU was given an exclusive page back. */
+TRACE_EVENT(xm_restore,
+	TP_PROTO(const struct xmirror *m, unsigned long addr, bool write,
+		 int ret),
+	TP_ARGS(m, addr, write, ret),
+	TP_STRUCT__entry(
+		__field(u64, mirror)
+		__field(unsigned long, addr)
+		__field(bool, write)
+		__field(int, ret)
+	),
+	TP_fast_assign(
+		__entry->mirror = m->id;
+		__entry->addr = addr;
+		__entry->write = write;
+		__entry->ret = ret;
+	),
+	TP_printk("mirror=%llu addr=%lx write=%d ret=%d", __entry->mirror,
+		  __entry->addr, __entry->write, __entry->ret)
+);
+
+/* Pages of device memory for a mirror, from the first page frame on */
+DECLARE_EVENT_CLASS(xm_devmem,
+	TP_PROTO(u64 mirror, unsigned long pfn, unsigned int nr),
+	TP_ARGS(mirror, pfn, nr),
+	TP_STRUCT__entry(
+		__field(u64, mirror)
+		__field(unsigned long, pfn)
+		__field(unsigned int, nr)
+	),
+	TP_fast_assign(
+		__entry->mirror = mirror;
+		__entry->pfn = pfn;
+		__entry->nr = nr;
+	),
+	TP_printk("mirror=%llu pfn=%lx nr=%u", __entry->mirror, __entry->pfn,
+		  __entry->nr)
+);
+
+DEFINE_EVENT(xm_devmem, xm_devmem_alloc,
+	TP_PROTO(u64 mirror, unsigned long pfn, unsigned int nr),
+	TP_ARGS(mirror, pfn, nr));
+
+DEFINE_EVENT(xm_devmem, xm_devmem_free,
+	TP_PROTO(u64 mirror, unsigned long pfn, unsigned int nr),
+	TP_ARGS(mirror, pfn, nr));
 
 TRACE_EVENT(xm_to_ram,
 	TP_PROTO(unsigned long start, unsigned long end, long moved),
@@ -152,29 +303,12 @@ TRACE_EVENT(xm_evict,
 		  __entry->moved)
 );
 
-TRACE_EVENT(xm_access_fault,
-	TP_PROTO(const void *m, u64 addr, unsigned int op),
-	TP_ARGS(m, addr, op),
-	TP_STRUCT__entry(
-		__field(const void *, m)
-		__field(u64, addr)
-		__field(unsigned int, op)
-	),
-	TP_fast_assign(
-		__entry->m = m;
-		__entry->addr = addr;
-		__entry->op = op;
-	),
-	TP_printk("mirror=%p addr=%llx op=%u", __entry->m, __entry->addr,
-		  __entry->op)
-);
-
 TRACE_EVENT(xm_violation,
-	TP_PROTO(const void *m, unsigned long addr, unsigned long pte,
+	TP_PROTO(const struct xmirror *m, unsigned long addr, unsigned long pte,
 		 unsigned long cpu_pfn, u32 cpu_flags, unsigned int kind),
 	TP_ARGS(m, addr, pte, cpu_pfn, cpu_flags, kind),
 	TP_STRUCT__entry(
-		__field(const void *, m)
+		__field(u64, mirror)
 		__field(unsigned long, addr)
 		__field(unsigned long, pte)
 		__field(unsigned long, cpu_pfn)
@@ -182,16 +316,18 @@ TRACE_EVENT(xm_violation,
 		__field(unsigned int, kind)
 	),
 	TP_fast_assign(
-		__entry->m = m;
+		__entry->mirror = m->id;
 		__entry->addr = addr;
 		__entry->pte = pte;
 		__entry->cpu_pfn = cpu_pfn;
 		__entry->cpu_flags = cpu_flags;
 		__entry->kind = kind;
 	),
-	TP_printk("mirror=%p addr=%lx pte=%lx cpu_pfn=%lx cpu=%x kind=%u",
-		  __entry->m, __entry->addr, __entry->pte, __entry->cpu_pfn,
-		  __entry->cpu_flags, __entry->kind)
+	TP_printk("mirror=%llu addr=%lx leaf=%lx %s cpu_pfn=%lx %s kind=%s",
+		  __entry->mirror, __entry->addr, __entry->pte >> PAGE_SHIFT,
+		  xm_show_pte(__entry->pte & ~PAGE_MASK), __entry->cpu_pfn,
+		  xm_show_cpu(__entry->cpu_flags),
+		  xm_show_violation(__entry->kind))
 );
 
 #endif /* _XM_TRACE_H */

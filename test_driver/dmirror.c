@@ -29,9 +29,8 @@
 #include "dmirror.h"
 #include "test_driver.h"
 
-#define XT_DMIRRORS		4
 #define XT_DMIRROR_COHERENT	2	/* the first minor of those */
-#define XT_COHERENT_SIZE	SZ_256M
+#define XT_COHERENT_SIZE	round_up(SZ_256M, PMD_SIZE)
 
 static bool xt_dmirror_on = true;
 module_param_named(dmirror, xt_dmirror_on, bool, 0444);
@@ -41,18 +40,17 @@ MODULE_PARM_DESC(dmirror,
 static unsigned int xt_dmirror_mb = 512;
 module_param_named(dmirror_mb, xt_dmirror_mb, uint, 0444);
 MODULE_PARM_DESC(dmirror_mb,
-		 "MiB of private memory of hmm_dmirror0 and 1 each, even, at most 65536");
+		 "MiB of private memory of hmm_dmirror0 and 1 each, even, rounded up to a huge page, at most 65536");
 
 static unsigned long xt_spm_addr[2];
 module_param_named(spm_addr_dev0, xt_spm_addr[0], ulong, 0444);
 MODULE_PARM_DESC(spm_addr_dev0,
-		 "physical address of 256 MiB for the coherent memory of hmm_dmirror3");
+		 "physical address of 256 MiB, or a huge page if that is more, for the coherent memory of hmm_dmirror3");
 module_param_named(spm_addr_dev1, xt_spm_addr[1], ulong, 0444);
 MODULE_PARM_DESC(spm_addr_dev1,
-		 "physical address of 256 MiB for the coherent memory of hmm_dmirror2");
+		 "physical address of 256 MiB, or a huge page if that is more, for the coherent memory of hmm_dmirror2");
 
-static dev_t xt_dmirror_devt;
-static struct xt_dmirror *xt_dmirrors[XT_DMIRRORS];
+static struct xt_dmirror xt_dmirrors[XT_DMIRRORS];
 
 static int xt_dmirror_open(struct inode *inode, struct file *file)
 {
@@ -65,13 +63,13 @@ static int xt_dmirror_open(struct inode *inode, struct file *file)
 	f = kzalloc_obj(*f, GFP_KERNEL_ACCOUNT);
 	if (!f)
 		return -ENOMEM;
-	f->dmirror = container_of(inode->i_cdev, struct xt_dmirror, cdev);
-	f->mirror = xmirror_create(current->mm, f->dmirror->dm, NULL, f);
-	if (IS_ERR(f->mirror)) {
-		ret = PTR_ERR(f->mirror);
+	f->dmirror = &xt_dmirrors[iminor(inode)];
+	ret = xt_hw_create(&f->hw, f->dmirror->mem, &xt_dmirror_mirror_ops);
+	if (ret) {
 		kfree(f);
 		return ret;
 	}
+	f->mirror = f->hw.m;
 	file->private_data = f;
 	return 0;
 }
@@ -80,9 +78,9 @@ static int xt_dmirror_release(struct inode *inode, struct file *file)
 {
 	struct xt_dmirror_file *f = file->private_data;
 
-	if (f->fails && f->dmirror->dm)
-		xmirror_devmem_fail_large(f->dmirror->dm, false);
-	xmirror_destroy(f->mirror);
+	if (f->fails && f->dmirror->mem)
+		WRITE_ONCE(f->dmirror->mem->fail_large, false);
+	xmirror_put(f->mirror);
 	kfree(f);
 	return 0;
 }
@@ -110,7 +108,7 @@ static int xt_dmirror_mmap(struct file *file, struct vm_area_struct *vma)
 	return 0;
 }
 
-static const struct file_operations xt_dmirror_fops = {
+const struct file_operations xt_dmirror_fops = {
 	.owner = THIS_MODULE,
 	.open = xt_dmirror_open,
 	.release = xt_dmirror_release,
@@ -130,56 +128,28 @@ static bool __init xt_dmirror_taken(void)
 	return taken;
 }
 
-static void xt_dmirror_free(struct device *dev)
-{
-	kfree(container_of(dev, struct xt_dmirror, dev));
-}
-
 static int __init xt_dmirror_add_memory(struct xt_dmirror *d,
 					unsigned int minor, int node)
 {
-	struct xmirror_devmem *dm;
+	struct xt_memory *mem;
 
 	if (minor >= XT_DMIRROR_COHERENT)
-		dm = xmirror_devmem_create(XT_COHERENT_SIZE,
-					   xt_spm_addr[3 - minor], node);
+		mem = xt_memory_create(XT_COHERENT_SIZE, xt_spm_addr[3 - minor],
+				       node);
 	else
-		dm = xmirror_devmem_create((u64)xt_dmirror_mb << 20, 0, node);
+		mem = xt_memory_create(round_up((u64)xt_dmirror_mb << 20,
+						PMD_SIZE), 0, node);
 	/* All but migration works without. */
-	if (dm == ERR_PTR(-EOPNOTSUPP))
+	if (mem == ERR_PTR(-EOPNOTSUPP))
 		return 0;
-	if (IS_ERR(dm))
-		return PTR_ERR(dm);
-	d->dm = dm;
-	return 0;
-}
-
-static int __init xt_dmirror_add(unsigned int minor, int node)
-{
-	struct xt_dmirror *d = kzalloc_obj(*d, GFP_KERNEL);
-	int ret;
-
-	if (!d)
-		return -ENOMEM;
-	device_initialize(&d->dev);
-	d->dev.devt = xt_dmirror_devt + minor;
-	d->dev.release = xt_dmirror_free;
-	cdev_init(&d->cdev, &xt_dmirror_fops);
-	d->cdev.owner = THIS_MODULE;
-
-	ret = dev_set_name(&d->dev, "hmm_dmirror%u", minor);
-	if (!ret)
-		ret = xt_dmirror_add_memory(d, minor, node);
-	if (ret) {
-		put_device(&d->dev);
-		return ret;
-	}
-	xt_dmirrors[minor] = d;
+	if (IS_ERR(mem))
+		return PTR_ERR(mem);
+	d->mem = mem;
 	return 0;
 }
 
 /**
- * xt_dmirror_exit() - remove the nodes
+ * xt_dmirror_exit() - remove the devices
  *
  * No file is open any more.
  */
@@ -187,34 +157,24 @@ void xt_dmirror_exit(void)
 {
 	unsigned int i;
 
-	if (!xt_dmirror_devt)
-		return;
-	for (i = 0; i < XT_DMIRRORS; i++) {
-		struct xt_dmirror *d = xt_dmirrors[i];
-
-		if (!d)
-			continue;
-		if (device_is_registered(&d->dev))
-			cdev_device_del(&d->cdev, &d->dev);
-		if (d->dm)
-			xmirror_devmem_destroy(d->dm);
-		put_device(&d->dev);
-	}
-	unregister_chrdev_region(xt_dmirror_devt, XT_DMIRRORS);
+	for (i = 0; i < XT_DMIRRORS; i++)
+		xt_memory_destroy(xt_dmirrors[i].mem);
 }
 
 /**
- * xt_dmirror_init() - add the nodes
+ * xt_dmirror_init() - add the devices
  * @node: NUMA node of their memory, or NUMA_NO_NODE
+ * @nr: out: how many minors have a device
  *
  * Return: 0, also if they are not wanted; -EBUSY if the kernel's own module is
  * there; or another negative errno.
  */
-int __init xt_dmirror_init(int node)
+int __init xt_dmirror_init(int node, unsigned int *nr)
 {
-	unsigned int i, nr = XT_DMIRROR_COHERENT;
-	int ret;
+	unsigned int i;
+	int ret = 0;
 
+	*nr = 0;
 	if (!xt_dmirror_on)
 		return 0;
 	if (xt_dmirror_taken()) {
@@ -226,21 +186,12 @@ int __init xt_dmirror_init(int node)
 		       xt_dmirror_mb);
 		return -EINVAL;
 	}
-	if (xt_spm_addr[0] && xt_spm_addr[1])
-		nr = XT_DMIRRORS;
-
-	ret = alloc_chrdev_region(&xt_dmirror_devt, 0, XT_DMIRRORS,
-				  "HMM_DMIRROR");
-	if (ret)
-		return ret;
-	for (i = 0; i < nr && !ret; i++)
-		ret = xt_dmirror_add(i, node);
-	/* When all is there: see xt_init(). */
-	for (i = 0; i < nr && !ret; i++)
-		ret = cdev_device_add(&xt_dmirrors[i]->cdev,
-				      &xt_dmirrors[i]->dev);
+	*nr = xt_spm_addr[0] && xt_spm_addr[1] ? XT_DMIRRORS :
+						 XT_DMIRROR_COHERENT;
+	for (i = 0; i < *nr && !ret; i++)
+		ret = xt_dmirror_add_memory(&xt_dmirrors[i], i, node);
 	if (ret) {
-		pr_err("cannot add the nodes hmm_dmirrorN: error %d\n", ret);
+		pr_err("cannot add hmm_dmirror%u: error %d\n", i - 1, ret);
 		xt_dmirror_exit();
 	}
 	return ret;

@@ -79,22 +79,22 @@ static int xt_dmirror_errno(int ret)
 static int xt_dmirror_rw(struct xt_dmirror_file *f, struct xt_dmirror_cmd *cmd,
 			 unsigned long size, bool write, bool wait)
 {
-	unsigned long done;
-	u64 copied, rounds;
+	enum xmirror_mode mode = write ? XM_WRITE : XM_READ;
+	struct xmirror_result res;
+	u64 copied;
 	int ret;
 
 	/* The whole range first: nothing is copied if a part is bad. */
 	if (wait)
 		ret = xmirror_fault_unlocked(f->mirror, cmd->addr,
-					     cmd->addr + size, write, &done,
-					     &rounds);
+					     cmd->addr + size, mode, &res);
 	else
 		ret = xmirror_fault(f->mirror, cmd->addr, cmd->addr + size,
-				    write, &done, &rounds);
+				    mode, &res);
 	/* What the fault itself had to do again is not another one. */
-	cmd->faults = !!rounds;
+	cmd->faults = !!res.count;
 	if (!ret)
-		ret = xt_rw(f->mirror, cmd->addr, size,
+		ret = xt_rw(&f->hw, cmd->addr, size,
 			    u64_to_user_ptr(cmd->ptr), write, &copied);
 	cmd->cpages = size >> PAGE_SHIFT;
 	return ret == -ESRCH ? -EFAULT : ret;
@@ -107,7 +107,7 @@ static int xt_dmirror_show(struct xt_dmirror_file *f,
 	u64 copied;
 
 	cmd->cpages = size >> PAGE_SHIFT;
-	return xt_rw(f->mirror, cmd->addr, size, u64_to_user_ptr(cmd->ptr),
+	return xt_rw(&f->hw, cmd->addr, size, u64_to_user_ptr(cmd->ptr),
 		     false, &copied);
 }
 
@@ -115,67 +115,66 @@ static int xt_dmirror_migrate(struct xt_dmirror_file *f,
 			      struct xt_dmirror_cmd *cmd, unsigned long size,
 			      bool to_device)
 {
-	struct xmirror_devmem *dm = f->dmirror->dm;
-	unsigned long done;
-	u64 moved;
+	struct xmirror_result res;
+	struct xmirror_devmem *dm;
 	int ret;
 
 	/* No page will be in this device, then. */
-	if (!dm)
+	if (!f->dmirror->mem)
 		return to_device ? -ENOENT : 0;
+	dm = f->dmirror->mem->dm;
 	ret = xmirror_migrate(f->mirror, cmd->addr, cmd->addr + size,
 			      to_device ? NULL : dm, to_device ? dm : NULL,
-			      &done, &moved);
+			      &res);
 	/* Holes, mappings without access, those that do not migrate. */
 	if (ret == -EFAULT || ret == -EOPNOTSUPP)
 		return -EINVAL;
 	if (ret)
 		return xt_dmirror_errno(ret);
-	cmd->cpages = moved;
+	cmd->cpages = res.count;
 	if (!to_device)
 		return 0;
-	ret = xmirror_fault_local(f->mirror, cmd->addr, cmd->addr + size,
-				  &done);
+	ret = xmirror_fault(f->mirror, cmd->addr, cmd->addr + size, XM_LOCAL,
+			    &res);
 	return ret ?: xt_dmirror_show(f, cmd, size);
 }
 
 static int xt_dmirror_exclusive(struct xt_dmirror_file *f,
 				struct xt_dmirror_cmd *cmd, unsigned long size)
 {
-	unsigned long done;
-	u64 rounds;
+	struct xmirror_result res;
 	int ret;
 
-	ret = xmirror_exclusive(f->mirror, cmd->addr, cmd->addr + size, &done,
-				&rounds);
+	ret = xmirror_exclusive(f->mirror, cmd->addr, cmd->addr + size, NULL,
+				&res);
 	if (!ret)
 		ret = xt_dmirror_show(f, cmd, size);
 	return xt_dmirror_errno(ret);
 }
 
-static u8 xt_dmirror_code(const struct xmirror_page *page)
+static u8 xt_dmirror_code(const struct xmirror_view *view)
 {
-	u32 cpu = page->cpu;
+	u32 cpu = view->flags;
 	u8 code = 0;
 
-	if (cpu & (XMIRROR_CPU_HOLE | XMIRROR_CPU_NOACCESS))
+	if (cpu & (XM_CPU_HOLE | XM_CPU_NOACCESS))
 		return XT_SNAP_ERROR;
-	if (cpu & XMIRROR_CPU_PRIVATE) {
+	if (cpu & XM_CPU_PRIVATE) {
 		/* Of another device's memory this one knows nothing. */
-		if (!(cpu & XMIRROR_CPU_LOCAL))
+		if (!(cpu & XM_CPU_LOCAL))
 			return XT_SNAP_NONE;
 		code = XT_SNAP_PRIVATE;
-	} else if (!(cpu & XMIRROR_CPU_PRESENT)) {
+	} else if (!(cpu & XM_CPU_PRESENT)) {
 		return XT_SNAP_NONE;
-	} else if (cpu & XMIRROR_CPU_COHERENT) {
-		code = cpu & XMIRROR_CPU_LOCAL ? XT_SNAP_COHERENT :
+	} else if (cpu & XM_CPU_COHERENT) {
+		code = cpu & XM_CPU_LOCAL ? XT_SNAP_COHERENT :
 						 XT_SNAP_COHERENT_REMOTE;
-	} else if (cpu & XMIRROR_CPU_ZERO) {
+	} else if (cpu & XM_CPU_ZERO) {
 		code = XT_SNAP_ZERO;
 	}
-	code |= cpu & XMIRROR_CPU_WRITE ? XT_SNAP_WRITE : XT_SNAP_READ;
-	if (cpu & XMIRROR_CPU_HUGE)
-		code |= cpu & XMIRROR_CPU_PUD ? XT_SNAP_PUD : XT_SNAP_PMD;
+	code |= cpu & XM_CPU_WRITE ? XT_SNAP_WRITE : XT_SNAP_READ;
+	if (cpu & XM_CPU_HUGE)
+		code |= cpu & XM_CPU_PUD ? XT_SNAP_PUD : XT_SNAP_PMD;
 	return code;
 }
 
@@ -192,22 +191,22 @@ static u8 xt_dmirror_code(const struct xmirror_page *page)
 static int xt_dmirror_look(struct xt_dmirror_file *f, unsigned long addr,
 			   unsigned long nr, u8 __user *to)
 {
-	struct xmirror_page *pages;
+	struct xmirror_view *views;
 	unsigned long i, n;
 	int ret = 0;
 	u8 *codes;
 
-	pages = kvmalloc_array(min(nr, XT_SNAP_CHUNK), sizeof(*pages) + 1,
+	views = kvmalloc_array(min(nr, XT_SNAP_CHUNK), sizeof(*views) + 1,
 			       GFP_KERNEL);
-	if (!pages)
+	if (!views)
 		return -ENOMEM;
 	for (; nr && !ret; nr -= n, addr += n << PAGE_SHIFT) {
 		n = min(nr, XT_SNAP_CHUNK);
-		codes = (u8 *)(pages + n);
-		ret = xmirror_snapshot(f->mirror, addr, n, pages);
+		codes = (u8 *)(views + n);
+		ret = xmirror_snapshot(f->mirror, addr, n, views);
 		for (i = 0; i < n && !ret; i++) {
-			codes[i] = xt_dmirror_code(&pages[i]);
-			if (!to && pages[i].dev & XMIRROR_PTE_EXCLUSIVE)
+			codes[i] = xt_dmirror_code(&views[i]);
+			if (!to && views[i].pte & XM_PTE_EXCLUSIVE)
 				ret = -EPERM;
 		}
 		if (!ret && to) {
@@ -219,7 +218,7 @@ static int xt_dmirror_look(struct xt_dmirror_file *f, unsigned long addr,
 			ret = -EINTR;
 		cond_resched();
 	}
-	kvfree(pages);
+	kvfree(views);
 	return ret;
 }
 
@@ -256,8 +255,10 @@ static int xt_dmirror_call(struct xt_dmirror_file *f, unsigned int call,
 		return 0;
 	case XT_DMIRROR_FLAGS:
 		f->fails = cmd->npages & XT_DMIRROR_FAIL_ALLOC;
-		if (f->dmirror->dm)
-			xmirror_devmem_fail_large(f->dmirror->dm, f->fails);
+		if (f->fails)
+			xt_points_switch_on();
+		if (f->dmirror->mem)
+			WRITE_ONCE(f->dmirror->mem->fail_large, f->fails);
 		return 0;
 	default:
 		return -EINVAL;

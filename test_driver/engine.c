@@ -18,12 +18,16 @@
  * constant from then on.
  *
  * A job is finished, its waiters woken and its eventfd signalled in one section
- * of job_lock, after which the engine touches neither job nor file. So a file
- * without unfinished jobs can go, and who sees the result sees the signal, too.
+ * of job_lock, so that who sees the result sees the signal, too. A running job has a
+ * reference to the mirror, with which the file goes (xt_file_free()): a file can be
+ * closed while an engine is inside a fault for it.
  *
- * An engine works in slices of a bounded number of locations. Between them it
- * looks whether the job was cancelled or others wait, and stands still while the
- * system is suspended: no device writes to memory that is being saved.
+ * An engine works in slices of a bounded number of locations, and looks between
+ * them whether others wait. Wherever a call can be given up, also between two
+ * tries at the same page, it looks whether the job was cancelled, and stands
+ * still while the system is suspended: no device writes to memory that is being
+ * saved. Only an engine that is held at a sync point does neither until it is
+ * let go.
  */
 
 #include <linux/bits.h>
@@ -47,6 +51,9 @@
 
 /* Locations that a job works on before its engine looks around. */
 #define XT_SLICE	4096
+
+/* How long a file that is closed waits for a job that runs */
+#define XT_CLOSE_TIME	(HZ / 2)
 
 /* Jobs of a file that have not been waited for. */
 #define XT_MAX_JOBS	256
@@ -131,6 +138,12 @@ static void xt_job_cancel_locked(struct xt_job *job)
 		xt_job_finish_locked(job, -ECANCELED);
 }
 
+static int xt_job_check(struct xt_job *job)
+{
+	try_to_freeze();
+	return READ_ONCE(job->cancel) ? -ECANCELED : 0;
+}
+
 /*
  * Run the job for a slice: 0, a negative errno, or 1 if there is more to do.
  */
@@ -140,7 +153,7 @@ static int xt_job_run(struct xt_job *job)
 
 	while (done < XT_SLICE) {
 		const struct xmirror_cmd *c = &job->cmds[job->cmd];
-		struct xmirror_access a = {
+		struct xt_access a = {
 			.op = c->op,
 			.width = c->width,
 			.addr = c->addr + (u64)c->stride * job->loc,
@@ -152,9 +165,10 @@ static int xt_job_run(struct xt_job *job)
 		};
 		int ret;
 
-		if (READ_ONCE(job->cancel))
-			return -ECANCELED;
-		ret = xmirror_access(job->file->mirror, &a);
+		ret = xt_job_check(job);
+		if (ret)
+			return ret;
+		ret = xt_access(&job->file->hw, &a);
 		done += a.done;
 		job->loc += a.done;
 		job->ops += a.done;
@@ -181,8 +195,11 @@ static struct xt_job *xt_engine_next(struct xt_engine *e)
 
 	spin_lock(&e->lock);
 	job = list_first_entry_or_null(&e->queue, struct xt_job, queue);
-	if (job)
+	if (job) {
 		list_del_init(&job->queue);
+		/* Until it is finished or queued again, whatever the file does */
+		xmirror_get(job->file->mirror);
+	}
 	spin_unlock(&e->lock);
 	return job;
 }
@@ -217,6 +234,8 @@ static bool xt_engine_make_way(struct xt_engine *e, struct xt_job *job)
 			list_move_tail(&pos->queue, &own);
 	}
 	list_splice_tail(&own, &e->queue);
+	/* Not cancelled, so that the file has its reference, too. */
+	xmirror_put(job->file->mirror);
 	spin_unlock(&e->lock);
 	return true;
 }
@@ -224,20 +243,27 @@ static bool xt_engine_make_way(struct xt_engine *e, struct xt_job *job)
 static void xt_engine_run(struct xt_engine *e, struct xt_job *job)
 {
 	struct xt_file *f = job->file;
+	struct xmirror *m = f->mirror;
+	bool closed;
 	int ret;
 
 	for (;;) {
 		ret = xt_job_run(job);
 		cond_resched();
-		try_to_freeze();
 		if (ret <= 0)
 			break;
 		if (xt_engine_make_way(e, job))
 			return;
 	}
 	spin_lock(&f->job_lock);
+	closed = f->closed;
+	/* Before who waits for the job is woken: the file has one, too. */
+	if (!closed)
+		xmirror_put(m);
 	xt_job_finish_locked(job, ret);
 	spin_unlock(&f->job_lock);
+	if (closed)
+		xmirror_put(m);
 }
 
 static int xt_engine_thread(void *data)
@@ -248,6 +274,7 @@ static int xt_engine_thread(void *data)
 	set_freezable();
 	while (!kthread_should_stop()) {
 		job = xt_engine_next(e);
+		e->job = job;
 		if (job)
 			xt_engine_run(e, job);
 		else
@@ -255,6 +282,18 @@ static int xt_engine_thread(void *data)
 					     !list_empty(&e->queue));
 	}
 	return 0;
+}
+
+/* &struct xmirror_ops.check */
+int xt_engine_check(struct xmirror *m)
+{
+	struct xt_engine *e;
+
+	if (!(current->flags & PF_KTHREAD) ||
+	    kthread_func(current) != xt_engine_thread)
+		return 0;
+	e = kthread_data(current);
+	return xt_job_check(e->job);
 }
 
 int xt_engine_start(struct xt_engine *e, unsigned int dev, unsigned int id)
@@ -308,12 +347,15 @@ static int xt_job_get_cmds(struct xt_job *job, const struct xmirror_submit *s)
 	u64 mask;
 	int ret;
 
-	cmds = vmemdup_user(u64_to_user_ptr(s->cmds),
-			    s->nr_cmds * sizeof(*cmds));
-	if (IS_ERR(cmds))
-		return PTR_ERR(cmds);
+	/* vmemdup_user() charges nobody. */
+	cmds = kvmalloc_array(s->nr_cmds, sizeof(*cmds), GFP_KERNEL_ACCOUNT);
+	if (!cmds)
+		return -ENOMEM;
 	job->cmds = cmds;
 	job->nr_cmds = s->nr_cmds;
+	if (copy_from_user(cmds, u64_to_user_ptr(s->cmds),
+			   s->nr_cmds * sizeof(*cmds)))
+		return -EFAULT;
 	for (i = 0; i < s->nr_cmds; i++) {
 		ret = xt_cmd_check(&cmds[i]);
 		if (ret)
@@ -489,6 +531,7 @@ int xt_wait(struct xt_file *f, struct xmirror_wait *w)
 {
 	struct xt_job *job = NULL;
 	u64 fence = w->fence;
+	unsigned long start = jiffies;
 	long timeout, left;
 	unsigned int nr;
 
@@ -506,8 +549,11 @@ int xt_wait(struct xt_file *f, struct xmirror_wait *w)
 	left = wait_event_interruptible_timeout(f->job_wait,
 						(job = xt_job_claim(f, fence)),
 						timeout);
-	if (left < 0)
-		return -EINTR;
+	if (left < 0) {
+		w->timeout_ms = xt_ms_left(w->timeout_ms, start);
+		/* A second call could cancel a second job. */
+		return w->flags & XMIRROR_WAIT_CANCEL ? -EINTR : -ERESTARTSYS;
+	}
 	if (!left)
 		return -ETIMEDOUT;
 	if (IS_ERR(job))
@@ -569,7 +615,11 @@ static bool xt_jobs_idle(struct xt_file *f)
 	return ret;
 }
 
-/* End all jobs and free them; the mirror is of no use afterwards. */
+/*
+ * End all jobs; the mirror is of no use afterwards. Who closes a file shall see what
+ * that brings, so give a running job the time that it needs to notice. One that
+ * is inside a fault goes on, with a reference to the mirror, until that ends.
+ */
 void xt_jobs_close(struct xt_file *f)
 {
 	struct xt_job *job, *next;
@@ -581,7 +631,17 @@ void xt_jobs_close(struct xt_file *f)
 
 	/* An engine may be inside a call that lasts longer than a slice. */
 	xmirror_stop(f->mirror);
-	wait_event(f->job_wait, xt_jobs_idle(f));
+	wait_event_timeout(f->job_wait, xt_jobs_idle(f), XT_CLOSE_TIME);
+	spin_lock(&f->job_lock);
+	f->closed = true;
+	spin_unlock(&f->job_lock);
+}
+
+/* All of them are finished. */
+void xt_jobs_free(struct xt_file *f)
+{
+	struct xt_job *job, *next;
+
 	list_for_each_entry_safe(job, next, &f->finished, node)
 		xt_job_free(job);
 }

@@ -10,7 +10,9 @@
 #include <uapi/linux/xmirror.h>
 
 struct task_struct;
+struct xmirror;
 struct xt_file;
+struct xt_job;
 
 /**
  * struct xt_engine - a thread that works off a queue of jobs
@@ -18,6 +20,7 @@ struct xt_file;
  * @queue: jobs that wait for the engine, next one first
  * @wait: where the idle engine sleeps
  * @task: its thread
+ * @job: what the thread runs, NULL if it is idle; only the thread looks
  * @id: number of the engine on its device
  */
 struct xt_engine {
@@ -25,14 +28,17 @@ struct xt_engine {
 	struct list_head queue;
 	wait_queue_head_t wait;
 	struct task_struct *task;
+	struct xt_job *job;
 	unsigned int id;
 };
 
 int xt_engine_start(struct xt_engine *e, unsigned int dev, unsigned int id);
 void xt_engine_stop(struct xt_engine *e);
+int xt_engine_check(struct xmirror *m);
 
 void xt_jobs_init(struct xt_file *f);
 void xt_jobs_close(struct xt_file *f);
+void xt_jobs_free(struct xt_file *f);
 bool xt_jobs_finished(struct xt_file *f);
 u64 xt_jobs_count(struct xt_file *f);
 int xt_submit(struct xt_file *f, struct xmirror_submit *s);

@@ -5,10 +5,12 @@
  * A file can outlive its mm (exec, a passed descriptor) and can be closed by
  * another process. The mirror does not keep the address space, see mirror.c.
  *
- * The order of release matters. First whoever is stopped at a sync point is let
- * go, which may be an engine with a job of this file. Then the jobs end. Last
- * the mirror goes: when xmirror_destroy() returns, no notifier of another
- * thread is inside xt_point(), so that the file can be freed.
+ * The order of release matters. First whoever is held in the kernel or stopped at a
+ * sync point is let go, which may be an engine with a job of this file. Then the
+ * jobs are told to end, and the file's reference to the mirror goes. A job has one,
+ * too: it may be inside a fault that nobody serves but the very process that closes
+ * the file. With the last reference the mirror goes, after which no notifier of
+ * another thread is inside xt_point(), so that the file can be freed.
  */
 
 #include <linux/compat.h>
@@ -18,12 +20,69 @@
 #include <linux/poll.h>
 #include <linux/sched.h>
 #include <linux/slab.h>
+#include <linux/wait_bit.h>
 #include "compat.h"
+#include "dmirror.h"
 #include "test_driver.h"
 
-static const struct xmirror_ops xt_mirror_ops = {
-	.point = xt_point,
-};
+static LIST_HEAD(xt_files);
+static DEFINE_SPINLOCK(xt_files_lock); /* protects xt_files and the last id */
+
+/* Number it and let others find it. */
+static void xt_file_add(struct xt_file *f)
+{
+	static u64 last_id;
+
+	spin_lock(&xt_files_lock);
+	f->id = ++last_id;
+	list_add_tail(&f->node, &xt_files);
+	spin_unlock(&xt_files_lock);
+}
+
+/* Hide it again, and wait for those who found it. */
+static void xt_file_remove(struct xt_file *f)
+{
+	spin_lock(&xt_files_lock);
+	list_del(&f->node);
+	spin_unlock(&xt_files_lock);
+	wait_var_event(&f->visitors, !atomic_read(&f->visitors));
+}
+
+/* The next file with @dm and @mm (NULL: any) after number @id, held. */
+static struct xt_file *xt_file_visit(struct xmirror_devmem *dm,
+				     struct mm_struct *mm, u64 id)
+{
+	struct xt_file *f;
+
+	spin_lock(&xt_files_lock);
+	list_for_each_entry(f, &xt_files, node) {
+		if (f->id <= id || !f->hw.mem || f->hw.mem->dm != dm ||
+		    (mm && xmirror_mm(f->mirror) != mm))
+			continue;
+		atomic_inc(&f->visitors);
+		spin_unlock(&xt_files_lock);
+		return f;
+	}
+	spin_unlock(&xt_files_lock);
+	return NULL;
+}
+
+/* &struct xmirror_hooks.device */
+void xt_point_device(struct xmirror_devmem *dm, struct mm_struct *mm,
+		     enum xm_point point, unsigned long start,
+		     unsigned long end)
+{
+	struct xt_file *f;
+	u64 id = 0;
+
+	while ((f = xt_file_visit(dm, mm, id))) {
+		id = f->id;
+		xt_point(f->mirror, point, start, end, -1, true);
+		/* May be gone right after; only its address is used then. */
+		if (atomic_dec_and_test(&f->visitors))
+			wake_up_var(&f->visitors);
+	}
+}
 
 static int xt_open(struct inode *inode, struct file *file)
 {
@@ -37,16 +96,16 @@ static int xt_open(struct inode *inode, struct file *file)
 	f = kzalloc_obj(*f, GFP_KERNEL_ACCOUNT);
 	if (!f)
 		return -ENOMEM;
-	/* misc_open() leaves the struct miscdevice here. */
-	f->dev = container_of(file->private_data, struct xt_device, misc);
+	f->dev = xt_device_get(iminor(inode) - XT_DMIRRORS);
 	xt_jobs_init(f);
 	xt_sync_init(f);
-	f->mirror = xmirror_create(current->mm, f->dev->dm, &xt_mirror_ops,
-				   f);
-	if (IS_ERR(f->mirror)) {
-		ret = PTR_ERR(f->mirror);
+	xt_raw_open(f);
+	f->hw.file = f;
+	ret = xt_hw_create(&f->hw, f->dev->mem, &xt_mirror_ops);
+	if (ret)
 		goto err;
-	}
+	f->mirror = f->hw.m;
+	xt_file_add(f);
 	file->private_data = f;
 	xt_vram_open(f, file);
 	return nonseekable_open(inode, file);
@@ -60,12 +119,25 @@ static int xt_release(struct inode *inode, struct file *file)
 {
 	struct xt_file *f = file->private_data;
 
+	xt_hold_close(f);
 	xt_sync_close(f);
 	xt_inject_close(f);
 	xt_jobs_close(f);
-	xmirror_destroy(f->mirror);
-	kfree(f);
+	xt_file_remove(f);
+	xt_vram_close(f);
+	xt_raw_close(f);
+	xmirror_put(f->mirror);
 	return 0;
+}
+
+/* The mirror is gone, and with it the last job. &struct xmirror_ops.release */
+void xt_file_free(void *priv)
+{
+	struct xt_file *f = container_of((struct xt_hw *)priv, struct xt_file,
+					 hw);
+
+	xt_jobs_free(f);
+	kfree(f);
 }
 
 static __poll_t xt_poll(struct file *file, poll_table *table)

@@ -24,7 +24,7 @@
 #define XT_MAX_DELAY_MS	60000
 
 /* XMIRROR_INJECT_NR: nothing happens here. */
-static enum xmirror_inject_what xt_inject_what(enum xmirror_point point)
+static enum xmirror_inject_what xt_inject_what(enum xm_point point)
 {
 	switch (point) {
 	case XMIRROR_PT_DEVMEM_ALLOC:
@@ -62,7 +62,7 @@ static bool xt_inject_hit_locked(struct xt_inject *inj)
 	return true;
 }
 
-static int xt_inject_point(struct xt_file *f, enum xmirror_point point,
+static int xt_inject_point(struct xt_file *f, enum xm_point point,
 			   bool can_sleep)
 {
 	enum xmirror_inject_what what = xt_inject_what(point);
@@ -94,14 +94,61 @@ static int xt_inject_point(struct xt_file *f, enum xmirror_point point,
 	return ret;
 }
 
-/* &struct xmirror_ops.point */
-int xt_point(struct xmirror *m, enum xmirror_point point, unsigned long start,
+static struct xt_file *xt_file_of(struct xmirror *m)
+{
+	struct xt_hw *hw = xmirror_priv(m);
+
+	return hw->file;
+}
+
+/* &struct xmirror_hooks.point; only mirrors of files have hooks. */
+int xt_point(struct xmirror *m, enum xm_point point, unsigned long start,
 	     unsigned long end, int event, bool can_sleep)
 {
-	int ret = xt_sync_point(m, point, start, end, event, can_sleep);
+	struct xt_file *f = xt_file_of(m);
+	int ret = xt_sync_point(f, point, start, end, event, can_sleep);
 
-	return ret ?: xt_inject_point(xmirror_priv(m), point, can_sleep);
+	return ret ?: xt_inject_point(f, point, can_sleep);
 }
+
+/*
+ * A driver that relies on the folio lock alone would not have asked, and commit.
+ * &struct xmirror_hooks.refused
+ */
+static void xt_refused(struct xmirror_interval *iv, unsigned long addr,
+		       unsigned long pte)
+{
+	struct xmirror_map map = {
+		.start = addr,
+		.end = addr + PAGE_SIZE,
+		.ptes = &pte,
+	};
+
+	if (!xt_inject_point(xt_file_of(iv->m), XM_PT_EXCL_STALE, true))
+		return;
+	write_lock(&iv->lock);
+	xt_pt_map(iv, &map);
+	write_unlock(&iv->lock);
+}
+
+/*
+ * Once, the next time that a large folio is to migrate to or from the pool, so that
+ * small pages have to do. &struct xmirror_hooks.fail_large
+ */
+static bool xt_fail_large(struct xmirror_devmem *dm)
+{
+	struct xt_memory *mem = xmirror_devmem_priv(dm);
+
+	return READ_ONCE(mem->fail_large) && xchg(&mem->fail_large, false);
+}
+
+const struct xmirror_hooks xt_hooks = {
+	.ops = &xt_mirror_ops,
+	.point = xt_point,
+	.device = xt_point_device,
+	.refused = xt_refused,
+	.fail_large = xt_fail_large,
+};
 
 static int xt_inject_check(const struct xmirror_inject *inj)
 {
@@ -115,9 +162,9 @@ static int xt_inject_check(const struct xmirror_inject *inj)
 		return -EINVAL;
 	if (!inj->delay_ms != !(arm && inj->what == XMIRROR_INJECT_NOTIFIER))
 		return -EINVAL;
-	if (arm && inj->what == XMIRROR_INJECT_STALE && !capable(CAP_SYS_ADMIN))
-		return -EPERM;
-	return 0;
+	if (arm && inj->what == XMIRROR_INJECT_STALE)
+		return xt_may_corrupt();
+	return arm && !capable(CAP_SYS_ADMIN) ? -EPERM : 0;
 }
 
 /* XMIRROR_IOC_INJECT */

@@ -7,16 +7,23 @@
  */
 
 #include <linux/align.h>
+#include <linux/build_bug.h>
+#include <linux/capability.h>
 #include <linux/fs.h>
+#include <linux/jiffies.h>
 #include <linux/minmax.h>
 #include <linux/mm.h>
 #include <linux/nospec.h>
 #include <linux/overflow.h>
 #include <linux/sched.h>
 #include <linux/sched/signal.h>
+#include <linux/security.h>
 #include <linux/sizes.h>
 #include <linux/slab.h>
+#include <linux/stddef.h>
+#include <linux/string.h>
 #include <linux/uaccess.h>
+#include <xmirror/version.h>
 #include "test_driver.h"
 
 #define XT_RW_MAX		SZ_1G
@@ -40,6 +47,12 @@
  * @unplug: XMIRROR_IOC_UNPLUG
  * @vram: XMIRROR_IOC_VRAM
  * @inject: XMIRROR_IOC_INJECT
+ * @raw_exclusive: XMIRROR_IOC_RAW_EXCLUSIVE
+ * @raw_hmm: XMIRROR_IOC_RAW_HMM
+ * @raw_migrate: XMIRROR_IOC_RAW_MIGRATE
+ * @raw_notifier: XMIRROR_IOC_RAW_NOTIFIER
+ * @raw_state: XMIRROR_IOC_RAW_STATE
+ * @hold: XMIRROR_IOC_HOLD
  */
 union xt_arg {
 	u32 size;
@@ -57,6 +70,12 @@ union xt_arg {
 	struct xmirror_unplug unplug;
 	struct xmirror_vram vram;
 	struct xmirror_inject inject;
+	struct xmirror_raw_exclusive raw_exclusive;
+	struct xmirror_raw_hmm raw_hmm;
+	struct xmirror_raw_migrate raw_migrate;
+	struct xmirror_raw_notifier raw_notifier;
+	struct xmirror_raw_state raw_state;
+	struct xmirror_hold hold;
 };
 
 /**
@@ -79,6 +98,35 @@ int xt_check_range(struct xt_file *f, u64 addr, u64 length, u64 align)
 	return end <= xmirror_mm(f->mirror)->task_size ? 0 : -EFAULT;
 }
 
+/**
+ * xt_may_corrupt() - may the caller have memory of others corrupted?
+ *
+ * For what breaks the rules of the mm on purpose. Lockdown is about exactly that:
+ * not even root may change the kernel's memory.
+ *
+ * Return: 0, or -EPERM.
+ */
+int xt_may_corrupt(void)
+{
+	if (!capable(CAP_SYS_ADMIN))
+		return -EPERM;
+	return security_locked_down(LOCKDOWN_DEV_MEM);
+}
+
+/**
+ * xt_ms_left() - what is left of a timeout
+ * @ms: the timeout, ~0 for none
+ * @start: jiffies when the call began
+ *
+ * Return: milliseconds to pass to the call when it is made again.
+ */
+u32 xt_ms_left(u32 ms, unsigned long start)
+{
+	unsigned int past = jiffies_to_msecs(jiffies - start);
+
+	return ms == U32_MAX ? ms : ms - min(ms, past);
+}
+
 /* Called after a chunk of a long call. */
 static int xt_go_on(void)
 {
@@ -92,8 +140,12 @@ static int xt_ioctl_info(struct xt_file *f, union xt_arg *arg)
 
 	if (info->flags || info->__reserved)
 		return -EINVAL;
-	xmirror_info(info);
+	xt_get_info(info, f->dev->mem);
 	info->caps |= XMIRROR_CAP_SYNC;
+	info->uapi_version = XMIRROR_UAPI_VERSION;
+	info->__reserved2 = 0;
+	strscpy_pad(info->version, XMIRROR_VERSION, sizeof(info->version));
+	xt_hold_info(info);
 	info->devices = xt_nr_devices;
 	info->engines = xt_nr_engines;
 	return 0;
@@ -115,8 +167,12 @@ static int xt_ioctl_set(struct xt_file *f, union xt_arg *arg)
 		break;
 	case XMIRROR_SET_GRANULE:
 		old = xmirror_granule(f->mirror);
-		if (xmirror_set_granule(f->mirror, set->value))
+		if (set->value == U64_MAX)
+			set->value = SZ_2M;
+		if (set->value != PAGE_SIZE && set->value != SZ_64K &&
+		    set->value != SZ_2M)
 			return -EINVAL;
+		xmirror_set_granule(f->mirror, set->value);
 		break;
 	case XMIRROR_SET_VRAM_GRANULE:
 		return xt_vram_set_granule(f, &set->value);
@@ -139,7 +195,7 @@ static int xt_ioctl_set(struct xt_file *f, union xt_arg *arg)
 static int xt_ioctl_fault(struct xt_file *f, union xt_arg *arg)
 {
 	struct xmirror_range *r = &arg->range;
-	unsigned long done = 0;
+	struct xmirror_result res = {};
 	int ret;
 
 	r->done = 0;
@@ -147,8 +203,10 @@ static int xt_ioctl_fault(struct xt_file *f, union xt_arg *arg)
 	if (r->flags & ~XMIRROR_FAULT_WRITE)
 		return -EINVAL;
 	ret = xmirror_fault(f->mirror, r->addr, r->addr + r->length,
-			    r->flags & XMIRROR_FAULT_WRITE, &done, &r->rounds);
-	r->done = done;
+			    r->flags & XMIRROR_FAULT_WRITE ? XM_WRITE : XM_READ,
+			    &res);
+	r->done = res.done;
+	r->rounds = res.count;
 	return ret;
 }
 
@@ -156,7 +214,7 @@ static int xt_ioctl_exclusive(struct xt_file *f, union xt_arg *arg)
 {
 	struct xmirror_range *r = &arg->range;
 	bool late = r->flags & XMIRROR_EXCLUSIVE_LATE;
-	unsigned long done = 0;
+	struct xmirror_result res = {};
 	int ret;
 
 	r->done = 0;
@@ -166,29 +224,32 @@ static int xt_ioctl_exclusive(struct xt_file *f, union xt_arg *arg)
 	if (late && (!(r->flags & XMIRROR_EXCLUSIVE_BARE) ||
 		     r->length != PAGE_SIZE))
 		return -EINVAL;
+	if (late && !capable(CAP_SYS_ADMIN))
+		return -EPERM;
 	if (r->flags & XMIRROR_EXCLUSIVE_BARE)
-		ret = xmirror_exclusive_bare(f->mirror, r->addr,
-					     r->addr + r->length, late, &done);
+		ret = xt_exclusive_bare(f->mirror, r->addr, r->addr + r->length,
+					late, &res.done);
 	else
 		ret = xmirror_exclusive(f->mirror, r->addr,
-					r->addr + r->length, &done, &r->rounds);
-	r->done = done;
+					r->addr + r->length, NULL, &res);
+	r->done = res.done;
+	r->rounds = res.count;
 	return ret;
 }
 
 static int xt_ioctl_release(struct xt_file *f, union xt_arg *arg)
 {
 	struct xmirror_range *r = &arg->range;
-	unsigned long done = 0;
+	struct xmirror_result res = {};
 	int ret;
 
 	r->done = 0;
 	r->rounds = 0;
 	if (r->flags)
 		return -EINVAL;
-	ret = xmirror_release(f->mirror, r->addr, r->addr + r->length,
-			      &done, &r->rounds);
-	r->done = done;
+	ret = xmirror_release(f->mirror, r->addr, r->addr + r->length, &res);
+	r->done = res.done;
+	r->rounds = res.count;
 	return ret;
 }
 
@@ -196,7 +257,7 @@ static int xt_ioctl_release(struct xt_file *f, union xt_arg *arg)
  * Move @len bytes through @bounce; *@done counts those that arrived, also when
  * one of the two copies stopped half-way.
  */
-static int xt_rw_chunk(struct xmirror *m, unsigned long addr, void __user *buf,
+static int xt_rw_chunk(struct xt_hw *hw, unsigned long addr, void __user *buf,
 		       void *bounce, size_t len, bool write, u64 *done)
 {
 	size_t copied = 0, left;
@@ -206,12 +267,12 @@ static int xt_rw_chunk(struct xmirror *m, unsigned long addr, void __user *buf,
 		left = copy_from_user(bounce, buf, len);
 		if (left == len)
 			return -EFAULT;
-		ret = xmirror_copy(m, addr, bounce, len - left, true, &copied);
+		ret = xt_copy(hw, addr, bounce, len - left, true, &copied);
 		*done += copied;
 		return ret ?: left ? -EFAULT : 0;
 	}
 
-	ret = xmirror_copy(m, addr, bounce, len, false, &copied);
+	ret = xt_copy(hw, addr, bounce, len, false, &copied);
 	left = copy_to_user(buf, bounce, copied);
 	*done += copied - left;
 	return left ? -EFAULT : ret;
@@ -219,7 +280,7 @@ static int xt_rw_chunk(struct xmirror *m, unsigned long addr, void __user *buf,
 
 /**
  * xt_rw() - let the device copy between the mirrored mm and the caller's memory
- * @m: the mirror
+ * @hw: the hardware
  * @addr: first byte in the mirrored mm
  * @length: bytes, not zero
  * @buf: the caller's memory
@@ -227,9 +288,9 @@ static int xt_rw_chunk(struct xmirror *m, unsigned long addr, void __user *buf,
  * @done: out: bytes copied, also on failure
  *
  * Return: 0, -EFAULT for a bad @buf, -ENOMEM, -EINTR, or an error of
- * xmirror_copy().
+ * xt_copy().
  */
-int xt_rw(struct xmirror *m, u64 addr, u64 length, void __user *buf,
+int xt_rw(struct xt_hw *hw, u64 addr, u64 length, void __user *buf,
 	  bool write, u64 *done)
 {
 	size_t chunk, len;
@@ -247,7 +308,7 @@ int xt_rw(struct xmirror *m, u64 addr, u64 length, void __user *buf,
 
 		/* All but the first chunk start at a page of the device. */
 		len = min_t(u64, chunk - offset_in_page(pos), length - *done);
-		ret = xt_rw_chunk(m, pos, buf + *done, bounce, len, write,
+		ret = xt_rw_chunk(hw, pos, buf + *done, bounce, len, write,
 				  done);
 		if (!ret && *done < length)
 			ret = xt_go_on();
@@ -267,7 +328,7 @@ static int xt_ioctl_rw(struct xt_file *f, union xt_arg *arg)
 	ret = xt_check_range(f, rw->addr, rw->length, 1);
 	if (ret)
 		return ret;
-	return xt_rw(f->mirror, rw->addr, rw->length, u64_to_user_ptr(rw->buf),
+	return xt_rw(&f->hw, rw->addr, rw->length, u64_to_user_ptr(rw->buf),
 		     rw->flags & XMIRROR_RW_WRITE, &rw->done);
 }
 
@@ -281,12 +342,25 @@ static int xt_ioctl_wait(struct xt_file *f, union xt_arg *arg)
 	return xt_wait(f, &arg->wait);
 }
 
+/* As in /proc/PID/pagemap, page frames are for CAP_SYS_ADMIN: think of rowhammer. */
+static void xt_hide_pfns(struct xmirror_page *pages, unsigned long nr)
+{
+	unsigned long i;
+
+	for (i = 0; i < nr; i++) {
+		pages[i].dev_pfn = 0;
+		pages[i].cpu_pfn = 0;
+	}
+}
+
 static int xt_ioctl_snapshot(struct xt_file *f, union xt_arg *arg)
 {
 	struct xmirror_snapshot *s = &arg->snapshot;
 	struct xmirror_page __user *to = u64_to_user_ptr(s->pages);
+	bool pfns = capable(CAP_SYS_ADMIN);
 	struct xmirror_page *pages;
-	unsigned long left, nr;
+	struct xmirror_view *views;
+	unsigned long left, nr, i;
 	int ret;
 
 	s->done = 0;
@@ -296,16 +370,21 @@ static int xt_ioctl_snapshot(struct xt_file *f, union xt_arg *arg)
 	if (ret)
 		return ret;
 
-	pages = kvmalloc_array(min(XT_SNAPSHOT_CHUNK, s->length >> PAGE_SHIFT),
-			       sizeof(*pages), GFP_KERNEL);
+	nr = min(XT_SNAPSHOT_CHUNK, s->length >> PAGE_SHIFT);
+	pages = kvmalloc_array(nr, sizeof(*pages) + sizeof(*views), GFP_KERNEL);
 	if (!pages)
 		return -ENOMEM;
+	views = (struct xmirror_view *)&pages[nr];
 	while (!ret && s->done < s->length) {
 		nr = min(XT_SNAPSHOT_CHUNK,
 			 (s->length - s->done) >> PAGE_SHIFT);
-		ret = xmirror_snapshot(f->mirror, s->addr + s->done, nr, pages);
+		ret = xmirror_snapshot(f->mirror, s->addr + s->done, nr, views);
 		if (ret)
 			break;
+		for (i = 0; i < nr; i++)
+			xt_get_page(&views[i], &pages[i]);
+		if (!pfns)
+			xt_hide_pfns(pages, nr);
 		left = copy_to_user(to, pages, nr * sizeof(*pages));
 		if (left) {
 			nr -= DIV_ROUND_UP(left, sizeof(*pages));
@@ -322,32 +401,38 @@ static int xt_ioctl_snapshot(struct xt_file *f, union xt_arg *arg)
 
 static int xt_ioctl_verify(struct xt_file *f, union xt_arg *arg)
 {
-	if (arg->verify.flags || arg->verify.__reserved)
+	struct xmirror_verify *v = &arg->verify;
+	struct xmirror_violations found = {};
+	int ret;
+
+	if (v->flags || v->__reserved)
 		return -EINVAL;
-	return xmirror_verify(f->mirror, &arg->verify);
+	ret = xmirror_verify(f->mirror, &found);
+	v->checked = found.checked;
+	v->violations = found.violations;
+	v->first_addr = found.first_addr;
+	v->first_kind = found.first_kind;
+	return ret;
 }
 
 static int xt_ioctl_stats(struct xt_file *f, union xt_arg *arg)
 {
 	if (arg->stats.flags)
 		return -EINVAL;
-	xmirror_stats(f->mirror, &arg->stats);
-	arg->stats.jobs = xt_jobs_count(f);
-	arg->stats.devmem_pages = 0;
-	arg->stats.devmem_free = 0;
-	arg->stats.devmem_evicted = 0;
-	if (f->dev->dm)
-		xmirror_devmem_stats(f->dev->dm, &arg->stats.devmem_pages,
-				     &arg->stats.devmem_free,
-				     &arg->stats.devmem_evicted);
+	xt_get_stats(f, &arg->stats);
 	return 0;
+}
+
+static struct xmirror_devmem *xt_device_dm(struct xt_device *dev)
+{
+	return dev->mem ? dev->mem->dm : NULL;
 }
 
 static int xt_ioctl_migrate(struct xt_file *f, union xt_arg *arg)
 {
-	struct xmirror_devmem *from = NULL, *to = f->dev->dm;
+	struct xmirror_devmem *from = NULL, *to = xt_device_dm(f->dev);
 	struct xmirror_migrate *mig = &arg->migrate;
-	unsigned long done = 0;
+	struct xmirror_result res = {};
 	struct xt_device *peer;
 	int ret;
 
@@ -365,7 +450,7 @@ static int xt_ioctl_migrate(struct xt_file *f, union xt_arg *arg)
 		peer = xt_device_get(mig->peer);
 		if (!peer || peer == f->dev)
 			return -EINVAL;
-		from = peer->dm;
+		from = xt_device_dm(peer);
 		break;
 	default:
 		return -EINVAL;
@@ -376,13 +461,15 @@ static int xt_ioctl_migrate(struct xt_file *f, union xt_arg *arg)
 	if (mig->flags == XMIRROR_MIGRATE_TO_SYSTEM)
 		swap(from, to);
 	ret = xmirror_migrate(f->mirror, mig->addr, mig->addr + mig->length,
-			      from, to, &done, &mig->moved);
-	mig->done = done;
+			      from, to, &res);
+	mig->done = res.done;
+	mig->moved = res.count;
 	return ret;
 }
 
 static int xt_ioctl_unplug(struct xt_file *f, union xt_arg *arg)
 {
+	struct xmirror_devmem *dm = xt_device_dm(f->dev);
 	struct xmirror_unplug *u = &arg->unplug;
 	u64 total, free, evicted;
 	int ret = 0;
@@ -390,13 +477,16 @@ static int xt_ioctl_unplug(struct xt_file *f, union xt_arg *arg)
 	u->left = 0;
 	if (u->flags & ~XMIRROR_UNPLUG_REPLUG || u->__reserved)
 		return -EINVAL;
-	if (!f->dev->dm)
+	if (!dm)
 		return -EOPNOTSUPP;
+	/* It is everybody's memory. */
+	if (!capable(CAP_SYS_ADMIN))
+		return -EPERM;
 	if (u->flags & XMIRROR_UNPLUG_REPLUG)
-		xmirror_devmem_replug(f->dev->dm);
+		xmirror_devmem_replug(dm);
 	else
-		ret = xmirror_devmem_unplug(f->dev->dm, u->timeout_ms);
-	xmirror_devmem_stats(f->dev->dm, &total, &free, &evicted);
+		ret = xmirror_devmem_unplug(dm, u->timeout_ms);
+	xmirror_devmem_stats(dm, &total, &free, &evicted);
 	u->left = total - free;
 	return ret;
 }
@@ -416,52 +506,175 @@ static int xt_ioctl_inject(struct xt_file *f, union xt_arg *arg)
 	return xt_inject(f, &arg->inject);
 }
 
+static int xt_ioctl_raw_exclusive(struct xt_file *f, union xt_arg *arg)
+{
+	return xt_raw_exclusive(f, &arg->raw_exclusive);
+}
+
+static int xt_ioctl_raw_hmm(struct xt_file *f, union xt_arg *arg)
+{
+	return xt_raw_hmm(f, &arg->raw_hmm);
+}
+
+static int xt_ioctl_raw_migrate(struct xt_file *f, union xt_arg *arg)
+{
+	bool unsafe = arg->raw_migrate.flags & XMIRROR_RAW_UNSAFE;
+	int ret = unsafe ? xt_may_corrupt() : 0;
+
+	return ret ?: xt_raw_migrate(f, &arg->raw_migrate);
+}
+
+static int xt_ioctl_raw_notifier(struct xt_file *f, union xt_arg *arg)
+{
+	return xt_raw_notifier(f, &arg->raw_notifier);
+}
+
+static int xt_ioctl_raw_state(struct xt_file *f, union xt_arg *arg)
+{
+	return xt_raw_state(f, &arg->raw_state);
+}
+
+static int xt_ioctl_hold(struct xt_file *f, union xt_arg *arg)
+{
+	struct xmirror_hold *hold = &arg->hold;
+	u32 flags = hold->cmd == XMIRROR_HOLD_ARM ?
+		    XMIRROR_HOLD_RETURN | XMIRROR_HOLD_SPIN : 0;
+
+	if (hold->flags & ~flags || hold->__reserved)
+		return -EINVAL;
+	return xt_hold_ioctl(f, hold);
+}
+
 /**
  * struct xt_ioctl_desc - what xt_ioctl() has to know of a call
  * @min_size: size of the first version of its struct
  * @size: size of this one
+ * @any_mm: it has nothing to do with the mirrored mm
+ * @admin: it is refused without CAP_SYS_ADMIN, -EPERM
  * @handler: does it
  */
 struct xt_ioctl_desc {
 	u16 min_size;
 	u16 size;
+	bool any_mm;
+	bool admin;
 	int (*handler)(struct xt_file *f, union xt_arg *arg);
 };
 
-#define XT_IOCTL(_nr, _min_size, _type, _handler)			\
+#define XT_IOCTL(_nr, _min_size, _type, _handler, ...)			\
 	[_IOC_NR(XMIRROR_IOC_##_nr)] = {				\
 		.min_size = _min_size,					\
-		.size = sizeof(_type),					\
+		.size = sizeof(struct _type),				\
 		.handler = _handler,					\
+		__VA_ARGS__						\
 	}
 
-/* The numbers are ABI: they stay when a struct grows. */
 static const struct xt_ioctl_desc xt_ioctls[] = {
-	XT_IOCTL(INFO, 584, struct xmirror_info, xt_ioctl_info),
-	XT_IOCTL(SET, 24, struct xmirror_set, xt_ioctl_set),
-	XT_IOCTL(FAULT, 40, struct xmirror_range, xt_ioctl_fault),
-	XT_IOCTL(EXCLUSIVE, 40, struct xmirror_range, xt_ioctl_exclusive),
-	XT_IOCTL(RELEASE, 40, struct xmirror_range, xt_ioctl_release),
-	XT_IOCTL(RW, 40, struct xmirror_rw, xt_ioctl_rw),
-	XT_IOCTL(SUBMIT, 48, struct xmirror_submit, xt_ioctl_submit),
-	XT_IOCTL(WAIT, 56, struct xmirror_wait, xt_ioctl_wait),
-	XT_IOCTL(SNAPSHOT, 40, struct xmirror_snapshot, xt_ioctl_snapshot),
-	XT_IOCTL(VERIFY, 40, struct xmirror_verify, xt_ioctl_verify),
-	XT_IOCTL(STATS, 256, struct xmirror_stats, xt_ioctl_stats),
-	XT_IOCTL(SYNC, 72, struct xmirror_sync, xt_ioctl_sync),
-	XT_IOCTL(MIGRATE, 48, struct xmirror_migrate, xt_ioctl_migrate),
-	XT_IOCTL(UNPLUG, 24, struct xmirror_unplug, xt_ioctl_unplug),
-	XT_IOCTL(VRAM, 88, struct xmirror_vram, xt_ioctl_vram),
-	XT_IOCTL(INJECT, 56, struct xmirror_inject, xt_ioctl_inject),
+	XT_IOCTL(INFO, 608, xmirror_info, xt_ioctl_info),
+	XT_IOCTL(SET, 24, xmirror_set, xt_ioctl_set),
+	XT_IOCTL(FAULT, 40, xmirror_range, xt_ioctl_fault),
+	XT_IOCTL(EXCLUSIVE, 40, xmirror_range, xt_ioctl_exclusive),
+	XT_IOCTL(RELEASE, 40, xmirror_range, xt_ioctl_release),
+	XT_IOCTL(RW, 40, xmirror_rw, xt_ioctl_rw),
+	XT_IOCTL(SUBMIT, 48, xmirror_submit, xt_ioctl_submit),
+	XT_IOCTL(WAIT, 56, xmirror_wait, xt_ioctl_wait),
+	XT_IOCTL(SNAPSHOT, 40, xmirror_snapshot, xt_ioctl_snapshot),
+	XT_IOCTL(VERIFY, 40, xmirror_verify, xt_ioctl_verify),
+	XT_IOCTL(STATS, 256, xmirror_stats, xt_ioctl_stats),
+	XT_IOCTL(SYNC, 72, xmirror_sync, xt_ioctl_sync),
+	XT_IOCTL(MIGRATE, 48, xmirror_migrate, xt_ioctl_migrate),
+	XT_IOCTL(UNPLUG, 24, xmirror_unplug, xt_ioctl_unplug),
+	XT_IOCTL(VRAM, 88, xmirror_vram, xt_ioctl_vram),
+	XT_IOCTL(INJECT, 56, xmirror_inject, xt_ioctl_inject),
+	XT_IOCTL(RAW_EXCLUSIVE, 40, xmirror_raw_exclusive,
+		 xt_ioctl_raw_exclusive, .admin = true),
+	XT_IOCTL(RAW_HMM, 56, xmirror_raw_hmm, xt_ioctl_raw_hmm,
+		 .admin = true),
+	XT_IOCTL(RAW_MIGRATE, 56, xmirror_raw_migrate,
+		 xt_ioctl_raw_migrate, .admin = true),
+	XT_IOCTL(RAW_NOTIFIER, 88, xmirror_raw_notifier,
+		 xt_ioctl_raw_notifier, .admin = true),
+	XT_IOCTL(RAW_STATE, 32, xmirror_raw_state, xt_ioctl_raw_state,
+		 .admin = true),
+	XT_IOCTL(HOLD, 72, xmirror_hold, xt_ioctl_hold,
+		 .any_mm = true, .admin = true),
 };
+
+/*
+ * The layout is ABI: the last member of the first version ends for ever where the
+ * table has its end, and the struct is as large as the last version. Each size is
+ * a multiple of 8, to which a 32-bit compiler would not pad.
+ */
+#define XT_FIRST(_type, _last, _end) \
+	static_assert(offsetofend(struct _type, _last) == (_end))
+#define XT_SIZE(_type, _size) \
+	static_assert(sizeof(struct _type) == (_size))
+
+XT_FIRST(xmirror_info, version, 608);
+XT_FIRST(xmirror_set, value, 24);
+XT_FIRST(xmirror_range, rounds, 40);
+XT_FIRST(xmirror_rw, done, 40);
+XT_FIRST(xmirror_submit, fence, 48);
+XT_FIRST(xmirror_wait, results, 56);
+XT_FIRST(xmirror_snapshot, done, 40);
+XT_FIRST(xmirror_verify, __reserved, 40);
+XT_FIRST(xmirror_stats, devmem_evicted, 256);
+XT_FIRST(xmirror_sync, __reserved, 72);
+XT_FIRST(xmirror_migrate, moved, 48);
+XT_FIRST(xmirror_unplug, left, 24);
+XT_FIRST(xmirror_vram, writes, 88);
+XT_FIRST(xmirror_inject, injected, 56);
+XT_FIRST(xmirror_raw_exclusive, error, 40);
+XT_FIRST(xmirror_raw_hmm, retry, 56);
+XT_FIRST(xmirror_raw_migrate, npages, 56);
+XT_FIRST(xmirror_raw_notifier, __reserved, 88);
+XT_FIRST(xmirror_raw_state, pages, 32);
+XT_FIRST(xmirror_hold, held_ns, 72);
+
+XT_SIZE(xmirror_info, 608);
+XT_SIZE(xmirror_set, 24);
+XT_SIZE(xmirror_range, 40);
+XT_SIZE(xmirror_rw, 40);
+XT_SIZE(xmirror_submit, 48);
+XT_SIZE(xmirror_wait, 56);
+XT_SIZE(xmirror_snapshot, 40);
+XT_SIZE(xmirror_verify, 40);
+XT_SIZE(xmirror_stats, 256);
+XT_SIZE(xmirror_sync, 72);
+XT_SIZE(xmirror_migrate, 48);
+XT_SIZE(xmirror_unplug, 24);
+XT_SIZE(xmirror_vram, 88);
+XT_SIZE(xmirror_inject, 56);
+XT_SIZE(xmirror_raw_exclusive, 40);
+XT_SIZE(xmirror_raw_hmm, 56);
+XT_SIZE(xmirror_raw_migrate, 56);
+XT_SIZE(xmirror_raw_notifier, 88);
+XT_SIZE(xmirror_raw_state, 32);
+XT_SIZE(xmirror_hold, 72);
+XT_SIZE(xmirror_cmd, 40);
+XT_SIZE(xmirror_page, 24);
+XT_SIZE(xmirror_raw_pfn, 16);
+XT_SIZE(xmirror_raw_move, 32);
+XT_SIZE(xmirror_raw_page, 32);
+static_assert(offsetof(struct xmirror_cmd, count) == 4);
+static_assert(offsetof(struct xmirror_page, dev) == 16);
+
+/* Numbers are ABI as well: new ones come last. */
+static_assert(XMIRROR_OP_NR == 13);
+static_assert(XMIRROR_V_BITS == 5);
+static_assert(XMIRROR_PT_FAULT_LOCKED == 30);
+static_assert(XMIRROR_INJECT_STALE == 6);
 
 static const struct xt_ioctl_desc *xt_ioctl_find(unsigned int cmd)
 {
 	unsigned int nr = _IOC_NR(cmd);
+	const struct xt_ioctl_desc *desc;
 
 	if (nr >= ARRAY_SIZE(xt_ioctls) || cmd != _IO(XMIRROR_IOC_TYPE, nr))
 		return NULL;
-	return &xt_ioctls[array_index_nospec(nr, ARRAY_SIZE(xt_ioctls))];
+	desc = &xt_ioctls[array_index_nospec(nr, ARRAY_SIZE(xt_ioctls))];
+	/* Not every number is taken. */
+	return desc->handler ? desc : NULL;
 }
 
 /*
@@ -516,7 +729,7 @@ long xt_ioctl(struct file *file, unsigned int cmd, unsigned long argp)
 
 	if (!desc)
 		return -ENOTTY;
-	ret = xt_check_mm(f);
+	ret = desc->any_mm ? 0 : xt_check_mm(f);
 	if (ret)
 		return ret;
 	ret = xt_arg_get(desc, &arg, uarg, &size);
@@ -527,7 +740,8 @@ long xt_ioctl(struct file *file, unsigned int cmd, unsigned long argp)
 	if (ret)
 		return ret;
 
-	ret = desc->handler(f, &arg);
+	ret = desc->admin && !capable(CAP_SYS_ADMIN) ? -EPERM :
+						       desc->handler(f, &arg);
 	err = xt_arg_put(desc, &arg, uarg, size);
 	return ret ?: err;
 }

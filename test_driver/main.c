@@ -9,12 +9,13 @@
 
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
-#include <linux/miscdevice.h>
 #include <linux/module.h>
 #include <linux/nodemask.h>
 #include <linux/nospec.h>
 #include <linux/numa.h>
 #include <linux/slab.h>
+#include <xmirror/version.h>
+#include "dmirror.h"
 #include "test_driver.h"
 
 unsigned int xt_nr_devices = 2;
@@ -28,7 +29,7 @@ MODULE_PARM_DESC(engines, "engines of each device, 1 to 16");
 static unsigned int xt_devmem_mb = 256;
 module_param_named(devmem_mb, xt_devmem_mb, uint, 0444);
 MODULE_PARM_DESC(devmem_mb,
-		 "MiB of private memory of each device, even, 0 for none, at most 65536");
+		 "MiB of private memory of each device, even, rounded up to a huge page, 0 for none, at most 65536");
 
 static int xt_node = NUMA_NO_NODE;
 module_param_named(node, xt_node, int, 0444);
@@ -56,17 +57,18 @@ static void xt_device_stop(struct xt_device *dev, unsigned int nr_engines)
 
 static int __init xt_device_add_memory(struct xt_device *dev)
 {
-	struct xmirror_devmem *dm;
+	struct xt_memory *mem;
 
 	if (!xt_devmem_mb)
 		return 0;
-	dm = xmirror_devmem_create((u64)xt_devmem_mb << 20, 0, xt_node);
+	mem = xt_memory_create(round_up((u64)xt_devmem_mb << 20, PMD_SIZE), 0,
+			       xt_node);
 	/* The rest works without, and INFO tells what is missing. */
-	if (dm == ERR_PTR(-EOPNOTSUPP))
+	if (mem == ERR_PTR(-EOPNOTSUPP))
 		return 0;
-	if (IS_ERR(dm))
-		return PTR_ERR(dm);
-	dev->dm = dm;
+	if (IS_ERR(mem))
+		return PTR_ERR(mem);
+	dev->mem = mem;
 	return 0;
 }
 
@@ -76,7 +78,6 @@ static int __init xt_device_add(struct xt_device *dev, unsigned int id)
 	int ret;
 
 	dev->id = id;
-	snprintf(dev->name, sizeof(dev->name), "xmirror%u", id);
 	ret = xt_device_add_memory(dev);
 	if (ret)
 		return ret;
@@ -89,18 +90,13 @@ static int __init xt_device_add(struct xt_device *dev, unsigned int id)
 			goto err;
 	}
 
-	dev->misc.minor = MISC_DYNAMIC_MINOR;
-	dev->misc.name = dev->name;
-	dev->misc.fops = &xt_fops;
-	dev->misc.mode = 0600;
 	return 0;
 
 err:
 	xt_device_stop(dev, i);
 	xt_vram_exit(&dev->vram);
 err_memory:
-	if (dev->dm)
-		xmirror_devmem_destroy(dev->dm);
+	xt_memory_destroy(dev->mem);
 	return ret;
 }
 
@@ -108,19 +104,12 @@ static void xt_device_remove(struct xt_device *dev)
 {
 	xt_device_stop(dev, xt_nr_engines);
 	xt_vram_exit(&dev->vram);
-	if (dev->dm)
-		xmirror_devmem_destroy(dev->dm);
-}
-
-static void xt_remove_nodes(unsigned int nr)
-{
-	while (nr)
-		misc_deregister(&xt_devices[--nr].misc);
+	xt_memory_destroy(dev->mem);
 }
 
 static int __init xt_init(void)
 {
-	unsigned int i, nodes = 0;
+	unsigned int i, dmirrors;
 	int ret;
 
 	if (!xt_nr_devices || xt_nr_devices > XT_MAX_DEVICES) {
@@ -158,22 +147,13 @@ static int __init xt_init(void)
 			goto err;
 		}
 	}
-	ret = xt_dmirror_init(xt_node);
+	ret = xt_dmirror_init(xt_node, &dmirrors);
 	if (ret)
 		goto err;
-	/*
-	 * Last, when little can fail any more: a module that does not load is
-	 * freed even if a node of it is open.
-	 */
-	for (; nodes < xt_nr_devices; nodes++) {
-		ret = misc_register(&xt_devices[nodes].misc);
-		if (ret)
-			goto err_nodes;
-	}
-	return 0;
+	ret = xt_nodes_init(xt_nr_devices, dmirrors);
+	if (!ret)
+		return 0;
 
-err_nodes:
-	xt_remove_nodes(nodes);
 	xt_dmirror_exit();
 err:
 	while (i)
@@ -186,11 +166,13 @@ static void __exit xt_exit(void)
 {
 	unsigned int i;
 
-	xt_remove_nodes(xt_nr_devices);
+	xt_nodes_exit();
 	xt_dmirror_exit();
+	xt_raw_pool_exit();
 	for (i = 0; i < xt_nr_devices; i++)
 		xt_device_remove(&xt_devices[i]);
 	kfree(xt_devices);
+	xt_hold_exit();
 	xt_sync_exit();
 }
 
@@ -199,5 +181,5 @@ module_exit(xt_exit);
 
 MODULE_DESCRIPTION("Fake accelerators that use xmirror, for tests");
 MODULE_LICENSE("GPL");
-MODULE_VERSION("0.1");
+MODULE_VERSION(XMIRROR_VERSION);
 MODULE_INFO(test, "Y");

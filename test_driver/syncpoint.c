@@ -23,6 +23,7 @@
  * is the innermost lock.
  */
 
+#include <linux/capability.h>
 #include <linux/err.h>
 #include <linux/jiffies.h>
 #include <linux/mutex.h>
@@ -85,7 +86,7 @@ static void xt_sync_put(struct xt_sync *sp)
 		kfree(sp);
 }
 
-static bool xt_sync_matches(const struct xt_sync *sp, enum xmirror_point point,
+static bool xt_sync_matches(const struct xt_sync *sp, enum xm_point point,
 			    unsigned long start, unsigned long end, int event)
 {
 	if (sp->reached || sp->point != point)
@@ -110,11 +111,10 @@ static void xt_sync_stop(struct xt_file *f, struct xt_sync *sp)
 }
 
 /* See xt_point(). */
-int xt_sync_point(struct xmirror *m, enum xmirror_point point,
+int xt_sync_point(struct xt_file *f, enum xm_point point,
 		  unsigned long start, unsigned long end, int event,
 		  bool can_sleep)
 {
-	struct xt_file *f = xmirror_priv(m);
 	struct xt_sync *sp, *next;
 	LIST_HEAD(hit);
 	int ret = 0;
@@ -183,7 +183,7 @@ void xt_points_switch_on(void)
 {
 	mutex_lock(&xt_sync_mutex);
 	if (!xt_sync_on)
-		xmirror_points_get();
+		xmirror_hooks_set(&xt_hooks);
 	xt_sync_on = true;
 	mutex_unlock(&xt_sync_mutex);
 }
@@ -192,7 +192,7 @@ void xt_points_switch_on(void)
 void xt_sync_exit(void)
 {
 	if (xt_sync_on)
-		xmirror_points_put();
+		xmirror_hooks_set(NULL);
 }
 
 /* The oldest record that only waits to be asked for, or NULL. */
@@ -263,6 +263,9 @@ static int xt_sync_arm(struct xt_file *f, struct xmirror_sync *s)
 	ret = xt_sync_check(f, s);
 	if (ret)
 		return ret;
+	/* Whoever stops may hold what others need, see the header. */
+	if (!capable(CAP_SYS_ADMIN))
+		return -EPERM;
 	sp = kzalloc_obj(*sp, GFP_KERNEL_ACCOUNT);
 	if (!sp)
 		return -ENOMEM;
@@ -307,6 +310,7 @@ err:
 
 static int xt_sync_reached(struct xt_file *f, struct xmirror_sync *s)
 {
+	unsigned long start = jiffies;
 	struct xt_sync *sp;
 	long left;
 	int ret;
@@ -330,9 +334,11 @@ static int xt_sync_reached(struct xt_file *f, struct xmirror_sync *s)
 	else if (sp->resumed)
 		ret = -ENOENT;
 	else
-		ret = left < 0 ? -EINTR : -ETIMEDOUT;
+		ret = left < 0 ? -ERESTARTSYS : -ETIMEDOUT;
 	spin_unlock(&f->sync_lock);
 	xt_sync_put(sp);
+	if (ret == -ERESTARTSYS)
+		s->timeout_ms = xt_ms_left(s->timeout_ms, start);
 	return ret;
 }
 

@@ -11,24 +11,29 @@
  *	xt_file.job_lock
  *	xt_engine.lock
  *
+ *	xt_raw_file.lock
  *	mmap_lock
  *	xt_vram.lock
  *	any lock that mapping or unmapping a page takes
  *
  * The groups never nest, but for a sync point that is reached by unmapping. All
- * but xt_vram.lock, a mutex, are plain spinning locks that are never taken in
- * interrupts.
+ * but xt_vram.lock and xt_raw_file.lock, which are mutexes, are plain spinning
+ * locks that are never taken in interrupts.
  */
 #ifndef _XT_TEST_DRIVER_H
 #define _XT_TEST_DRIVER_H
 
 #include <linux/list.h>
-#include <linux/miscdevice.h>
 #include <linux/spinlock.h>
 #include <linux/types.h>
 #include <linux/wait.h>
+#include <uapi/linux/xmirror.h>
+#include <xmirror/points.h>
 #include <xmirror/xmirror.h>
 #include "engine.h"
+#include "hold.h"
+#include "hw.h"
+#include "raw.h"
 #include "vram.h"
 
 #define XT_MAX_DEVICES	16
@@ -57,18 +62,14 @@ struct xt_inject {
 
 /**
  * struct xt_device - a fake accelerator
- * @misc: its node
- * @name: name of the node
  * @id: its number
- * @dm: its memory, NULL if the kernel has no such thing
+ * @mem: its memory, NULL if the kernel has no such thing
  * @vram: its memory that can be mapped
  * @engines: xt_nr_engines of them are in use
  */
 struct xt_device {
-	struct miscdevice misc;
-	char name[20];
 	unsigned int id;
-	struct xmirror_devmem *dm;
+	struct xt_memory *mem;
 	struct xt_vram vram;
 	struct xt_engine engines[XT_MAX_ENGINES];
 };
@@ -76,14 +77,20 @@ struct xt_device {
 /**
  * struct xt_file - an open file of a device
  * @dev: the device
+ * @node: on the list of all files, in the order of @id
+ * @id: a number that no other file has or had
+ * @visitors: threads of others at a sync point of this file
  * @mirror: what the device sees of the opener's mm
+ * @hw: the hardware's part of it
  * @vram: how mappings of this file behave
+ * @raw: interval notifiers of the test's own
  * @job_lock: lock of the jobs
  * @unfinished: jobs that are queued or running, in the order of their fences
  * @finished: jobs that nobody has waited for, in the order they were done
  * @nr_jobs: jobs on both lists
  * @last_fence: number of the newest job
  * @nr_finished: jobs finished since open
+ * @closed: nobody has the file any more
  * @job_wait: woken when a job was finished or its record went
  * @sync_lock: lock of the sync points
  * @syncs: sync points, in the order they were armed
@@ -96,8 +103,13 @@ struct xt_device {
  */
 struct xt_file {
 	struct xt_device *dev;
+	struct list_head node;
+	u64 id;
+	atomic_t visitors;
 	struct xmirror *mirror;
+	struct xt_hw hw;
 	struct xt_vram_file vram;
+	struct xt_raw_file raw;
 
 	spinlock_t job_lock; /* protects the members up to @nr_finished */
 	struct list_head unfinished;
@@ -105,6 +117,7 @@ struct xt_file {
 	unsigned int nr_jobs;
 	u64 last_fence;
 	u64 nr_finished;
+	bool closed;
 	wait_queue_head_t job_wait;
 
 	spinlock_t sync_lock; /* protects the members up to @inject */
@@ -124,21 +137,39 @@ struct xt_device *xt_device_get(unsigned int id);
 
 /* file.c */
 extern const struct file_operations xt_fops;
+void xt_file_free(void *priv);
+void xt_point_device(struct xmirror_devmem *dm, struct mm_struct *mm,
+		     enum xm_point point, unsigned long start,
+		     unsigned long end);
+
+/* bare.c */
+int xt_exclusive_bare(struct xmirror *m, unsigned long start,
+		      unsigned long end, bool late, unsigned long *done);
+
+/* convert.c */
+void xt_get_stats(struct xt_file *f, struct xmirror_stats *s);
+void xt_get_page(const struct xmirror_view *v, struct xmirror_page *page);
+
+/* info.c */
+void xt_get_info(struct xmirror_info *info, bool memory);
 
 /* ioctl.c */
 long xt_ioctl(struct file *file, unsigned int cmd, unsigned long arg);
 int xt_check_range(struct xt_file *f, u64 addr, u64 length, u64 align);
-int xt_rw(struct xmirror *m, u64 addr, u64 length, void __user *buf,
+int xt_may_corrupt(void);
+u32 xt_ms_left(u32 ms, unsigned long start);
+int xt_rw(struct xt_hw *hw, u64 addr, u64 length, void __user *buf,
 	  bool write, u64 *done);
 
-/* dmirror.c */
-int xt_dmirror_init(int node);
-void xt_dmirror_exit(void);
+/* nodes.c */
+int xt_nodes_init(unsigned int nr, unsigned int nr_dmirrors);
+void xt_nodes_exit(void);
 
 /* vram.c */
 int xt_vram_init(struct xt_vram *vram, u64 size, int node);
 void xt_vram_exit(struct xt_vram *vram);
 void xt_vram_open(struct xt_file *f, struct file *file);
+void xt_vram_close(struct xt_file *f);
 int xt_vram_mmap(struct file *file, struct vm_area_struct *vma);
 int xt_vram_set_granule(struct xt_file *f, u64 *value);
 int xt_vram_set_unsafe(struct xt_file *f, u64 *value);
@@ -146,8 +177,9 @@ int xt_vram_ioctl(struct xt_file *f, struct xmirror_vram *v);
 
 /* inject.c */
 int xt_inject(struct xt_file *f, struct xmirror_inject *inj);
-int xt_point(struct xmirror *m, enum xmirror_point point, unsigned long start,
+int xt_point(struct xmirror *m, enum xm_point point, unsigned long start,
 	     unsigned long end, int event, bool can_sleep);
+extern const struct xmirror_hooks xt_hooks;
 void xt_inject_close(struct xt_file *f);
 
 /* syncpoint.c */
@@ -156,7 +188,7 @@ void xt_sync_init(struct xt_file *f);
 void xt_sync_close(struct xt_file *f);
 void xt_sync_exit(void);
 int xt_sync(struct xt_file *f, struct xmirror_sync *s);
-int xt_sync_point(struct xmirror *m, enum xmirror_point point,
+int xt_sync_point(struct xt_file *f, enum xm_point point,
 		  unsigned long start, unsigned long end, int event,
 		  bool can_sleep);
 

@@ -7,6 +7,7 @@
 #define _XT_TRACE_H
 
 #include <linux/tracepoint.h>
+#include <uapi/linux/xmirror.h>
 
 TRACE_EVENT(xt_job_submit,
 	TP_PROTO(unsigned int dev, unsigned int engine, u64 fence,
@@ -77,6 +78,71 @@ TRACE_EVENT(xt_sync_reached,
 	TP_printk("xmirror%u id=%u point=%u start=%lx end=%lx event=%d",
 		  __entry->dev, __entry->id, __entry->point, __entry->start,
 		  __entry->end, __entry->event)
+);
+
+TRACE_DEFINE_ENUM(XMIRROR_OP_LOAD);
+TRACE_DEFINE_ENUM(XMIRROR_OP_STORE);
+TRACE_DEFINE_ENUM(XMIRROR_OP_ADD);
+TRACE_DEFINE_ENUM(XMIRROR_OP_SUB);
+TRACE_DEFINE_ENUM(XMIRROR_OP_AND);
+TRACE_DEFINE_ENUM(XMIRROR_OP_OR);
+TRACE_DEFINE_ENUM(XMIRROR_OP_XOR);
+TRACE_DEFINE_ENUM(XMIRROR_OP_MIN);
+TRACE_DEFINE_ENUM(XMIRROR_OP_MAX);
+TRACE_DEFINE_ENUM(XMIRROR_OP_UMIN);
+TRACE_DEFINE_ENUM(XMIRROR_OP_UMAX);
+TRACE_DEFINE_ENUM(XMIRROR_OP_XCHG);
+TRACE_DEFINE_ENUM(XMIRROR_OP_CMPXCHG);
+
+#define xt_show_op(op)							\
+	__print_symbolic(op,						\
+		{ XMIRROR_OP_LOAD,		"LOAD" },		\
+		{ XMIRROR_OP_STORE,		"STORE" },		\
+		{ XMIRROR_OP_ADD,		"ADD" },		\
+		{ XMIRROR_OP_SUB,		"SUB" },		\
+		{ XMIRROR_OP_AND,		"AND" },		\
+		{ XMIRROR_OP_OR,		"OR" },			\
+		{ XMIRROR_OP_XOR,		"XOR" },		\
+		{ XMIRROR_OP_MIN,		"MIN" },		\
+		{ XMIRROR_OP_MAX,		"MAX" },		\
+		{ XMIRROR_OP_UMIN,		"UMIN" },		\
+		{ XMIRROR_OP_UMAX,		"UMAX" },		\
+		{ XMIRROR_OP_XCHG,		"XCHG" },		\
+		{ XMIRROR_OP_CMPXCHG,		"CMPXCHG" })
+
+TRACE_EVENT(xt_access_fault,
+	TP_PROTO(u64 mirror, u64 addr, unsigned int op),
+	TP_ARGS(mirror, addr, op),
+	TP_STRUCT__entry(
+		__field(u64, mirror)
+		__field(u64, addr)
+		__field(unsigned int, op)
+	),
+	TP_fast_assign(
+		__entry->mirror = mirror;
+		__entry->addr = addr;
+		__entry->op = op;
+	),
+	TP_printk("mirror=%llu addr=%llx op=%s", __entry->mirror, __entry->addr,
+		  xt_show_op(__entry->op))
+);
+
+/* An entry of this range became entries of a page. */
+TRACE_EVENT(xt_split,
+	TP_PROTO(u64 mirror, unsigned long start, unsigned long end),
+	TP_ARGS(mirror, start, end),
+	TP_STRUCT__entry(
+		__field(u64, mirror)
+		__field(unsigned long, start)
+		__field(unsigned long, end)
+	),
+	TP_fast_assign(
+		__entry->mirror = mirror;
+		__entry->start = start;
+		__entry->end = end;
+	),
+	TP_printk("mirror=%llu range=%lx-%lx", __entry->mirror,
+		  __entry->start, __entry->end)
 );
 
 #endif /* _XT_TRACE_H */

@@ -13,6 +13,9 @@
  * page table, and over a change of the state and the unmapping that makes it
  * true. So no fault puts back what is being taken away, and no huge entry meets
  * a page table that another fault makes at the same time.
+ *
+ * Memory is taken when it is first touched, charged to whoever does that, and
+ * goes with the last open file of the device. A mapping keeps its file open.
  */
 
 #include <linux/align.h>
@@ -76,7 +79,7 @@ static int xt_vram_get_blocks(struct xt_vram *vram)
 		return -EOPNOTSUPP;
 	if (!vram->blocks)
 		vram->blocks = kvcalloc(vram->nr_blocks, sizeof(*vram->blocks),
-					GFP_KERNEL);
+					GFP_KERNEL_ACCOUNT);
 	return vram->blocks ? 0 : -ENOMEM;
 }
 
@@ -91,7 +94,7 @@ static struct xt_vram_block *xt_vram_block(struct xt_vram *vram, pgoff_t pgoff)
 		return NULL;
 	block = &vram->blocks[nr];
 	if (!block->page)
-		block->page = alloc_pages_node(vram->node, GFP_KERNEL |
+		block->page = alloc_pages_node(vram->node, GFP_KERNEL_ACCOUNT |
 					       __GFP_ZERO | __GFP_COMP |
 					       __GFP_NOWARN |
 					       __GFP_RETRY_MAYFAIL,
@@ -148,7 +151,7 @@ static vm_fault_t xt_vram_insert_pages(struct vm_fault *vmf, struct xt_file *f)
 				  vmf->flags & FAULT_FLAG_WRITE);
 	if (ret != VM_FAULT_NOPAGE)
 		return ret;
-	if (f->vram.granule < SZ_64K) {
+	if (f->vram.granule == PAGE_SIZE) {
 		f->vram.faults[XMIRROR_VRAM_4K]++;
 		return ret;
 	}
@@ -327,7 +330,7 @@ int xt_vram_set_granule(struct xt_file *f, u64 *value)
 {
 	u64 new = *value == U64_MAX ? SZ_2M : *value;
 
-	if (new != SZ_4K && new != SZ_64K && new != SZ_2M)
+	if (new != PAGE_SIZE && new != SZ_64K && new != SZ_2M)
 		return -EINVAL;
 	mutex_lock(&f->dev->vram.lock);
 	*value = f->vram.granule;
@@ -346,16 +349,20 @@ int xt_vram_set_granule(struct xt_file *f, u64 *value)
 int xt_vram_set_unsafe(struct xt_file *f, u64 *value)
 {
 	u64 new = *value;
+	int ret;
 
 	switch (new) {
 	case 0:
 		break;
 	case XMIRROR_VRAM_UNSAFE_HUGE:
 	case XMIRROR_VRAM_UNSAFE_MIXED:
-		if (!capable(CAP_SYS_ADMIN))
-			return -EPERM;
+		ret = xt_may_corrupt();
+		if (ret)
+			return ret;
 		if (!IS_ENABLED(CONFIG_TRANSPARENT_HUGEPAGE) ||
 		    (new == XMIRROR_VRAM_UNSAFE_HUGE && XM_SPECIAL_PMD))
+			return -EOPNOTSUPP;
+		if (PMD_SIZE != SZ_2M)
 			return -EOPNOTSUPP;
 		break;
 	default:
@@ -456,8 +463,39 @@ out:
  */
 void xt_vram_open(struct xt_file *f, struct file *file)
 {
+	struct xt_vram *vram = &f->dev->vram;
+
 	f->vram.granule = SZ_2M;
-	file->f_mapping = f->dev->vram.inode->i_mapping;
+	file->f_mapping = vram->inode->i_mapping;
+	mutex_lock(&vram->lock);
+	vram->nr_files++;
+	mutex_unlock(&vram->lock);
+}
+
+static void xt_vram_free_blocks(struct xt_vram *vram)
+{
+	unsigned long i;
+
+	for (i = 0; vram->blocks && i < vram->nr_blocks; i++) {
+		if (vram->blocks[i].page)
+			__free_pages(vram->blocks[i].page, XT_BLOCK_ORDER);
+	}
+	kvfree(vram->blocks);
+	vram->blocks = NULL;
+}
+
+/**
+ * xt_vram_close() - a file is closed
+ * @f: the file, which no mapping keeps open any more
+ */
+void xt_vram_close(struct xt_file *f)
+{
+	struct xt_vram *vram = &f->dev->vram;
+
+	mutex_lock(&vram->lock);
+	if (!--vram->nr_files)
+		xt_vram_free_blocks(vram);
+	mutex_unlock(&vram->lock);
 }
 
 /**
@@ -492,13 +530,6 @@ int xt_vram_init(struct xt_vram *vram, u64 size, int node)
  */
 void xt_vram_exit(struct xt_vram *vram)
 {
-	unsigned long i;
-
-	for (i = 0; vram->blocks && i < vram->nr_blocks; i++) {
-		if (vram->blocks[i].page)
-			__free_pages(vram->blocks[i].page, XT_BLOCK_ORDER);
-	}
-	kvfree(vram->blocks);
 	iput(vram->inode);
 	simple_release_fs(&xt_vram_mount, &xt_vram_mount_count);
 	mutex_destroy(&vram->lock);

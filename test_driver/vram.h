@@ -15,13 +15,15 @@ struct xt_vram_block;
  * @inode: its address_space is that of all mappings, so that they can be found
  * @lock: protects what follows, the files' parts, and that what a fault saw
  *	here is still so when it has changed the page table
+ * @nr_files: open files of the device
  * @nr_blocks: its size in blocks of 2 MiB
  * @node: NUMA node that it is taken from
- * @blocks: NULL until something is mapped
+ * @blocks: NULL until something is mapped, and without open files
  */
 struct xt_vram {
 	struct inode *inode;
 	struct mutex lock; /* see above */
+	unsigned int nr_files;
 	unsigned long nr_blocks;
 	int node;
 	struct xt_vram_block *blocks;

@@ -523,7 +523,9 @@ FIXTURE_VARIANT_ADD(fail_nth, stats_) { .what = "STATS" };
 FIXTURE_VARIANT_ADD(fail_nth, sync_) { .what = "SYNC" };
 FIXTURE_VARIANT_ADD(fail_nth, inject_) { .what = "INJECT" };
 FIXTURE_VARIANT_ADD(fail_nth, vram_) { .what = "VRAM" };
+/* covers: D9 */
 FIXTURE_VARIANT_ADD(fail_nth, migrate_) { .what = "MIGRATE" };
+/* covers: T4 */
 FIXTURE_VARIANT_ADD(fail_nth, unplug_) { .what = "UNPLUG" };
 
 static void knob_path(char *path, size_t room, const struct knob *knob)
@@ -541,13 +543,13 @@ FIXTURE_SETUP(fail_nth)
 
 	self->nth = open("/proc/thread-self/fail-nth", O_RDWR | O_CLOEXEC);
 	if (self->nth < 0)
-		SKIP(return, "no fail-nth: needs CONFIG_FAULT_INJECTION");
+		XM_SKIP(return, "no fail-nth: needs CONFIG_FAULT_INJECTION");
 	for (i = 0; i < ARRAY_SIZE(knobs); i++) {
 		knob_path(path, sizeof(path), &knobs[i]);
 		fd = open(path, O_RDONLY | O_CLOEXEC);
 		if (fd < 0)
-			SKIP(return, "no %s: needs CONFIG_FAILSLAB, CONFIG_FAIL_PAGE_ALLOC",
-			     path);
+			XM_SKIP(return, "no %s: needs CONFIG_FAILSLAB, CONFIG_FAIL_PAGE_ALLOC",
+				path);
 		n = read(fd, self->old[i], sizeof(self->old[i]) - 1);
 		close(fd);
 		ASSERT_GT(n, 0);
@@ -663,6 +665,7 @@ static void sweep(struct __test_metadata *_metadata, int nth,
 	       failed + absorbed, failed, absorbed);
 }
 
+/* covers: T3, T5 */
 TEST_F(fail_nth, sweep)
 {
 	size_t i, len = strlen(variant->what), swept = 0;
@@ -676,7 +679,7 @@ TEST_F(fail_nth, sweep)
 		swept++;
 	}
 	if (!swept)
-		SKIP(return, "%s: %s", variant->what, xm_why());
+		XM_SKIP(return, "%s: %s", variant->what, xm_why());
 }
 
 TEST_HARNESS_MAIN

@@ -6,7 +6,6 @@
  */
 #include <sys/syscall.h>
 
-#include "memory.h"
 #include "test.h"
 
 #define PAGES	8UL
@@ -334,12 +333,12 @@ FIXTURE_SETUP(large)
 	NEED(XMIRROR_CAP_PRIVATE);
 	OPEN(self->fd, 0);
 	if (variant->empty) {
-		self->p = xm_anon_aligned(XM_2M, XM_2M);
+		self->p = xm_anon_aligned(XM_PMD, XM_PMD);
 		ASSERT_NE(NULL, self->p);
 	} else {
-		self->p = conf_thp(self->fd, 0x5a);
+		self->p = xm_thp(self->fd, 0x5a);
 		if (!self->p)
-			SKIP(return, "no huge page was to be had");
+			XM_SKIP(return, "THP allocation failed");
 	}
 }
 
@@ -351,7 +350,7 @@ FIXTURE_TEARDOWN(large)
 
 TEST_F(large, one_of_512)
 {
-	static const unsigned int nth[] = { 0, 1, 300, 511 };
+	static const unsigned int nth[] = { 0, 1, 300, XM_PMD_PAGES - 1 };
 	char byte = variant->empty ? 0 : 0x5a;
 	__u64 hits, injected, moved, free;
 	struct xmirror_stats stats;
@@ -372,25 +371,25 @@ TEST_F(large, one_of_512)
 			ASSERT_EQ(0, xm_sync_arm_full(self->fd, &s));
 		}
 		ASSERT_EQ(0, xm_inject(self->fd, variant->what, nth[i], 1, 0));
-		ASSERT_EQ(0, xm_migrate(self->fd, self->p, XM_2M, 0, 0,
+		ASSERT_EQ(0, xm_migrate(self->fd, self->p, XM_PMD, 0, 0,
 					&moved));
 		ASSERT_EQ(0, xm_inject_end(self->fd, variant->what, &hits,
 					   &injected));
 		EXPECT_EQ(1, injected);
-		EXPECT_GT(512, moved);
+		EXPECT_GT(XM_PMD_PAGES, moved);
 		EXPECT_CLEAN(self->fd);
 		/* What it says has moved is what the device has less. */
 		ASSERT_EQ(0, xm_stats(self->fd, &stats));
 		EXPECT_EQ(moved, free - stats.devmem_free);
-		for (n = 0, bad = 0; n < XM_2M; n += 64)
+		for (n = 0, bad = 0; n < XM_PMD; n += 64)
 			bad += XM_LOAD(self->p + n) != byte;
 		EXPECT_EQ(0, bad);
 		ASSERT_EQ(0, xm_stats(self->fd, &stats));
 		EXPECT_EQ(free, stats.devmem_free);
 		if (variant->empty) {
-			ASSERT_EQ(0, madvise(self->p, XM_2M, MADV_DONTNEED));
+			ASSERT_EQ(0, madvise(self->p, XM_PMD, MADV_DONTNEED));
 		} else {
-			self->p = conf_thp(self->fd, 0x5a);
+			self->p = xm_thp(self->fd, 0x5a);
 			ASSERT_NE(NULL, self->p);
 		}
 	}
@@ -405,17 +404,17 @@ TEST_F(large, all_of_512)
 	size_t n, bad = 0;
 
 	ASSERT_EQ(0, xm_inject(self->fd, variant->what, 0, 1, 0));
-	ASSERT_EQ(0, xm_migrate(self->fd, self->p, XM_2M, 0, 0, &moved));
+	ASSERT_EQ(0, xm_migrate(self->fd, self->p, XM_PMD, 0, 0, &moved));
 	ASSERT_EQ(0, xm_inject_end(self->fd, variant->what, NULL, &injected));
 	EXPECT_EQ(1, injected);
 	if (!large) {
-		EXPECT_GT(512, moved);
+		EXPECT_GT(XM_PMD_PAGES, moved);
 	} else {
-		EXPECT_EQ(variant->what == XMIRROR_INJECT_ALLOC ? 512 : 0,
+		EXPECT_EQ(variant->what == XMIRROR_INJECT_ALLOC ? XM_PMD_PAGES : 0,
 			  moved);
 	}
 	EXPECT_CLEAN(self->fd);
-	for (n = 0; n < XM_2M; n += 64)
+	for (n = 0; n < XM_PMD; n += 64)
 		bad += XM_LOAD(self->p + n) != byte;
 	EXPECT_EQ(0, bad);
 }
@@ -596,28 +595,6 @@ TEST_F(inject, refuses_nonsense)
 			inj.delay_ms = 60001));
 	EXPECT_REFUSED((inj.what = XMIRROR_INJECT_NOTIFIER, inj.delay_ms = 1,
 			inj.times = 0));
-}
-
-static int stale_unprivileged(struct child *c, void *arg)
-{
-	int fd = xm_open(0);
-
-	(void)c;
-	(void)arg;
-	CHILD_CHECK(fd >= 0);
-	CHILD_CHECK(!setuid(65534));
-	CHILD_CHECK(xm_inject(fd, XMIRROR_INJECT_STALE, 0, 1, 0) == -EPERM);
-	CHILD_CHECK(!xm_inject_end(fd, XMIRROR_INJECT_STALE, NULL, NULL));
-	CHILD_CHECK(!xm_inject(fd, XMIRROR_INJECT_DIRTY, 0, 1, 0));
-	return 0;
-}
-
-TEST_F(inject, stale_leaves_are_for_root)
-{
-	struct child c;
-
-	ASSERT_EQ(0, child_start(&c, stale_unprivileged, NULL));
-	EXPECT_EQ(0, child_end(&c));
 }
 
 /*

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The ends of things: of a process while the device is in the middle of its
- * work, of an open file in strange hands, of the modules, of memory.
+ * What ends while the device works: a process, an open file that another process
+ * has, the modules, memory.
  *
  * XM_LOADS in the environment is how often the modules are unloaded and loaded,
  * five times if it is not set.
@@ -10,8 +10,8 @@
 #include <sys/stat.h>
 #include <sys/swap.h>
 
-#include "memory.h"
 #include "module.h"
+#include "raw.h"
 #include "test.h"
 
 #define PAGES		16UL
@@ -64,6 +64,21 @@ static int work_evict(struct worker *w)
 	err = xm_migrate(fd, w->addr, w->len, 0, 0, NULL);
 	close(fd);
 	return err;
+}
+
+static int work_raw_exclusive(struct worker *w)
+{
+	int ret = raw_exclusive(w->fd, w->addr, 1, XMIRROR_RAW_MIRROR, NULL);
+
+	return ret < 0 ? ret : 0;
+}
+
+static int work_raw_migrate(struct worker *w)
+{
+	long ret = raw_to(w->fd, w->addr, w->len / XM_PAGE,
+			  XMIRROR_RAW_PRIVATE);
+
+	return ret < 0 ? ret : 0;
 }
 
 static int unplug(int fd, __u32 flags)
@@ -142,6 +157,12 @@ static const struct point {
 	[XMIRROR_PT_UNPLUG] = { "UNPLUG", work_unplug,
 		XMIRROR_CAP_PRIVATE },
 	[XMIRROR_PT_FAULT_LOCKED] = { "FAULT_LOCKED", work_fault_write, 0 },
+	[XMIRROR_PT_RAW_EXCLUSIVE] = { "RAW_EXCLUSIVE", work_raw_exclusive,
+		XMIRROR_CAP_EXCLUSIVE },
+	[XMIRROR_PT_RAW_UNMAPPED] = { "RAW_UNMAPPED", work_raw_migrate,
+		XMIRROR_CAP_PRIVATE },
+	[XMIRROR_PT_RAW_MOVED] = { "RAW_MOVED", work_raw_migrate,
+		XMIRROR_CAP_PRIVATE },
 };
 
 enum end { END_EXIT, END_KILL, END_EXEC, END_FORK, END_CLOSE, END_NR };
@@ -166,7 +187,7 @@ static int work_fork_then(struct worker *w)
 	if (pid < 0)
 		return -errno;
 	if (!pid) {
-		value = XM_LOAD((__u64 *)w->addr + 511);
+		value = XM_LOAD((__u64 *)w->addr + XM_WORDS - 1);
 		_exit(value != 7 && value);
 	}
 	return waitpid(pid, &status, 0) == pid ? status : -errno;
@@ -251,6 +272,7 @@ FIXTURE_VARIANT_ADD(ending, by_exit) { .end = END_EXIT };
 FIXTURE_VARIANT_ADD(ending, by_kill) { .end = END_KILL };
 FIXTURE_VARIANT_ADD(ending, by_exec) { .end = END_EXEC };
 FIXTURE_VARIANT_ADD(ending, by_fork) { .end = END_FORK };
+/* covers: T1 */
 FIXTURE_VARIANT_ADD(ending, by_close) { .end = END_CLOSE };
 
 FIXTURE_SETUP(ending)
@@ -272,6 +294,7 @@ FIXTURE_TEARDOWN(ending)
 	close(self->fd);
 }
 
+/* covers: D8, B.exit */
 TEST_F(ending, at_each_point)
 {
 	struct scene s = { .end = variant->end };
@@ -420,10 +443,10 @@ FIXTURE_SETUP(limited)
 
 	if (access("/sys/fs/cgroup/memory.pressure", F_OK) &&
 	    access("/sys/fs/cgroup/cgroup.subtree_control", W_OK))
-		SKIP(return, "no cgroup2 at /sys/fs/cgroup");
+		XM_SKIP(return, "no cgroup2 at /sys/fs/cgroup");
 	if (mkdir(GROUP, 0755) || access(GROUP "/memory.max", W_OK)) {
 		rmdir(GROUP);
-		SKIP(return, "no memory controller for cgroups");
+		XM_SKIP(return, "no memory controller for cgroups");
 	}
 	OPEN(self->fd, 0);
 	ASSERT_EQ(0, xm_stats(self->fd, &s));
@@ -464,6 +487,7 @@ static int hog(struct child *c, void *arg)
 	return 1;
 }
 
+/* covers: B.exit */
 TEST_F(limited, oom_kill_of_the_mirrored_process)
 {
 	struct child c;
@@ -549,7 +573,7 @@ TEST_F(limited, device_memory_counts)
 
 /* --- swapoff while the device runs ------------------------------------------ */
 
-/* @rounds: at least so many, and until the device has come around */
+/* @rounds: at least so many, until the device has been through all pages */
 struct swapper {
 	struct worker w;
 	const char *disk;
@@ -572,6 +596,7 @@ static int work_swap(struct worker *w)
 	return 0;
 }
 
+/* covers: B.exit */
 TEST(swapoff_while_the_device_runs)
 {
 	struct swapper s = { .disk = getenv("XM_SWAP_DISK"), .rounds = 5 };
@@ -584,7 +609,7 @@ TEST(swapoff_while_the_device_runs)
 	int fd;
 
 	if (!s.disk || swap_disk_used_kb() < 0)
-		SKIP(return, "XM_SWAP_DISK names no swap that is on");
+		XM_SKIP(return, "XM_SWAP_DISK names no swap that is on");
 	OPEN(fd, 0);
 	p = xm_anon(len);
 	ASSERT_NE(NULL, p);
@@ -611,7 +636,7 @@ TEST(swapoff_while_the_device_runs)
 	EXPECT_CLEAN(fd);
 	/* Every page has been added to as often as the next, or once less. */
 	for (i = 1; exclusive && i < pages; i++) {
-		__u64 a = XM_LOAD(p + (i - 1) * 512), b = XM_LOAD(p + i * 512);
+		__u64 a = XM_LOAD(p + (i - 1) * XM_WORDS), b = XM_LOAD(p + i * XM_WORDS);
 
 		ASSERT_TRUE(a == b || a == b + 1) {
 			TH_LOG("page %zu: %llu after %llu", i, b, a);
@@ -628,7 +653,7 @@ TEST(busy_modules_stay)
 	int fd;
 
 	if (!module_loaded("xmirror_test"))
-		SKIP(return, "xmirror_test is not a loaded module");
+		XM_SKIP(return, "xmirror_test is not a loaded module");
 	OPEN(fd, 0);
 	EXPECT_EQ(-EAGAIN, module_unload("xmirror_test"));
 	EXPECT_EQ(-EAGAIN, module_unload("xmirror"));
@@ -646,7 +671,7 @@ FIXTURE(module) {
 FIXTURE_SETUP(module)
 {
 	if (!modules_at_hand())
-		SKIP(return, MODULES_WHY);
+		XM_SKIP(return, MODULES_WHY);
 	ASSERT_EQ(0, modules_out(&self->was));
 }
 
@@ -728,6 +753,7 @@ static int user(struct child *c, void *arg)
 	return 0;
 }
 
+/* covers: T11 */
 TEST_F_TIMEOUT(module, load_and_unload, 7200)
 {
 	const char *text = getenv("XM_LOADS");

@@ -12,7 +12,6 @@
 #include <stdarg.h>
 #include <sys/uio.h>
 
-#include "memory.h"
 #include "test.h"
 
 #define PAGES	24U
@@ -25,7 +24,7 @@ enum right { NOT_MAPPED, READ, READ_WRITE };
 
 struct page {
 	enum right right;
-	__u64 word[512];
+	__u64 word[XM_WORDS];
 };
 
 /* Shared with the process that runs the steps */
@@ -145,7 +144,7 @@ static unsigned int first_bad(struct model *m, struct range r, bool write,
 
 static int cpu_load(struct model *m)
 {
-	unsigned int i = rnd(m, PAGES), w = rnd(m, 512);
+	unsigned int i = rnd(m, PAGES), w = rnd(m, XM_WORDS);
 	struct page *pg = &m->page[i];
 	__u64 v = 0;
 	struct iovec to = { &v, 8 }, from = { word(m, i, w), 8 };
@@ -166,7 +165,7 @@ static int cpu_load(struct model *m)
 
 static int cpu_store(struct model *m)
 {
-	unsigned int i = rnd(m, PAGES), w = rnd(m, 512);
+	unsigned int i = rnd(m, PAGES), w = rnd(m, XM_WORDS);
 	struct page *pg = &m->page[i];
 	__u64 v = rnd(m, 1U << 30);
 	struct iovec from = { &v, 8 }, to = { word(m, i, w), 8 };
@@ -188,7 +187,7 @@ static int cpu_store(struct model *m)
 
 static int cpu_add(struct model *m)
 {
-	unsigned int i = rnd(m, PAGES), w = rnd(m, 512);
+	unsigned int i = rnd(m, PAGES), w = rnd(m, XM_WORDS);
 	struct page *pg = &m->page[i];
 	__u64 v = rnd(m, 1000), was;
 
@@ -204,7 +203,7 @@ static int cpu_add(struct model *m)
 
 static int dev_op(struct model *m, enum xmirror_op op, const char *name)
 {
-	unsigned int i = rnd(m, PAGES), w = rnd(m, 512);
+	unsigned int i = rnd(m, PAGES), w = rnd(m, XM_WORDS);
 	struct range r = { .i = i, .n = 1 };
 	struct page *pg = &m->page[i];
 	__u64 v = rnd(m, 1U << 30), got = 0;
@@ -250,7 +249,7 @@ static int dev_xchg(struct model *m)
 static int dev_add_pages(struct model *m)
 {
 	struct range r = some(m, 6);
-	unsigned int w = rnd(m, 512), k, good;
+	unsigned int w = rnd(m, XM_WORDS), k, good;
 	struct xmirror_cmd cmd = xm_cmds(XMIRROR_OP_ADD, 8, word(m, r.i, w),
 					 XM_PAGE, r.n, 3);
 	struct xmirror_wait wait;
@@ -275,11 +274,11 @@ static int dev_write(struct model *m)
 {
 	unsigned int i = rnd(m, PAGES), err_page;
 	struct range r = { .i = i, .n = 1 };
-	__u64 buf[512], v = rnd(m, 1U << 30);
+	__u64 buf[XM_WORDS], v = rnd(m, 1U << 30);
 	int fd = device(m), err, k;
 
 	note(m, "device %d writes page %u", fd != m->fd[0], i);
-	for (k = 0; k < 512; k++)
+	for (k = 0; k < (int)XM_WORDS; k++)
 		buf[k] = v * k;
 	err_page = first_bad(m, r, true, &err);
 	if (same(m, "write", err, xm_write(fd, word(m, i, 0), buf, XM_PAGE)))
@@ -292,7 +291,7 @@ static int dev_write(struct model *m)
 static int dev_read(struct model *m)
 {
 	struct range r = some(m, 4);
-	__u64 buf[4 * 512], done;
+	__u64 buf[4 * XM_WORDS], done;
 	unsigned int k, good;
 	int fd = device(m), err;
 
@@ -302,7 +301,7 @@ static int dev_read(struct model *m)
 	    same(m, "bytes read", good * XM_PAGE, done))
 		return 1;
 	for (k = 0; k < good; k++) {
-		if (memcmp(buf + k * 512, m->page[r.i + k].word, XM_PAGE))
+		if (memcmp(buf + k * XM_WORDS, m->page[r.i + k].word, XM_PAGE))
 			return wrong(m, "device sees other data in page %u",
 				     r.i + k);
 	}
@@ -362,7 +361,7 @@ static int dev_release(struct model *m)
 
 /*
  * Linux 6.12 dies of migrating a page of the swap cache to a device, see
- * splat_migrate.c.
+ * destructive/migrate_swapcache.c.
  */
 static bool must_not_migrate(const struct range *r)
 {
@@ -608,7 +607,7 @@ static int compare(struct model *m)
 	if (verify(m))
 		return 1;
 	for (i = 0; i < PAGES; i++) {
-		__u64 buf[512];
+		__u64 buf[XM_WORDS];
 
 		if (m->page[i].right == NOT_MAPPED)
 			continue;

@@ -11,7 +11,7 @@
 
 #define PAGES	64UL
 #define SIZE	(PAGES * XM_PAGE)
-#define WORDS	512UL
+#define WORDS	XM_WORDS
 #define ENGINES	4UL
 #define CPUS	2UL
 #define TIME	(20 * XM_LONG)
@@ -254,7 +254,7 @@ static int forks_and_disturbs(__u64 *w, __u64 pages, __u64 round)
 	return round % 4 ? disturb(w, pages, round) : forks(w, pages, round);
 }
 
-/* Two devices and the CPU over few pages, word by word: all get on. */
+/* Two devices and the CPU on few pages, word by word: all make progress. */
 TEST_F(stress, devices_fight)
 {
 	int fds[2] = { self->fd, -1 };

@@ -298,6 +298,7 @@ TEST_F(uapi, bad_snapshot)
 }
 
 /* SNAPSHOT tells of memory of every kind without touching it. */
+/* covers: I.module */
 TEST_F(uapi, snapshot_changes_nothing)
 {
 	struct xmirror_page page;

@@ -3,7 +3,7 @@
  * What holds for every call: the sizes of its struct, unknown flags, bad pointers,
  * whose file it is, and 32-bit callers. It refuses what it must with the errno that
  * uapi/linux/xmirror.h gives, and changes nothing then. What is special to a call
- * is in uapi_range.c and uapi_args.c.
+ * is in ranges.c and args.c.
  */
 #include <fcntl.h>
 #include <sys/ioctl.h>
@@ -31,6 +31,12 @@ union any {
 	struct xmirror_unplug unplug;
 	struct xmirror_vram vram;
 	struct xmirror_inject inject;
+	struct xmirror_raw_exclusive raw_exclusive;
+	struct xmirror_raw_hmm raw_hmm;
+	struct xmirror_raw_migrate raw_migrate;
+	struct xmirror_raw_notifier raw_notifier;
+	struct xmirror_raw_state raw_state;
+	struct xmirror_hold hold;
 	unsigned char raw[XM_PAGE];
 };
 
@@ -38,12 +44,11 @@ union any {
  * Every call: the size of its struct's first version, the flags it knows, and
  * what a valid call gives on a file without jobs.
  *
- * The sizes are for ever once there has been a release; then CALL() becomes a
- * number, and a struct may only grow.
+ * The numbers are for ever: a struct may only grow.
  */
-#define CALL(nr, type, flags, good) \
-	{ XMIRROR_IOC_##nr, #nr, sizeof(struct xmirror_##type), \
-	  sizeof(struct xmirror_##type), flags, good }
+#define CALL(nr, type, first, flags, good) \
+	{ XMIRROR_IOC_##nr, #nr, first, sizeof(struct xmirror_##type), flags, \
+	  good }
 
 static const struct call {
 	unsigned long nr;
@@ -53,28 +58,40 @@ static const struct call {
 	__u32 flags;
 	int good;
 } calls[] = {
-	CALL(INFO, info, 0, 0),
-	CALL(SET, set, 0, 0),
-	CALL(FAULT, range, XMIRROR_FAULT_WRITE, 0),
-	CALL(EXCLUSIVE, range,
+	CALL(INFO, info, 608, 0, 0),
+	CALL(SET, set, 24, 0, 0),
+	CALL(FAULT, range, 40, XMIRROR_FAULT_WRITE, 0),
+	CALL(EXCLUSIVE, range, 40,
 	     XMIRROR_EXCLUSIVE_BARE | XMIRROR_EXCLUSIVE_LATE, 0),
-	CALL(RELEASE, range, 0, 0),
-	CALL(RW, rw, XMIRROR_RW_WRITE, 0),
-	CALL(SUBMIT, submit, XMIRROR_SUBMIT_EVENTFD, 0),
-	CALL(WAIT, wait, XMIRROR_WAIT_CANCEL, -ENOENT),
-	CALL(SNAPSHOT, snapshot, 0, 0),
-	CALL(VERIFY, verify, 0, 0),
-	CALL(STATS, stats, 0, 0),
-	CALL(SYNC, sync, 0, -ENOENT),
-	CALL(MIGRATE, migrate,
+	CALL(RELEASE, range, 40, 0, 0),
+	CALL(RW, rw, 40, XMIRROR_RW_WRITE, 0),
+	CALL(SUBMIT, submit, 48, XMIRROR_SUBMIT_EVENTFD, 0),
+	CALL(WAIT, wait, 56, XMIRROR_WAIT_CANCEL, -ENOENT),
+	CALL(SNAPSHOT, snapshot, 40, 0, 0),
+	CALL(VERIFY, verify, 40, 0, 0),
+	CALL(STATS, stats, 256, 0, 0),
+	CALL(SYNC, sync, 72, 0, -ENOENT),
+	CALL(MIGRATE, migrate, 48,
 	     XMIRROR_MIGRATE_TO_SYSTEM | XMIRROR_MIGRATE_FROM_PEER, 0),
-	CALL(UNPLUG, unplug, XMIRROR_UNPLUG_REPLUG, 0),
-	CALL(VRAM, vram, 0, 0),
-	CALL(INJECT, inject, 0, 0),
+	CALL(UNPLUG, unplug, 24, XMIRROR_UNPLUG_REPLUG, 0),
+	CALL(VRAM, vram, 88, 0, 0),
+	CALL(INJECT, inject, 56, 0, 0),
+	CALL(RAW_EXCLUSIVE, raw_exclusive, 40, 0, 0),
+	CALL(RAW_HMM, raw_hmm, 56,
+	     XMIRROR_RAW_HMM_UNLOCKED | XMIRROR_RAW_HMM_STALE, 0),
+	CALL(RAW_MIGRATE, raw_migrate, 56,
+	     (XMIRROR_RAW_UNSAFE << 1) - 1, 0),
+	CALL(RAW_NOTIFIER, raw_notifier, 88, 0, -ENOENT),
+	CALL(RAW_STATE, raw_state, 32, 0, 0),
+	CALL(HOLD, hold, 72, 0, -ENOENT),
 };
 
 static struct xmirror_cmd load_cmd;
 static struct xmirror_page seen[PAGES];
+static struct xmirror_raw_pfn raw_pfn;
+static struct xmirror_raw_move raw_move;
+static struct xmirror_raw_page raw_page;
+static __u64 raw_excl_pfn;
 static unsigned char buffer[SIZE];
 
 /* Make the arguments of a valid call on the page at @p. */
@@ -127,22 +144,57 @@ static void fill(const struct call *call, void *p, union any *u)
 	case XMIRROR_IOC_VRAM:
 		u->vram.op = XMIRROR_VRAM_QUERY;
 		break;
+	case XMIRROR_IOC_RAW_EXCLUSIVE:
+		u->raw_exclusive.addr = (uintptr_t)p;
+		u->raw_exclusive.nr = 1;
+		u->raw_exclusive.owner = XMIRROR_RAW_MIRROR;
+		u->raw_exclusive.pfns = (uintptr_t)&raw_excl_pfn;
+		break;
+	case XMIRROR_IOC_RAW_HMM:
+		u->raw_hmm.addr = (uintptr_t)p;
+		u->raw_hmm.length = XM_PAGE;
+		u->raw_hmm.pfns = (uintptr_t)&raw_pfn;
+		break;
+	case XMIRROR_IOC_RAW_MIGRATE:
+		u->raw_migrate.addr = (uintptr_t)p;
+		u->raw_migrate.length = XM_PAGE;
+		u->raw_migrate.moves = (uintptr_t)&raw_move;
+		break;
+	case XMIRROR_IOC_RAW_NOTIFIER:
+		u->raw_notifier.cmd = XMIRROR_RAW_LOOK;
+		u->raw_notifier.id = 12345;
+		break;
+	case XMIRROR_IOC_RAW_STATE:
+		u->raw_state.addr = (uintptr_t)p;
+		u->raw_state.length = XM_PAGE;
+		u->raw_state.pages = (uintptr_t)&raw_page;
+		break;
+	case XMIRROR_IOC_HOLD:
+		u->hold.cmd = XMIRROR_HOLD_RELEASE;
+		break;
 	}
 }
 
 static int good(const struct call *call)
 {
-	if (call->nr == XMIRROR_IOC_EXCLUSIVE &&
+	if ((call->nr == XMIRROR_IOC_EXCLUSIVE ||
+	     call->nr == XMIRROR_IOC_RAW_EXCLUSIVE) &&
 	    !(xm_caps() & XMIRROR_CAP_EXCLUSIVE))
 		return -EOPNOTSUPP;
 	if ((call->nr == XMIRROR_IOC_MIGRATE ||
+	     call->nr == XMIRROR_IOC_RAW_MIGRATE ||
 	     call->nr == XMIRROR_IOC_UNPLUG) &&
 	    !(xm_caps() & XMIRROR_CAP_PRIVATE))
+		return -EOPNOTSUPP;
+	if (call->nr == XMIRROR_IOC_HOLD && !(xm_caps() & XMIRROR_CAP_HOLD))
 		return -EOPNOTSUPP;
 	return call->good;
 }
 
-/* All calls with valid arguments give @err; the index of one that does not. */
+/*
+ * All calls with valid arguments give @err, but for HOLD, which has no mirrored mm;
+ * the index of one that does not.
+ */
 static int all_give(int fd, void *p, int err)
 {
 	union any u;
@@ -150,6 +202,8 @@ static int all_give(int fd, void *p, int err)
 	int seen_err;
 
 	for (i = 0; i < ARRAY_SIZE(calls); i++) {
+		if (calls[i].nr == XMIRROR_IOC_HOLD)
+			continue;
 		fill(&calls[i], p, &u);
 		seen_err = xm_ioctl(fd, calls[i].nr, &u);
 		if (seen_err != err) {
@@ -161,7 +215,7 @@ static int all_give(int fd, void *p, int err)
 	return -1;
 }
 
-/* The layout is the same for everyone, for ever. */
+/* The layout is the same on every architecture. */
 TEST(layout)
 {
 	size_t i;
@@ -450,6 +504,7 @@ static int other_calls(struct child *c, void *arg)
 	return 0;
 }
 
+/* covers: E.child */
 TEST_F(uapi, forked_child)
 {
 	struct other o = { self->fd, self->p };
@@ -503,6 +558,7 @@ static int open_and_pass(struct child *c, void *arg)
 	return 0;
 }
 
+/* covers: T2 */
 TEST_F(uapi, opener_gone)
 {
 	struct other o = { -1, self->p };
@@ -679,7 +735,7 @@ TEST(compat)
 	ASSERT_EQ(0, child_start(&c, compat_calls, NULL));
 	err = child_end(&c);
 	if (err == 128 + SIGSEGV)
-		SKIP(return, "no 32-bit system calls (CONFIG_IA32_EMULATION)");
+		XM_SKIP(return, "no 32-bit system calls (CONFIG_IA32_EMULATION)");
 	EXPECT_EQ(0, err);
 }
 #endif

@@ -7,7 +7,7 @@
 #include <sys/auxv.h>
 #include <sys/syscall.h>
 
-#include "memory.h"
+#include "uffd.h"
 #include "fixture.h"
 
 static struct xmirror_page seen[PAGES];
@@ -44,6 +44,7 @@ static int range_call(int fd, unsigned long nr, __u64 addr, __u64 length,
 	return err;
 }
 
+/* covers: T8 */
 TEST_F(uapi, bad_ranges)
 {
 	__u64 p = (uintptr_t)self->p;
@@ -93,24 +94,26 @@ TEST_F(uapi, bad_ranges)
 	EXPECT_UNCHANGED(&self->before);
 }
 
-/* A range of 128 TiB ends at the first hole, without much ado before. */
+/* A range of nearly all of user space ends at the first hole, without much ado before. */
+/* covers: T8 */
 TEST_F(uapi, huge_fault)
 {
-	__u64 length = 0x7ffff0000000ULL - (uintptr_t)self->p, done;
+	__u64 length = xm_user_end() - (uintptr_t)self->p, done;
 
 	EXPECT_EQ(-EFAULT, xm_fault(self->fd, self->p, length, 0, &done));
 	EXPECT_EQ(SIZE, done);
 	EXPECT_NE(0, xm_page(self->fd, self->p + SIZE - XM_PAGE).dev &
 		     XMIRROR_PTE_VALID);
 	EXPECT_EQ(-EFAULT, xm_fault(self->fd, (void *)XM_PAGE,
-				    0x7ffff0000000ULL, XMIRROR_FAULT_WRITE,
+				    xm_user_end(), XMIRROR_FAULT_WRITE,
 				    &done));
 	EXPECT_EQ(0, done);
 }
 
+/* covers: T8 */
 TEST_F(uapi, huge_exclusive)
 {
-	__u64 length = 0x7ffff0000000ULL - (uintptr_t)self->p, done;
+	__u64 length = xm_user_end() - (uintptr_t)self->p, done;
 
 	NEED(XMIRROR_CAP_EXCLUSIVE);
 	EXPECT_EQ(-EFAULT, xm_exclusive(self->fd, self->p, length, &done));
@@ -118,6 +121,7 @@ TEST_F(uapi, huge_exclusive)
 	EXPECT_EQ(PAGES, xm_count_exclusive(self->p, SIZE));
 }
 
+/* covers: T8 */
 TEST_F(uapi, huge_release)
 {
 	__u64 done;
@@ -127,18 +131,19 @@ TEST_F(uapi, huge_release)
 		EXPECT_EQ(PAGES, xm_count_exclusive(self->p, SIZE));
 	}
 	/* Holes are not exclusive, so they count as done. */
-	EXPECT_EQ(0, xm_release(self->fd, (void *)XM_PAGE, 0x7ffff0000000ULL,
+	EXPECT_EQ(0, xm_release(self->fd, (void *)XM_PAGE, xm_user_end(),
 				&done));
-	EXPECT_EQ(0x7ffff0000000ULL, done);
+	EXPECT_EQ(xm_user_end(), done);
 	EXPECT_EQ(0, xm_count_exclusive(self->p, SIZE));
 }
 
+/* covers: T8 */
 TEST_F(uapi, huge_snapshot)
 {
 	struct xmirror_snapshot s = {
 		.size = sizeof(s),
 		.addr = (uintptr_t)self->p,
-		.length = 0x7ffff0000000ULL - (uintptr_t)self->p,
+		.length = xm_user_end() - (uintptr_t)self->p,
 		/* room for 170 of them, then the guard */
 		.pages = (uintptr_t)self->p + SIZE - XM_PAGE,
 	};
@@ -156,6 +161,7 @@ TEST_F(uapi, huge_snapshot)
 
 /* Memory that the device cannot have */
 
+/* covers: E18 */
 TEST_F(uapi, unmapped)
 {
 	struct xmirror_page page;
@@ -249,7 +255,7 @@ TEST_F(uapi, secret_memory)
 	int file = syscall(SYS_memfd_secret, 0);
 
 	if (file < 0)
-		SKIP(return, "no CONFIG_SECRETMEM, or secretmem.enable=0");
+		XM_SKIP(return, "no CONFIG_SECRETMEM, or secretmem.enable=0");
 	ASSERT_EQ(0, ftruncate(file, XM_PAGE));
 	ASSERT_EQ(secret, mmap(secret, XM_PAGE, PROT_READ | PROT_WRITE,
 			       MAP_SHARED | MAP_FIXED, file, 0));
@@ -282,7 +288,7 @@ TEST_F(uapi, migrate_vdso)
 
 	NEED(XMIRROR_CAP_PRIVATE);
 	if (!vdso)
-		SKIP(return, "no vDSO");
+		XM_SKIP(return, "no vDSO");
 	EXPECT_EQ(-EOPNOTSUPP, xm_migrate(self->fd, vdso, XM_PAGE, 0, 0,
 					  &moved));
 }
@@ -296,6 +302,7 @@ static int no_exclusive(int fd, char *p, size_t len)
 }
 
 /* Exclusive access is for private anonymous memory. */
+/* covers: A.errors */
 TEST_F(uapi, exclusive_shared)
 {
 	int memfd = memfd_create("xmirror", MFD_CLOEXEC);
@@ -326,6 +333,7 @@ TEST_F(uapi, exclusive_shared)
 	close(memfd);
 }
 
+/* covers: T6, A.errors */
 TEST_F(uapi, exclusive_mixed)
 {
 	__u64 done;
@@ -341,30 +349,32 @@ TEST_F(uapi, exclusive_mixed)
 
 static char *hugetlb(void)
 {
-	char *p = mmap(NULL, XM_2M, PROT_READ | PROT_WRITE,
+	char *p = mmap(NULL, XM_PMD, PROT_READ | PROT_WRITE,
 		       MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB, -1, 0);
 
 	return p == MAP_FAILED ? NULL : p;
 }
 
+/* covers: E2, A.errors */
 TEST_F(uapi, exclusive_hugetlb)
 {
 	char *huge = hugetlb();
 
 	NEED(XMIRROR_CAP_EXCLUSIVE);
 	if (!huge)
-		SKIP(return, "no hugetlb page: %s", strerror(errno));
-	memset(huge, 1, XM_2M);
+		XM_SKIP(return, "no hugetlb page: %s", strerror(errno));
+	memset(huge, 1, XM_PMD);
 	EXPECT_EQ(-EOPNOTSUPP, no_exclusive(self->fd, huge, XM_PAGE));
 	EXPECT_EQ(-EOPNOTSUPP, no_exclusive(self->fd, huge + XM_PAGE, XM_PAGE));
-	EXPECT_EQ(-EOPNOTSUPP, no_exclusive(self->fd, huge, XM_2M));
+	EXPECT_EQ(-EOPNOTSUPP, no_exclusive(self->fd, huge, XM_PMD));
 	EXPECT_EQ(-EOPNOTSUPP, xm_add(self->fd, huge + 8, 1));
 	EXPECT_EQ(1, huge[8]);
 	huge[8] = 2;
-	munmap(huge, XM_2M);
+	munmap(huge, XM_PMD);
 }
 
 /* The private copy of a file's page is as anonymous as any. */
+/* covers: A.errors */
 TEST_F(uapi, exclusive_private_file)
 {
 	int memfd = memfd_create("xmirror", MFD_CLOEXEC);
@@ -389,38 +399,39 @@ TEST_F(uapi, exclusive_private_file)
 }
 
 /* A page of a large folio */
+/* covers: A.errors, G.one_page */
 TEST_F(uapi, exclusive_thp)
 {
 	char *huge;
 	__u64 *word;
 
 	NEED(XMIRROR_CAP_EXCLUSIVE);
-	huge = conf_thp(self->fd, 0);
+	huge = xm_thp(self->fd, 0);
 	if (!huge)
-		SKIP(return, "no huge page was to be had");
+		XM_SKIP(return, "THP allocation failed");
 	word = (__u64 *)(huge + 5 * XM_PAGE);
 	*word = 41;
 	if (!(xm_caps() & XMIRROR_CAP_EXCLUSIVE_LARGE)) {
-		EXPECT_EQ(-EOPNOTSUPP, no_exclusive(self->fd, huge, XM_2M));
+		EXPECT_EQ(-EOPNOTSUPP, no_exclusive(self->fd, huge, XM_PMD));
 		EXPECT_EQ(-EOPNOTSUPP,
 			  no_exclusive(self->fd, (char *)word, XM_PAGE));
 		EXPECT_EQ(-EOPNOTSUPP, xm_add(self->fd, word, 1));
-		EXPECT_EQ(0, xm_count_exclusive(huge, XM_2M));
+		EXPECT_EQ(0, xm_count_exclusive(huge, XM_PMD));
 		EXPECT_EQ(41, *word);
 		return;
 	}
 	EXPECT_EQ(0, xm_add(self->fd, word, 1));
-	EXPECT_EQ(1, xm_count_exclusive(huge, XM_2M));
+	EXPECT_EQ(1, xm_count_exclusive(huge, XM_PMD));
 	EXPECT_TRUE(xm_is_exclusive(word));
 	EXPECT_LEAF(self->fd, word, LEAF_EXCL);
 	EXPECT_EQ(42, *word);
-	EXPECT_EQ(0, xm_count_exclusive(huge, XM_2M));
+	EXPECT_EQ(0, xm_count_exclusive(huge, XM_PMD));
 	/* All of it, page by page of one folio. */
-	EXPECT_EQ(0, xm_exclusive(self->fd, huge, XM_2M, NULL));
-	EXPECT_EQ(512, xm_count_exclusive(huge, XM_2M));
+	EXPECT_EQ(0, xm_exclusive(self->fd, huge, XM_PMD, NULL));
+	EXPECT_EQ(XM_PMD_PAGES, xm_count_exclusive(huge, XM_PMD));
 	EXPECT_EQ(0, xm_add(self->fd, word, 1));
 	EXPECT_EQ(43, *word);
-	EXPECT_EQ(511, xm_count_exclusive(huge, XM_2M));
+	EXPECT_EQ(XM_PMD_PAGES - 1, xm_count_exclusive(huge, XM_PMD));
 }
 
 /* A call whose struct is in a page that a userfaultfd has yet to fill */
@@ -446,25 +457,25 @@ TEST_F(uapi, signal_at_the_first_call)
 	struct worker w = { .fn = work_late_fault, .fd = self->fd };
 	struct sigaction act = { .sa_handler = count_signal };
 	struct xmirror_range *range = xm_anon(XM_PAGE);
-	int uffd = conf_uffd(0);
+	int uffd = xm_uffd(0);
 
 	if (uffd < 0)
-		SKIP(return, "no CONFIG_USERFAULTFD");
+		XM_SKIP(return, "no CONFIG_USERFAULTFD");
 	ASSERT_NE(NULL, range);
 	range->size = sizeof(*range);
 	range->addr = (uintptr_t)self->p;
 	range->length = XM_PAGE;
 	w.addr = xm_anon(XM_PAGE);
 	ASSERT_NE(NULL, w.addr);
-	ASSERT_EQ(0, conf_uffd_register(uffd, w.addr, XM_PAGE,
-					UFFDIO_REGISTER_MODE_MISSING));
+	ASSERT_EQ(0, xm_uffd_register(uffd, w.addr, XM_PAGE,
+				      UFFDIO_REGISTER_MODE_MISSING));
 	ASSERT_EQ(0, sigaction(SIGUSR1, &act, NULL));
 	ASSERT_EQ(0, worker_start(&w));
-	ASSERT_EQ(0, conf_uffd_wait(uffd));
+	ASSERT_EQ(0, xm_uffd_wait(uffd));
 	ASSERT_EQ(0, pthread_kill(w.thread, SIGUSR1));
 	/* It is in the kernel until the page is there. */
 	EXPECT_EQ(0, signals);
-	ASSERT_EQ(0, conf_uffd_fill(uffd, w.addr, range));
+	ASSERT_EQ(0, xm_uffd_fill(uffd, w.addr, range));
 	EXPECT_EQ(0, worker_join(&w));
 	EXPECT_EQ(1, signals);
 	EXPECT_EQ(XM_PAGE, ((struct xmirror_range *)w.addr)->done);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * The parts of the benchmark: figures and drivers (bench_util.c), and one file
+ * The parts of the benchmark: figures and drivers (util.c), and one file
  * for each table.
  */
 #ifndef XM_BENCH_H
@@ -8,6 +8,8 @@
 
 #include <math.h>
 
+#include "memory.h"
+#include "pagemap.h"
 #include "xm.h"
 
 #define ARRAY_SIZE(a)	(sizeof(a) / sizeof((a)[0]))

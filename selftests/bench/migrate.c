@@ -47,7 +47,7 @@ struct series {
 };
 
 static const size_t sizes[] = {
-	XM_PAGE, 64UL << 10, 1UL << 20, XM_2M, 16UL << 20, 64UL << 20,
+	XM_PAGE, 64UL << 10, 1UL << 20, XM_PMD, 16UL << 20, 64UL << 20,
 	256UL << 20,
 };
 
@@ -94,9 +94,9 @@ static bool is_there(enum step step, char *mem, size_t area)
 	bool present = step == TO_SYSTEM || step == TOUCH;
 	size_t at;
 
-	for (at = 0; at < area; at += XM_2M) {
+	for (at = 0; at < area; at += XM_PMD) {
 		if (xm_is_present(mem + at) != present ||
-		    xm_is_present(mem + at + XM_2M - XM_PAGE) != present)
+		    xm_is_present(mem + at + XM_PMD - XM_PAGE) != present)
 			return false;
 	}
 	return true;
@@ -140,7 +140,7 @@ static int one_round(enum bench_driver driver, size_t size, bool huge, char *buf
 		     double ns[NR_STEPS])
 {
 	size_t area = size < MIN_AREA ? MIN_AREA : size;
-	char *mem = huge ? huge_memory(area) : xm_anon_aligned(area, XM_2M);
+	char *mem = huge ? huge_memory(area) : xm_anon_aligned(area, XM_PMD);
 	int err = -errno, fd;
 
 	if (!mem)
@@ -281,8 +281,8 @@ static const struct single singles[] = {
 		.stride = 64UL << 10,
 	}, {
 		.name = "a huge page",
-		.moved = XM_2M,
-		.stride = XM_2M,
+		.moved = XM_PMD,
+		.stride = XM_PMD,
 		.huge = true,
 	},
 };
@@ -293,7 +293,7 @@ static int single_round(const struct single *f, enum bench_driver driver,
 			char *buf, double *ns)
 {
 	char *mem = f->huge ? huge_memory(SINGLE_AREA) :
-			      xm_anon_aligned(SINGLE_AREA, XM_2M);
+			      xm_anon_aligned(SINGLE_AREA, XM_PMD);
 	int err = -errno, fd;
 	__u64 start;
 	size_t at;

@@ -182,7 +182,7 @@ char *huge_memory(size_t len)
 {
 	/* Where a piece of device page table begins, so that none is shared. */
 	size_t chunk = xm_facts()->chunk_size;
-	char *p = xm_anon_aligned(len, len < chunk ? XM_2M : chunk);
+	char *p = xm_anon_aligned(len, len < chunk ? XM_PMD : chunk);
 	int err = EAGAIN;
 	size_t i;
 
@@ -192,12 +192,12 @@ char *huge_memory(size_t len)
 		err = errno;
 		goto out;
 	}
-	for (i = 0; i < len; i += XM_2M) {
-		memset(p + i, 1, XM_2M);
+	for (i = 0; i < len; i += XM_PMD) {
+		memset(p + i, 1, XM_PMD);
 		if (xm_kpageflags(xm_pfn(p + i)) & XM_KPF_THP)
 			continue;
 		/* There was none at hand: have one made. */
-		if (madvise(p + i, XM_2M, MADV_COLLAPSE)) {
+		if (madvise(p + i, XM_PMD, MADV_COLLAPSE)) {
 			err = errno;
 			goto out;
 		}

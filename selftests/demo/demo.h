@@ -10,6 +10,8 @@
 #ifndef SELFTESTS_DEMO_H
 #define SELFTESTS_DEMO_H
 
+#include "memory.h"
+#include "pagemap.h"
 #include "xm.h"
 
 #define WIDTHS		4
@@ -63,7 +65,7 @@ extern unsigned int nr_workers;
 /* Set once, for all threads to end. */
 extern bool stop;
 
-/* demo_report.c */
+/* report.c */
 /** complain: report a failure, and end the run. */
 void complain(const char *fmt, ...);
 /** number: @n with commas; good until eight more calls of the same thread. */
@@ -76,7 +78,7 @@ void print_line(__u64 start);
 /** conclude: say how it went; the exit status. */
 int conclude(void);
 
-/* demo_counter.c */
+/* counter.c */
 __u64 draw(__u64 *state);
 void pause_us(unsigned int us);
 unsigned int width_of(unsigned int counter);
@@ -96,12 +98,12 @@ __u64 low_of(unsigned int counter);
 /** high_of: increments of @counter that may have been done. */
 __u64 high_of(unsigned int counter);
 
-/* demo_worker.c */
+/* worker.c */
 void name_worker(const struct worker *w, char *text, size_t room);
 void *run_cpu(void *arg);
 void *run_engine(void *arg);
 
-/* demo_third.c */
+/* mm_churn.c */
 extern __u64 forks, saw_cpu, saw_device;
 /** set_up_third: to be called when the workers are known; false: no memory. */
 bool set_up_third(void);

@@ -5,7 +5,6 @@
  * that it had before: the kernel dies in __folio_migrate_mapping(). Hence this
  * is not one of the tests that run always.
  */
-#include "memory.h"
 #include "test.h"
 
 TEST(migrate_a_page_of_the_swap_cache)
@@ -15,16 +14,16 @@ TEST(migrate_a_page_of_the_swap_cache)
 
 	NEED(XMIRROR_CAP_PRIVATE);
 	if (swap_disk_used_kb() < 0)
-		SKIP(return, "no swap on a disk");
+		XM_SKIP(return, "no swap on a disk");
 	OPEN(fd, 0);
 	ASSERT_NE(NULL, p);
 	*p = 5;
-	ASSERT_EQ(0, conf_pageout(p, XM_PAGE));
+	ASSERT_EQ(0, xm_pageout(p, XM_PAGE));
 	EXPECT_EQ(5, XM_LOAD(p));
 	pfn = xm_pfn(p);
 	ASSERT_NE(0, pfn);
 	if (!(xm_kpageflags(pfn) & XM_KPF_SWAPCACHE))
-		SKIP(return, "the page did not stay in the swap cache");
+		XM_SKIP(return, "the page did not stay in the swap cache");
 	EXPECT_EQ(0, xm_migrate(fd, p, XM_PAGE, 0, 0, NULL));
 	EXPECT_EQ(5, XM_LOAD(p));
 	EXPECT_CLEAN(fd);

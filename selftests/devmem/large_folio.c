@@ -6,10 +6,10 @@
  */
 #include <sys/syscall.h>
 
-#include "memory.h"
+#include "klog.h"
 #include "test.h"
 
-#define PAGES	(XM_2M / XM_PAGE)
+#define PAGES	(XM_PMD / XM_PAGE)
 #define HOLE	300UL
 
 FIXTURE(large) {
@@ -92,15 +92,15 @@ FIXTURE_SETUP(large)
 	OPEN(self->fd, 0);
 	OPEN(self->owner, 0);
 	ASSERT_EQ(0, xm_no_faults());
-	self->free = conf_devmem_free(self->fd);
-	self->p = conf_thp(self->fd, 0);
+	self->free = xm_devmem_free(self->fd);
+	self->p = xm_thp(self->fd, 0);
 	if (!self->p)
-		SKIP(return, "no huge page was to be had");
+		XM_SKIP(return, "THP allocation failed");
 	for (i = 0; i < PAGES; i++)
 		*word(self->p, i) = i;
 	self->q = self->p + HOLE * XM_PAGE;
 	self->op = (struct worker){
-		.fd = self->owner, .addr = self->p, .len = XM_2M,
+		.fd = self->owner, .addr = self->p, .len = XM_PMD,
 	};
 	self->change = (struct worker){
 		.fn = variant->fn, .addr = self->q, .len = XM_PAGE,
@@ -113,10 +113,10 @@ FIXTURE_SETUP(large)
 	}
 	ASSERT_EQ(0, worker_prepare(&self->op));
 	ASSERT_EQ(0, worker_prepare(&self->change));
-	ASSERT_EQ(0, xm_migrate(self->owner, self->p, XM_2M, 0, 0, &moved));
+	ASSERT_EQ(0, xm_migrate(self->owner, self->p, XM_PMD, 0, 0, &moved));
 	ASSERT_EQ(PAGES, moved);
 	EXPECT_TRUE(xm_page(self->fd, self->p).cpu & XMIRROR_CPU_PRIVATE);
-	EXPECT_EQ(self->free - PAGES, conf_devmem_free(self->fd));
+	EXPECT_EQ(self->free - PAGES, xm_devmem_free(self->fd));
 }
 
 FIXTURE_TEARDOWN(large)
@@ -124,12 +124,12 @@ FIXTURE_TEARDOWN(large)
 	if (!self->p)
 		return;
 	EXPECT_CLEAN(self->fd);
-	munmap(self->p, XM_2M);
+	munmap(self->p, XM_PMD);
 	if (variant->moves)
 		munmap(self->q, XM_PAGE);
 	if (self->owner >= 0)
 		close(self->owner);
-	EXPECT_EQ(self->free, conf_devmem_free(self->fd));
+	EXPECT_EQ(self->free, xm_devmem_free(self->fd));
 	close(self->fd);
 }
 
@@ -164,6 +164,7 @@ FIXTURE_TEARDOWN(large)
 		} \
 	} while (0)
 
+/* covers: G.private */
 TEST_F(large, lies_there)
 {
 	ASSERT_EQ(0, worker_start(&self->change));
@@ -200,12 +201,14 @@ static int evict(struct worker *w)
 	return close(w->fd) ? -errno : 0;
 }
 
+/* covers: G.private */
 TEST_F(large, is_evicted)
 {
 	self->owner = -1;
 	RACE(evict, XMIRROR_PT_EVICT_UNMAPPED);
 }
 
+/* covers: G.private */
 TEST_F(large, is_copied_by_eviction)
 {
 	self->owner = -1;
@@ -217,11 +220,13 @@ static int touch(struct worker *w)
 	return XM_LOAD((__u64 *)w->addr) ? -EIO : 0;
 }
 
+/* covers: G.private */
 TEST_F(large, is_copied_for_the_cpu)
 {
 	RACE(touch, XMIRROR_PT_TO_RAM_COPIED);
 }
 
+/* covers: G.private */
 TEST_F(large, has_moved_for_the_cpu)
 {
 	RACE(touch, XMIRROR_PT_TO_RAM_MOVED);
@@ -235,7 +240,7 @@ static int keeps_it(struct child *c, void *arg)
 
 	CHILD_CHECK(!child_tell(c, 'm'));
 	CHILD_CHECK(child_hear(c) == 'g');
-	for (i = 0; i < XM_2M; i += XM_PAGE)
+	for (i = 0; i < XM_PMD; i += XM_PAGE)
 		CHILD_CHECK(p[i] == 7);
 	return 0;
 }
@@ -245,36 +250,43 @@ static int keeps_it(struct child *c, void *arg)
  * The kernel then looks for the write bit of a present entry in that of a private
  * page, where x86 has the one for soft-dirty.
  */
-#define SPLAT	"WARNING: at remove_migration_pmd"
+#define SPLAT	KLOG_WARNING("remove_migration_pmd")
 
+/* covers: G.shared */
 TEST(shared_huge_page_moves)
 {
 	struct child c;
+	struct klog log;
 	__u64 moved;
+	bool seen;
 	size_t i;
 	char *p;
 	int fd;
 
 	OPEN(fd, 0);
 	NEED(XMIRROR_CAP_PRIVATE_LARGE);
-	p = conf_thp(fd, 7);
+	p = xm_thp(fd, 7);
 	if (!p)
-		SKIP(return, "no huge page was to be had");
+		XM_SKIP(return, "THP allocation failed");
 	ASSERT_EQ(0, child_start(&c, keeps_it, p));
 	ASSERT_EQ('m', child_hear(&c));
-	xm_expect_splat("remove_migration_pmd");
-	ASSERT_EQ(0, xm_migrate(fd, p, XM_2M, 0, 0, &moved));
+	ASSERT_EQ(0, klog_open(&log));
+	/* A VM_WARN_ON_ONCE() */
+	klog_expect("0-1", SPLAT);
+	ASSERT_EQ(0, xm_migrate(fd, p, XM_PMD, 0, 0, &moved));
+	klog_expected();
 	EXPECT_EQ(PAGES, moved);
 	EXPECT_TRUE(xm_page(fd, p).cpu & XMIRROR_CPU_PRIVATE);
 	EXPECT_EQ(0, child_tell(&c, 'g'));
 	EXPECT_EQ(0, child_end(&c));
-	for (i = 0; i < XM_2M; i += XM_PAGE) {
+	for (i = 0; i < XM_PMD; i += XM_PAGE) {
 		EXPECT_EQ(7, p[i]);
 	}
 	EXPECT_CLEAN(fd);
 	close(fd);
-	if (conf_log_has(SPLAT))
-		CONF_XFAIL(return, "soft-dirty of a private entry is taken for its write bit, 7.3");
+	seen = klog_has(&log, SPLAT);
+	XM_XFAIL_IF(seen, !seen,
+		    "soft-dirty of a private entry is taken for its write bit: 7.3");
 }
 
 TEST_HARNESS_MAIN

@@ -7,7 +7,7 @@
 #include <linux/mempolicy.h>
 #include <sys/syscall.h>
 
-#include "memory.h"
+#include "settings.h"
 #include "test.h"
 
 #define PAGES	16UL
@@ -46,7 +46,7 @@ FIXTURE_SETUP(devmem)
 	OPEN(self->peer, 1);
 	self->p = xm_anon(LEN);
 	ASSERT_NE(NULL, self->p);
-	self->free_at_start = conf_devmem_free(self->fd);
+	self->free_at_start = xm_devmem_free(self->fd);
 	ASSERT_NE(0, self->free_at_start);
 }
 
@@ -57,7 +57,7 @@ FIXTURE_TEARDOWN(devmem)
 	EXPECT_CLEAN(self->fd);
 	EXPECT_CLEAN(self->peer);
 	munmap(self->p, LEN);
-	EXPECT_EQ(self->free_at_start, conf_devmem_free(self->fd));
+	EXPECT_EQ(self->free_at_start, xm_devmem_free(self->fd));
 	close(self->fd);
 	close(self->peer);
 }
@@ -68,12 +68,12 @@ TEST_F(devmem, there_and_back_by_cpu)
 	ASSERT_EQ(0, xm_migrate(self->fd, self->p, LEN, 0, 0, &self->moved));
 	EXPECT_EQ(PAGES, self->moved);
 	for (size_t i = 0; i < PAGES; i++) {
-		EXPECT_TRUE(conf_is_private(self->fd, self->p + i * XM_PAGE));
+		EXPECT_TRUE(xm_is_private(self->fd, self->p + i * XM_PAGE));
 	}
-	EXPECT_EQ(self->free_at_start - PAGES, conf_devmem_free(self->fd));
+	EXPECT_EQ(self->free_at_start - PAGES, xm_devmem_free(self->fd));
 	EXPECT_EQ(0, wrong((__u64 *)self->p, LEN, 1));
 	EXPECT_TRUE(xm_is_present(self->p));
-	EXPECT_EQ(self->free_at_start, conf_devmem_free(self->fd));
+	EXPECT_EQ(self->free_at_start, xm_devmem_free(self->fd));
 }
 
 /*
@@ -88,15 +88,15 @@ static void touch(struct __test_metadata *_metadata, int fd, const int *at,
 	int i;
 
 	ASSERT_NE(NULL, p);
-	ASSERT_EQ(0, xm_write_file(PREFETCH, "16"));
+	ASSERT_EQ(0, xm_setting(PREFETCH, "16"));
 	fill((__u64 *)p, 64 * XM_PAGE, 2);
 	EXPECT_EQ(0, xm_migrate(fd, p, 64 * XM_PAGE, 0, 0, &moved));
 	EXPECT_EQ(64, moved);
 	for (i = 0; i < nr; i++) {
-		free = conf_devmem_free(fd);
+		free = xm_devmem_free(fd);
 		EXPECT_EQ(2 + at[i] * XM_PAGE / 8,
 			  *(volatile __u64 *)(p + at[i] * XM_PAGE));
-		EXPECT_EQ(back[i], conf_devmem_free(fd) - free) {
+		EXPECT_EQ(back[i], xm_devmem_free(fd) - free) {
 			TH_LOG("page %d", at[i]);
 		}
 	}
@@ -139,7 +139,7 @@ TEST_F(devmem, there_and_back_by_call)
 				XMIRROR_MIGRATE_TO_SYSTEM, 0, &self->moved));
 	EXPECT_EQ(PAGES, self->moved);
 	EXPECT_TRUE(xm_is_present(self->p));
-	EXPECT_EQ(self->free_at_start, conf_devmem_free(self->fd));
+	EXPECT_EQ(self->free_at_start, xm_devmem_free(self->fd));
 	EXPECT_EQ(0, wrong((__u64 *)self->p, LEN, 2));
 }
 
@@ -153,7 +153,7 @@ TEST_F(devmem, empty_pages_are_zero)
 	EXPECT_EQ(0, value);
 	value = 7;
 	EXPECT_EQ(0, xm_write(self->fd, self->p + 8, &value, sizeof(value)));
-	EXPECT_TRUE(conf_is_private(self->fd, self->p));
+	EXPECT_TRUE(xm_is_private(self->fd, self->p));
 	EXPECT_EQ(7, *(volatile __u64 *)(self->p + 8));
 	EXPECT_EQ(0, *(volatile __u64 *)self->p);
 }
@@ -169,7 +169,7 @@ TEST_F(devmem, device_works_in_place)
 	EXPECT_EQ(XMIRROR_PTE_VALID | XMIRROR_PTE_WRITE | XMIRROR_PTE_LOCAL,
 		  xm_page(self->fd, self->p).dev &
 		  ~(XMIRROR_PTE_ACCESSED | XMIRROR_PTE_DIRTY));
-	EXPECT_TRUE(conf_is_private(self->fd, self->p));
+	EXPECT_TRUE(xm_is_private(self->fd, self->p));
 	ASSERT_EQ(0, xm_read(self->fd, self->p, &value, sizeof(value)));
 	EXPECT_EQ(103, value);
 	EXPECT_EQ(103, *(volatile __u64 *)self->p);
@@ -177,6 +177,7 @@ TEST_F(devmem, device_works_in_place)
 }
 
 /* The other device reads: the page has to come back for that. */
+/* covers: M2 */
 TEST_F(devmem, peer_access_brings_it_back)
 {
 	__u64 value;
@@ -185,27 +186,28 @@ TEST_F(devmem, peer_access_brings_it_back)
 	ASSERT_EQ(0, xm_migrate(self->fd, self->p, LEN, 0, 0, &self->moved));
 	ASSERT_EQ(0, xm_read(self->peer, self->p, &value, sizeof(value)));
 	EXPECT_EQ(4, value);
-	EXPECT_FALSE(conf_is_private(self->fd, self->p));
+	EXPECT_FALSE(xm_is_private(self->fd, self->p));
 	ASSERT_EQ(0, xm_add(self->peer, self->p, 1));
 	EXPECT_EQ(5, *(volatile __u64 *)self->p);
 }
 
+/* covers: M2 */
 TEST_F(devmem, device_to_device)
 {
-	__u64 value, peer_free = conf_devmem_free(self->peer);
+	__u64 value, peer_free = xm_devmem_free(self->peer);
 
 	fill((__u64 *)self->p, LEN, 5);
 	ASSERT_EQ(0, xm_migrate(self->fd, self->p, LEN, 0, 0, &self->moved));
 	ASSERT_EQ(0, xm_migrate(self->peer, self->p, LEN,
 				XMIRROR_MIGRATE_FROM_PEER, 0, &self->moved));
 	EXPECT_EQ(PAGES, self->moved);
-	EXPECT_TRUE(conf_is_private(self->peer, self->p));
-	EXPECT_FALSE(conf_is_private(self->fd, self->p));
-	EXPECT_EQ(self->free_at_start, conf_devmem_free(self->fd));
+	EXPECT_TRUE(xm_is_private(self->peer, self->p));
+	EXPECT_FALSE(xm_is_private(self->fd, self->p));
+	EXPECT_EQ(self->free_at_start, xm_devmem_free(self->fd));
 	ASSERT_EQ(0, xm_read(self->peer, self->p, &value, sizeof(value)));
 	EXPECT_EQ(5, value);
 	EXPECT_EQ(0, wrong((__u64 *)self->p, LEN, 5));
-	EXPECT_EQ(peer_free, conf_devmem_free(self->peer));
+	EXPECT_EQ(peer_free, xm_devmem_free(self->peer));
 }
 
 static int node_of(void *p)
@@ -217,12 +219,13 @@ static int node_of(void *p)
 }
 
 /* What comes back is where the policy of the mapping, or of the task, has it. */
+/* covers: J.policy */
 TEST_F(devmem, comes_back_where_the_policy_says)
 {
 	unsigned long nodes, i, k;
 
 	if (access("/sys/devices/system/node/node1", F_OK))
-		SKIP(return, "one NUMA node only");
+		XM_SKIP(return, "one NUMA node only");
 	for (i = 0; i < 4; i++) {
 		nodes = 1UL << (i & 1);
 		fill((__u64 *)self->p, LEN, i);
@@ -257,33 +260,34 @@ static size_t present(char *p, size_t len)
 	return n;
 }
 
-/* Nothing comes of empty memory on any way but that to the device. */
+/* Only migration to the device populates holes. */
+/* covers: J.holes */
 TEST_F(devmem, empty_stays_empty)
 {
-	char *p = xm_anon_aligned(2 * XM_2M, XM_2M);
+	char *p = xm_anon_aligned(2 * XM_PMD, XM_PMD);
 	unsigned int i;
 
 	ASSERT_NE(NULL, p);
-	madvise(p, XM_2M, MADV_NOHUGEPAGE);
-	madvise(p + XM_2M, XM_2M, MADV_HUGEPAGE);
+	madvise(p, XM_PMD, MADV_NOHUGEPAGE);
+	madvise(p + XM_PMD, XM_PMD, MADV_HUGEPAGE);
 	for (i = 0; i < 2; i++) {
 		fill((__u64 *)p, XM_PAGE, 21);
 		ASSERT_EQ(0, xm_migrate(self->fd, p, XM_PAGE, 0, 0,
 					&self->moved));
 		ASSERT_EQ(1, self->moved);
-		ASSERT_EQ(0, i ? xm_migrate(self->peer, p, 2 * XM_2M,
+		ASSERT_EQ(0, i ? xm_migrate(self->peer, p, 2 * XM_PMD,
 					    XMIRROR_MIGRATE_FROM_PEER, 0,
 					    &self->moved) :
-				 xm_migrate(self->fd, p, 2 * XM_2M,
+				 xm_migrate(self->fd, p, 2 * XM_PMD,
 					    XMIRROR_MIGRATE_TO_SYSTEM, 0,
 					    &self->moved));
 		EXPECT_EQ(1, self->moved);
-		EXPECT_EQ(1, present(p, 2 * XM_2M));
+		EXPECT_EQ(1, present(p, 2 * XM_PMD));
 		EXPECT_EQ(0, wrong((__u64 *)p, XM_PAGE, 21));
-		ASSERT_EQ(0, madvise(p, 2 * XM_2M, MADV_DONTNEED));
+		ASSERT_EQ(0, madvise(p, 2 * XM_PMD, MADV_DONTNEED));
 	}
 	/* Nor of what is empty beside the page that the CPU touches. */
-	ASSERT_EQ(0, xm_write_file(PREFETCH, "16"));
+	ASSERT_EQ(0, xm_setting(PREFETCH, "16"));
 	fill((__u64 *)p, 64 * XM_PAGE, 22);
 	ASSERT_EQ(0, xm_migrate(self->fd, p, 64 * XM_PAGE, 0, 0, &self->moved));
 	ASSERT_EQ(64, self->moved);
@@ -294,10 +298,11 @@ TEST_F(devmem, empty_stays_empty)
 		EXPECT_EQ(22 + i * XM_PAGE / 8,
 			  *(volatile __u64 *)(p + i * XM_PAGE));
 	EXPECT_EQ(36, present(p, 64 * XM_PAGE));
-	munmap(p, 2 * XM_2M);
+	munmap(p, 2 * XM_PMD);
 }
 
 /* The first page has to be faulted in; the others are in the device already. */
+/* covers: J.asked */
 TEST_F(devmem, fault_beside_own_pages)
 {
 	char buf[2 * XM_PAGE];
@@ -312,12 +317,13 @@ TEST_F(devmem, fault_beside_own_pages)
 	ASSERT_EQ(0, xm_fault(self->fd, self->p, LEN, XMIRROR_FAULT_WRITE,
 			      NULL));
 	for (size_t i = 1; i < PAGES; i++)
-		EXPECT_TRUE(conf_is_private(self->fd, self->p + i * XM_PAGE));
+		EXPECT_TRUE(xm_is_private(self->fd, self->p + i * XM_PAGE));
 	EXPECT_EQ(0, wrong((__u64 *)(self->p + XM_PAGE), LEN - XM_PAGE,
 			   23 + XM_PAGE / 8));
 }
 
 /* Between its look at the pool and the eviction the pages have changed hands. */
+/* covers: J.close */
 TEST_F(devmem, close_evicts_its_own)
 {
 	char *other = xm_anon(LEN);
@@ -347,7 +353,7 @@ TEST_F(devmem, close_evicts_its_own)
 	ASSERT_EQ(0, xm_sync_resume(self->fd, id, NULL));
 	ASSERT_EQ(0, worker_join(&w));
 	for (size_t i = 0; i < PAGES; i++)
-		EXPECT_TRUE(conf_is_private(self->fd, self->p + i * XM_PAGE));
+		EXPECT_TRUE(xm_is_private(self->fd, self->p + i * XM_PAGE));
 	EXPECT_EQ(0, wrong((__u64 *)self->p, LEN, 25));
 	munmap(other, LEN);
 }
@@ -363,7 +369,7 @@ TEST_F(devmem, access_after_mprotect)
 	ASSERT_EQ(0, mprotect(self->p, LEN, PROT_READ));
 	ASSERT_EQ(0, xm_read(self->fd, self->p, &value, sizeof(value)));
 	EXPECT_EQ(6, value);
-	EXPECT_TRUE(conf_is_private(self->fd, self->p));
+	EXPECT_TRUE(xm_is_private(self->fd, self->p));
 	EXPECT_EQ(-EPERM, xm_write(self->fd, self->p, &value, sizeof(value)));
 	EXPECT_EQ(-EPERM, xm_add(self->fd, self->p, 1));
 	ASSERT_EQ(0, mprotect(self->p, LEN, PROT_READ | PROT_WRITE));
@@ -385,7 +391,7 @@ TEST_F(devmem, access_after_mremap)
 	ASSERT_EQ(0, xm_read(self->fd, to, &value, sizeof(value)));
 	EXPECT_EQ(7, value);
 	EXPECT_EQ(-EFAULT, xm_read(self->fd, self->p, &value, sizeof(value)));
-	EXPECT_TRUE(conf_is_private(self->fd, to));
+	EXPECT_TRUE(xm_is_private(self->fd, to));
 	ASSERT_EQ(0, xm_add(self->fd, to, 1));
 	EXPECT_EQ(8, *(volatile __u64 *)to);
 	self->p = to;
@@ -437,10 +443,13 @@ TEST_F(devmem, write_survives_lazyfree)
 	ASSERT_EQ(0, xm_write(self->fd, self->p, &value, sizeof(value)));
 	ASSERT_EQ(0, xm_migrate(self->fd, self->p, LEN,
 				XMIRROR_MIGRATE_TO_SYSTEM, 0, &self->moved));
-	ASSERT_EQ(0, madvise(self->p, LEN, MADV_PAGEOUT));
+	if (xm_meminfo_kb("SwapTotal") <= 0)
+		XM_SKIP(return, "no swap");
+	ASSERT_EQ(0, xm_pageout(self->p, LEN));
 	EXPECT_EQ(42, *(volatile __u64 *)self->p);
 }
 
+/* covers: T11 */
 TEST_F(devmem, unplug_and_replug)
 {
 	struct xmirror_unplug u = { .size = sizeof(u), .timeout_ms = XM_LONG };
@@ -475,36 +484,37 @@ TEST_F(devmem, close_leaves_others_alone)
 	ASSERT_EQ(PAGES, self->moved);
 	close(fd2);
 	EXPECT_TRUE(xm_is_present(other));
-	EXPECT_TRUE(conf_is_private(self->fd, self->p));
+	EXPECT_TRUE(xm_is_private(self->fd, self->p));
 	EXPECT_EQ(0, wrong((__u64 *)other, LEN, 12));
 	EXPECT_EQ(0, wrong((__u64 *)self->p, LEN, 11));
 	munmap(other, LEN);
 }
 
+/* covers: G.private */
 TEST_F(devmem, huge_page)
 {
-	char *p = xm_anon_aligned(XM_2M, XM_2M);
+	char *p = xm_anon_aligned(XM_PMD, XM_PMD);
 	__u64 value;
 
 	ASSERT_NE(NULL, p);
-	ASSERT_EQ(0, madvise(p, XM_2M, MADV_HUGEPAGE));
-	fill((__u64 *)p, XM_2M, 13);
-	ASSERT_EQ(0, xm_migrate(self->fd, p, XM_2M, 0, 0, &self->moved));
-	EXPECT_EQ(XM_2M / XM_PAGE, self->moved);
-	ASSERT_EQ(0, xm_add(self->fd, p + XM_2M / 2, 1));
-	ASSERT_EQ(0, xm_read(self->fd, p + XM_2M - 8, &value, 8));
-	EXPECT_EQ(13 + XM_2M / 8 - 1, value);
-	*(volatile __u64 *)(p + XM_2M / 2) -= 1;
-	EXPECT_EQ(0, wrong((__u64 *)p, XM_2M, 13));
+	ASSERT_EQ(0, madvise(p, XM_PMD, MADV_HUGEPAGE));
+	fill((__u64 *)p, XM_PMD, 13);
+	ASSERT_EQ(0, xm_migrate(self->fd, p, XM_PMD, 0, 0, &self->moved));
+	EXPECT_EQ(XM_PMD / XM_PAGE, self->moved);
+	ASSERT_EQ(0, xm_add(self->fd, p + XM_PMD / 2, 1));
+	ASSERT_EQ(0, xm_read(self->fd, p + XM_PMD - 8, &value, 8));
+	EXPECT_EQ(13 + XM_PMD / 8 - 1, value);
+	*(volatile __u64 *)(p + XM_PMD / 2) -= 1;
+	EXPECT_EQ(0, wrong((__u64 *)p, XM_PMD, 13));
 	/* Once more, and unmap half of it while it is there. */
-	ASSERT_EQ(0, xm_migrate(self->fd, p, XM_2M, 0, 0, &self->moved));
-	EXPECT_EQ(XM_2M / XM_PAGE, self->moved);
-	ASSERT_EQ(0, munmap(p, XM_2M / 2));
-	ASSERT_EQ(0, xm_read(self->fd, p + XM_2M - 8, &value, 8));
-	EXPECT_EQ(13 + XM_2M / 8 - 1, value);
-	EXPECT_EQ(0, wrong((__u64 *)(p + XM_2M / 2), XM_2M / 2,
-			   13 + XM_2M / 16));
-	munmap(p + XM_2M / 2, XM_2M / 2);
+	ASSERT_EQ(0, xm_migrate(self->fd, p, XM_PMD, 0, 0, &self->moved));
+	EXPECT_EQ(XM_PMD / XM_PAGE, self->moved);
+	ASSERT_EQ(0, munmap(p, XM_PMD / 2));
+	ASSERT_EQ(0, xm_read(self->fd, p + XM_PMD - 8, &value, 8));
+	EXPECT_EQ(13 + XM_PMD / 8 - 1, value);
+	EXPECT_EQ(0, wrong((__u64 *)(p + XM_PMD / 2), XM_PMD / 2,
+			   13 + XM_PMD / 16));
+	munmap(p + XM_PMD / 2, XM_PMD / 2);
 }
 
 TEST_HARNESS_MAIN

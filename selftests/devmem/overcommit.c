@@ -4,13 +4,12 @@
  * it belongs to, and nothing is lost. The modules are loaded with a small device
  * for this, and as they were afterwards.
  */
-#include "memory.h"
 #include "module.h"
 #include "test.h"
 
 #define DEVICE		(4UL << 20)
 #define LEN		(4 * DEVICE)
-#define WORDS		(XM_PAGE / 8)
+#define WORDS		XM_WORDS
 #define PAGES(len)	((len) / XM_PAGE)
 
 FIXTURE(overcommit) {
@@ -33,7 +32,7 @@ static __u64 value(size_t page)
 
 static __u64 *fill(int advice)
 {
-	__u64 *p = xm_anon_aligned(LEN, XM_2M);
+	__u64 *p = xm_anon_aligned(LEN, XM_PMD);
 	size_t i;
 
 	if (!p)
@@ -73,7 +72,7 @@ FIXTURE_SETUP(overcommit)
 	self->fd = -1;
 	NEED(XMIRROR_CAP_PRIVATE);
 	if (!modules_at_hand())
-		SKIP(return, MODULES_WHY);
+		XM_SKIP(return, MODULES_WHY);
 	ASSERT_EQ(0, modules_out(&self->was));
 	ASSERT_EQ(0, module_load("xmirror", ""));
 	ASSERT_EQ(0, module_load("xmirror_test",
@@ -91,13 +90,14 @@ FIXTURE_TEARDOWN(overcommit)
 	if (self->fd >= 0) {
 		EXPECT_CLEAN(self->fd);
 		munmap(self->p, LEN);
-		EXPECT_EQ(PAGES(DEVICE), conf_devmem_free(self->fd));
+		EXPECT_EQ(PAGES(DEVICE), xm_devmem_free(self->fd));
 		close(self->fd);
 	}
 	EXPECT_EQ(0, modules_back(&self->was))
 		TH_LOG("xmirror_test %s", self->was.test_params);
 }
 
+/* covers: G.overcommit */
 TEST_F(overcommit, four_times)
 {
 	struct xmirror_cmd cmd = xm_cmds(XMIRROR_OP_ADD, 8, self->p, XM_PAGE,
@@ -124,10 +124,11 @@ TEST_F(overcommit, four_times)
 	/* The device works on all of it, wherever it is. */
 	ASSERT_EQ(0, xm_run(self->fd, &cmd, NULL));
 	EXPECT_EQ(0, wrong(self->p, 1));
-	EXPECT_EQ(PAGES(DEVICE), conf_devmem_free(self->fd));
+	EXPECT_EQ(PAGES(DEVICE), xm_devmem_free(self->fd));
 }
 
 /* Nothing has to make way for what is there already. */
+/* covers: G.overcommit */
 TEST_F(overcommit, what_is_there_stays)
 {
 	struct xmirror_stats before, after;
@@ -145,29 +146,30 @@ TEST_F(overcommit, what_is_there_stays)
 }
 
 /* Of two blocks the one makes way that the device has not worked on since. */
+/* covers: G.overcommit */
 TEST_F(overcommit, least_recently_used_goes)
 {
 	unsigned int used;
 
 	for (used = 0; used < 2; used++) {
-		__u64 *block[] = { self->p, self->p + XM_2M / 8 };
-		__u64 *third = self->p + 2 * XM_2M / 8, moved, seen;
+		__u64 *block[] = { self->p, self->p + XM_PMD / 8 };
+		__u64 *third = self->p + 2 * XM_PMD / 8, moved, seen;
 
-		ASSERT_EQ(0, xm_migrate(self->fd, block[0], XM_2M, 0, 0,
+		ASSERT_EQ(0, xm_migrate(self->fd, block[0], XM_PMD, 0, 0,
 					&moved));
-		EXPECT_EQ(PAGES(XM_2M), moved);
-		ASSERT_EQ(0, xm_migrate(self->fd, block[1], XM_2M, 0, 0,
+		EXPECT_EQ(PAGES(XM_PMD), moved);
+		ASSERT_EQ(0, xm_migrate(self->fd, block[1], XM_PMD, 0, 0,
 					&moved));
-		EXPECT_EQ(PAGES(XM_2M), moved);
-		EXPECT_EQ(0, conf_devmem_free(self->fd));
+		EXPECT_EQ(PAGES(XM_PMD), moved);
+		EXPECT_EQ(0, xm_devmem_free(self->fd));
 		ASSERT_EQ(0, xm_read(self->fd, block[used], &seen, 8));
-		ASSERT_EQ(0, xm_migrate(self->fd, third, XM_2M, 0, 0, &moved));
-		EXPECT_EQ(PAGES(XM_2M), moved);
-		EXPECT_EQ(PAGES(XM_2M), on_device(self->fd, block[used], XM_2M));
-		EXPECT_EQ(0, on_device(self->fd, block[!used], XM_2M));
-		EXPECT_EQ(PAGES(XM_2M), on_device(self->fd, third, XM_2M));
+		ASSERT_EQ(0, xm_migrate(self->fd, third, XM_PMD, 0, 0, &moved));
+		EXPECT_EQ(PAGES(XM_PMD), moved);
+		EXPECT_EQ(PAGES(XM_PMD), on_device(self->fd, block[used], XM_PMD));
+		EXPECT_EQ(0, on_device(self->fd, block[!used], XM_PMD));
+		EXPECT_EQ(PAGES(XM_PMD), on_device(self->fd, third, XM_PMD));
 		EXPECT_EQ(0, wrong(self->p, 0));
-		EXPECT_EQ(PAGES(DEVICE), conf_devmem_free(self->fd));
+		EXPECT_EQ(PAGES(DEVICE), xm_devmem_free(self->fd));
 	}
 }
 
@@ -188,6 +190,7 @@ static int has_it_all(struct child *c, void *arg)
 	return 0;
 }
 
+/* covers: G.overcommit */
 TEST_F(overcommit, of_another_process)
 {
 	int advice = variant->advice;
@@ -229,6 +232,7 @@ static int to_and_fro(struct worker *w)
 }
 
 /* Two of them, each with twice as much as there is */
+/* covers: G.overcommit */
 TEST_F(overcommit, side_by_side)
 {
 	struct worker other = {

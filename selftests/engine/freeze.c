@@ -61,6 +61,32 @@ static bool freezer_says(const char *path, const char *want)
 #define FREEZER	"/tmp/freezer"
 #define GROUP	FREEZER "/engine"
 
+static bool freezer_mount(void)
+{
+	mkdir(FREEZER, 0700);
+	return !mount("none", FREEZER, "cgroup", 0, "freezer");
+}
+
+static int freezer_move(const char *procs, pid_t pid)
+{
+	char text[16];
+
+	snprintf(text, sizeof(text), "%d", pid);
+	return xm_write_file(procs, text);
+}
+
+/* Into a group of its own */
+static int freezer_take(pid_t pid)
+{
+	return mkdir(GROUP, 0700) ? -errno :
+	       freezer_move(GROUP "/cgroup.procs", pid);
+}
+
+static int freezer_leave(pid_t pid)
+{
+	return freezer_move(FREEZER "/cgroup.procs", pid);
+}
+
 /*
  * As when the system is suspended, which a control group can do to one thread: the
  * engine stops between two slices, does nothing until it is thawed, and goes on
@@ -71,15 +97,11 @@ TEST_F(engine, freezes_in_a_job)
 	pid_t pid = engine_thread(0, 1);
 	unsigned int i;
 	__u64 fence;
-	char text[16];
 
 	ASSERT_NE(0, pid);
-	mkdir(FREEZER, 0700);
-	if (mount("none", FREEZER, "cgroup", 0, "freezer"))
-		SKIP(return, "no freezer: CONFIG_CGROUP_FREEZER");
-	ASSERT_EQ(0, mkdir(GROUP, 0700));
-	snprintf(text, sizeof(text), "%d", pid);
-	ASSERT_EQ(0, xm_write_file(GROUP "/cgroup.procs", text));
+	if (!freezer_mount())
+		XM_SKIP(return, "no freezer: CONFIG_CGROUP_FREEZER");
+	ASSERT_EQ(0, freezer_take(pid));
 	ASSERT_EQ(0, submit_endless(self->fd, 1, self->w, &fence));
 	ASSERT_TRUE(seen(self->w, 1));
 	ASSERT_EQ(0, xm_write_file(GROUP "/freezer.state", "FROZEN"));
@@ -99,7 +121,38 @@ TEST_F(engine, freezes_in_a_job)
 	EXPECT_EQ(0, xm_write_file(GROUP "/freezer.state", "THAWED"));
 	EXPECT_TRUE(seen(self->w, 1));
 	EXPECT_EQ(-ECANCELED, xm_cancel(self->fd, fence, NULL));
-	EXPECT_EQ(0, xm_write_file(FREEZER "/cgroup.procs", text));
+	EXPECT_EQ(0, freezer_leave(pid));
+	EXPECT_EQ(0, rmdir(GROUP));
+	EXPECT_EQ(0, umount(FREEZER));
+}
+
+/* Also where one call of it goes on for as long as a page is not to be had. */
+TEST_F(engine, freezes_in_a_retry)
+{
+	pid_t pid = engine_thread(0, 1);
+	struct xmirror_wait w = {};
+	struct xmirror_stats a, b;
+	unsigned int i;
+	__u64 fence;
+
+	ASSERT_NE(0, pid);
+	if (!freezer_mount())
+		XM_SKIP(return, "no freezer: CONFIG_CGROUP_FREEZER");
+	ASSERT_EQ(0, freezer_take(pid));
+	ASSERT_EQ(0, submit_retried(self->fd, 1, self->w, &fence));
+	ASSERT_EQ(0, xm_write_file(GROUP "/freezer.state", "FROZEN"));
+	EXPECT_TRUE(freezer_says(GROUP "/freezer.state", "FROZEN"));
+	EXPECT_EQ(0, xm_stats(self->fd, &a));
+	for (i = 0; i < 100; i++)
+		sched_yield();
+	EXPECT_EQ(0, xm_stats(self->fd, &b));
+	EXPECT_EQ(a.fault_retries, b.fault_retries);
+	EXPECT_EQ(0, xm_write_file(GROUP "/freezer.state", "THAWED"));
+	EXPECT_EQ(0, xm_inject_end(self->fd, XMIRROR_INJECT_COMMIT, NULL, NULL));
+	EXPECT_EQ(0, xm_wait(self->fd, fence, XM_LONG, &w));
+	EXPECT_EQ(0, w.status);
+	EXPECT_EQ(1, XM_LOAD(self->w));
+	EXPECT_EQ(0, freezer_leave(pid));
 	EXPECT_EQ(0, rmdir(GROUP));
 	EXPECT_EQ(0, umount(FREEZER));
 }

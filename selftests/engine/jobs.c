@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * Engines: jobs run in order and side by side, can be waited for in every way, and
- * cancelled. What cuts them short is in engine_end.c, suspend in engine_freeze.c.
+ * cancelled. What cuts them short is in teardown.c, suspend in freeze.c.
  */
 #include <poll.h>
 #include <sys/eventfd.h>
+#include <sys/time.h>
 
-#include "memory.h"
+#include "uffd.h"
 #include "fixture.h"
 
 TEST_F(engine, order)
@@ -76,10 +77,10 @@ TEST_F(engine, independent)
 		EXPECT_EQ(i, self->w[i]);
 	}
 	EXPECT_EQ(-ETIMEDOUT, xm_wait(self->fd, fence, 0, NULL));
-	EXPECT_EQ(0, XM_LOAD(self->w + (PAGES - 1) * 512));
+	EXPECT_EQ(0, XM_LOAD(self->w + (PAGES - 1) * XM_WORDS));
 	EXPECT_EQ(0, xm_sync_resume(self->fd, id, NULL));
 	EXPECT_EQ(0, xm_wait(self->fd, fence, XM_LONG, NULL));
-	EXPECT_EQ(1, self->w[(PAGES - 1) * 512]);
+	EXPECT_EQ(1, self->w[(PAGES - 1) * XM_WORDS]);
 }
 
 TEST_F(engine, wait_times_out)
@@ -338,15 +339,15 @@ TEST_F(engine, failing_command)
 {
 	struct xmirror_cmd cmds[] = {
 		xm_cmd(XMIRROR_OP_STORE, 8, self->w, 11),
-		xm_cmds(XMIRROR_OP_STORE, 8, self->w + 512, 8, 100, 22),
-		xm_cmds(XMIRROR_OP_LOAD, 8, self->w + 512 * 3 - 16, 8, 100, 0),
+		xm_cmds(XMIRROR_OP_STORE, 8, self->w + XM_WORDS, 8, 100, 22),
+		xm_cmds(XMIRROR_OP_LOAD, 8, self->w + XM_WORDS * 3 - 16, 8, 100, 0),
 		xm_cmd(XMIRROR_OP_STORE, 8, self->w + 1, 33),
 	};
 	struct xmirror_stats before, after;
 	struct xmirror_wait w;
 	__u64 fence;
 
-	ASSERT_EQ(0, munmap(self->w + 512 * 3, XM_PAGE));
+	ASSERT_EQ(0, munmap(self->w + XM_WORDS * 3, XM_PAGE));
 	ASSERT_EQ(0, xm_stats(self->fd, &before));
 	ASSERT_EQ(0, xm_submit(self->fd, 0, cmds, 4, 5, &fence));
 	ASSERT_EQ(0, xm_wait(self->fd, fence, XM_LONG, &w));
@@ -354,7 +355,7 @@ TEST_F(engine, failing_command)
 	EXPECT_EQ(2, w.cmd);
 	EXPECT_EQ(1 + 100 + 16, w.ops);
 	EXPECT_EQ(11, self->w[0]);
-	EXPECT_EQ(22, self->w[512 + 99]);
+	EXPECT_EQ(22, self->w[XM_WORDS + 99]);
 	EXPECT_EQ(0, self->w[1]);
 	ASSERT_EQ(0, xm_stats(self->fd, &after));
 	EXPECT_EQ(117, after.ops - before.ops);
@@ -370,14 +371,14 @@ TEST_F(engine, fails_when_unmapped)
 {
 	struct xmirror_cmd cmds[] = {
 		xm_cmd(XMIRROR_OP_STORE, 8, self->w, 1),
-		xm_cmd(XMIRROR_OP_LOAD, 8, self->w + 512, 0),
+		xm_cmd(XMIRROR_OP_LOAD, 8, self->w + XM_WORDS, 0),
 	};
 	struct xmirror_wait w;
 	__u64 fence;
 
 	ASSERT_EQ(0, xm_submit(self->fd, 0, cmds, 2, ~0ULL, &fence));
 	ASSERT_TRUE(seen(self->w, 1));
-	ASSERT_EQ(0, munmap(self->w + 512, XM_PAGE));
+	ASSERT_EQ(0, munmap(self->w + XM_WORDS, XM_PAGE));
 	ASSERT_EQ(0, xm_wait(self->fd, fence, XM_LONG, &w));
 	EXPECT_EQ(-EFAULT, w.status);
 	EXPECT_EQ(1, w.cmd);
@@ -413,6 +414,66 @@ TEST_F(engine, interrupted_wait)
 	EXPECT_EQ(-ECANCELED, xm_cancel(self->fd, fence, NULL));
 }
 
+/* With SA_RESTART the wait goes on, with what is left of its time. */
+TEST_F(engine, restarted_wait)
+{
+	struct sigaction sa = { .sa_handler = nothing, .sa_flags = SA_RESTART };
+	struct worker w = { .fn = work_wait, .fd = self->fd };
+	unsigned int i;
+
+	ASSERT_EQ(0, sigaction(SIGUSR1, &sa, NULL));
+	ASSERT_EQ(0, submit_endless(self->fd, 0, self->w, &w.arg));
+	ASSERT_EQ(0, worker_start(&w));
+	for (i = 0; i < 10; i++) {
+		ASSERT_TRUE(worker_blocked(&w, SYS_ioctl));
+		ASSERT_EQ(0, pthread_kill(w.thread, SIGUSR1));
+	}
+	EXPECT_FALSE(worker_ended(&w));
+	/* It ends with the job: the other takes the record, or this one does. */
+	xm_cancel(self->fd, w.arg, NULL);
+	EXPECT_NE(-EINTR, worker_join(&w));
+}
+
+/* A signal tells how much time was left. */
+TEST_F(engine, time_left_of_a_wait)
+{
+	struct xmirror_wait wait = { .size = sizeof(wait), .timeout_ms = XM_LONG };
+	struct sigaction sa = { .sa_handler = nothing };
+	struct itimerval often = { { 0, 5000 }, { 0, 5000 } };
+	__u64 start = xm_now_ns();
+
+	ASSERT_EQ(0, sigaction(SIGALRM, &sa, NULL));
+	ASSERT_EQ(0, submit_endless(self->fd, 0, self->w, &wait.fence));
+	ASSERT_EQ(0, setitimer(ITIMER_REAL, &often, NULL));
+	while (wait.timeout_ms == XM_LONG && !xm_expired(start, XM_LONG)) {
+		ASSERT_EQ(-EINTR,
+			  xm_ioctl(self->fd, XMIRROR_IOC_WAIT, &wait));
+	}
+	EXPECT_LT(wait.timeout_ms, XM_LONG);
+	memset(&often, 0, sizeof(often));
+	ASSERT_EQ(0, setitimer(ITIMER_REAL, &often, NULL));
+	EXPECT_EQ(-ECANCELED, xm_cancel(self->fd, wait.fence, NULL));
+}
+
+/* A call that is tried again and again ends for whoever does not want it. */
+TEST_F(engine, cancel_in_a_retry)
+{
+	struct xmirror_wait w = {
+		.size = sizeof(w),
+		.flags = XMIRROR_WAIT_CANCEL,
+		.timeout_ms = XM_LONG,
+	};
+
+	ASSERT_EQ(0, submit_retried(self->fd, 0, self->w, &w.fence));
+	EXPECT_EQ(0, xm_ioctl(self->fd, XMIRROR_IOC_WAIT, &w));
+	EXPECT_EQ(-ECANCELED, w.status);
+	EXPECT_EQ(0, w.ops);
+	/* The engine is free. */
+	EXPECT_EQ(0, xm_inject_end(self->fd, XMIRROR_INJECT_COMMIT, NULL, NULL));
+	EXPECT_EQ(0, xm_op(self->fd, XMIRROR_OP_STORE, 8, self->w, 2, NULL));
+	EXPECT_EQ(2, XM_LOAD(self->w));
+}
+
 /* A short job need not wait for another file's endless one. */
 TEST_F(engine, files_share_an_engine)
 {
@@ -423,17 +484,17 @@ TEST_F(engine, files_share_an_engine)
 	ASSERT_EQ(0, submit_endless(self->fd, 0, self->w, &a));
 	ASSERT_TRUE(seen(self->w, 1));
 	for (i = 0; i < 5; i++) {
-		EXPECT_EQ(0, xm_op(fd, XMIRROR_OP_STORE, 8, self->w + 512, i,
+		EXPECT_EQ(0, xm_op(fd, XMIRROR_OP_STORE, 8, self->w + XM_WORDS, i,
 				   NULL));
-		EXPECT_EQ(i, self->w[512]);
+		EXPECT_EQ(i, self->w[XM_WORDS]);
 	}
 	/* Two endless ones take turns. */
-	ASSERT_EQ(0, submit_endless(fd, 0, self->w + 1024, &b));
+	ASSERT_EQ(0, submit_endless(fd, 0, self->w + 2 * XM_WORDS, &b));
 	for (i = 0; i < 3; i++) {
 		XM_STORE(self->w, 0);
 		EXPECT_TRUE(seen(self->w, 1));
-		XM_STORE(self->w + 1024, 0);
-		EXPECT_TRUE(seen(self->w + 1024, 1));
+		XM_STORE(self->w + 2 * XM_WORDS, 0);
+		EXPECT_TRUE(seen(self->w + 2 * XM_WORDS, 1));
 	}
 	EXPECT_EQ(-ECANCELED, xm_cancel(self->fd, a, NULL));
 	EXPECT_EQ(-ECANCELED, xm_cancel(fd, b, NULL));
@@ -469,7 +530,7 @@ static int work_late_result(struct worker *w)
 	return xm_wait_results(w->fd, w->arg, XM_LONG, w->addr, 1, &wait);
 }
 
-/* A job that another thread is about to get is none that is to be had. */
+/* A job that a waiter has claimed is not handed out again. */
 TEST_F(engine, cancel_beside_a_claimed_job)
 {
 	struct xmirror_cmd cmd = xm_cmd(XMIRROR_OP_LOAD, 8, self->w, 0);
@@ -481,26 +542,26 @@ TEST_F(engine, cancel_beside_a_claimed_job)
 	};
 	void *page = xm_anon(XM_PAGE);
 	struct xmirror_wait wait = {};
-	int uffd = conf_uffd(0);
+	int uffd = xm_uffd(0);
 	__u64 fence;
 
 	if (uffd < 0)
-		SKIP(return, "no CONFIG_USERFAULTFD");
+		XM_SKIP(return, "no CONFIG_USERFAULTFD");
 	ASSERT_NE(NULL, w.addr);
 	ASSERT_NE(NULL, page);
 	memset(page, 0, XM_PAGE);
-	ASSERT_EQ(0, conf_uffd_register(uffd, w.addr, XM_PAGE,
-					UFFDIO_REGISTER_MODE_MISSING));
+	ASSERT_EQ(0, xm_uffd_register(uffd, w.addr, XM_PAGE,
+				      UFFDIO_REGISTER_MODE_MISSING));
 	ASSERT_EQ(0, xm_submit(self->fd, 0, &cmd, 1, 1, &w.arg));
 	ASSERT_EQ(0, worker_start(&w));
-	ASSERT_EQ(0, conf_uffd_wait(uffd));
-	ASSERT_EQ(0, submit_endless(self->fd, 1, self->w + 512, &fence));
-	ASSERT_TRUE(seen(self->w + 512, 1));
+	ASSERT_EQ(0, xm_uffd_wait(uffd));
+	ASSERT_EQ(0, submit_endless(self->fd, 1, self->w + XM_WORDS, &fence));
+	ASSERT_TRUE(seen(self->w + XM_WORDS, 1));
 	EXPECT_EQ(0, poll(&p, 1, 0));
 	EXPECT_EQ(0, xm_cancel(self->fd, 0, &wait));
 	EXPECT_EQ(fence, wait.fence_done);
 	EXPECT_EQ(-ECANCELED, wait.status);
-	ASSERT_EQ(0, conf_uffd_fill(uffd, w.addr, page));
+	ASSERT_EQ(0, xm_uffd_fill(uffd, w.addr, page));
 	EXPECT_EQ(0, worker_join(&w));
 	close(uffd);
 }

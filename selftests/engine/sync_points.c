@@ -40,6 +40,7 @@ static const struct {
 	{ XMIRROR_PT_EXCL_MADE, work_add, true },
 };
 
+/* covers: A.errors, A.no_change */
 TEST_F(sync, fail)
 {
 	static const int errors[] = { EIO, ENOMEM, 4095 };
@@ -94,6 +95,7 @@ TEST_F(sync, fail)
 }
 
 /* The fourth of a range fails: what came before is done and reported. */
+/* covers: T6, A.errors */
 TEST_F(sync, fail_later)
 {
 	__u64 *w = xm_anon(8 * XM_PAGE), i, made;
@@ -205,6 +207,7 @@ static int arm_long(int fd, enum xmirror_point point, void *p, __u32 *id)
 	return err;
 }
 
+/* covers: D2 */
 TEST_F(sync, close_ends_a_stop)
 {
 	static const enum xmirror_point points[] = {

@@ -24,6 +24,7 @@ TEST_F(engine, close_in_a_long_command)
 	EXPECT_EQ(0, value);
 }
 
+/* covers: D2 */
 TEST_F(engine, close_with_jobs)
 {
 	unsigned int i, n;
@@ -33,28 +34,28 @@ TEST_F(engine, close_with_jobs)
 	for (n = 0; n < 5; n++) {
 		OPEN(fd, 0);
 		for (i = 0; i < self->engines; i++) {
-			ASSERT_EQ(0, submit_endless(fd, i, self->w + 512 * i,
+			ASSERT_EQ(0, submit_endless(fd, i, self->w + XM_WORDS * i,
 						    &fence));
-			ASSERT_EQ(0, submit_endless(fd, i, self->w + 512 * i,
+			ASSERT_EQ(0, submit_endless(fd, i, self->w + XM_WORDS * i,
 						    &fence));
 		}
 		ASSERT_TRUE(seen(self->w, 1));
 		ASSERT_EQ(0, close(fd));
 		/* Nothing writes any more. */
 		for (i = 0; i < self->engines; i++)
-			XM_STORE(self->w + 512 * i, 0);
+			XM_STORE(self->w + XM_WORDS * i, 0);
 		/* The engines are free, and have been through all since. */
 		for (i = 0; i < self->engines; i++) {
 			struct xmirror_cmd cmd = xm_cmd(XMIRROR_OP_LOAD, 8,
-							self->w + 512 * i, 0);
+							self->w + XM_WORDS * i, 0);
 			__u64 value = 1;
 
 			ASSERT_EQ(0, xm_run_on(self->fd, i, &cmd, &value));
 			EXPECT_EQ(0, value);
 		}
 		for (i = 0; i < self->engines; i++) {
-			EXPECT_EQ(0, XM_LOAD(self->w + 512 * i));
-			XM_STORE(self->w + 512 * i, 0);
+			EXPECT_EQ(0, XM_LOAD(self->w + XM_WORDS * i));
+			XM_STORE(self->w + XM_WORDS * i, 0);
 		}
 	}
 }
@@ -85,7 +86,7 @@ static int be_killed(struct child *c, void *arg)
 	memset(w, 0, SIZE);
 	for (i = 1; i < v->engines; i++) {
 		cmd = xm_cmds(excl ? XMIRROR_OP_ADD : XMIRROR_OP_STORE, 8,
-			      w + 512 * i, 8, 500, 1);
+			      w + XM_WORDS * i, 8, 500, 1);
 		CHILD_CHECK(!xm_submit(fd, i, &cmd, 1, ~0ULL, NULL));
 		CHILD_CHECK(!xm_submit(fd, i, &cmd, 1, ~0ULL, NULL));
 	}
@@ -207,7 +208,7 @@ static int leave_jobs(struct child *c, void *arg)
 	CHILD_CHECK(fd >= 0);
 	CHILD_CHECK(!submit_endless(fd, getpid() % 4, w, &fence));
 	if (xm_caps() & XMIRROR_CAP_EXCLUSIVE)
-		CHILD_CHECK(!xm_exclusive(fd, w + 512, 4 * XM_PAGE, NULL));
+		CHILD_CHECK(!xm_exclusive(fd, w + XM_WORDS, 4 * XM_PAGE, NULL));
 	return 0;
 }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * Atomics: every operation in every width does what C does, results come back, and
- * who counts beside the device counts right. The page is in atomics_exclusive.c.
+ * who counts beside the device counts right. The page is in lifetime.c.
  */
 #include "atomics_fixture.h"
 
@@ -245,9 +245,9 @@ TEST_F(atomics, strides)
 	cmd = xm_cmds(XMIRROR_OP_SUB, 8, w + SIZE / 8 - 1, -(__s64)XM_PAGE,
 		      PAGES, 1000);
 	ASSERT_EQ(0, xm_run(self->fd, &cmd, &result));
-	EXPECT_EQ(1511, result);
+	EXPECT_EQ(1000 + XM_WORDS - 1, result);
 	for (i = 0; i < SIZE / 8; i++) {
-		ASSERT_EQ(i % 512 == 511 ? i : i + 1000, w[i]);
+		ASSERT_EQ(i % XM_WORDS == XM_WORDS - 1 ? i : i + 1000, w[i]);
 	}
 	/* staying */
 	cmd = xm_cmds(XMIRROR_OP_ADD, 8, w + 3, 0, 100000, 3);

@@ -2,7 +2,7 @@
 /*
  * How an exclusive entry ends: accesses. The CPU, the kernel on behalf of a
  * process, and devices each meet one, and the page is given back first, or taken by
- * the other device. What else ends an entry is in conform_end.c.
+ * the other device. What else ends an entry is in end.c.
  */
 #include <linux/futex.h>
 #include <linux/mempolicy.h>
@@ -164,7 +164,7 @@ static int direct_read(struct env *e)
 static int splice_page(struct env *e)
 {
 	struct iovec iov = { e->p, XM_PAGE };
-	__u64 v[512];
+	__u64 v[XM_WORDS];
 
 	FAIL_UNLESS(vmsplice(e->pipe[1], &iov, 1, 0) == (ssize_t)XM_PAGE);
 	FAIL_UNLESS(read(e->pipe[0], v, XM_PAGE) == (ssize_t)XM_PAGE);
@@ -224,28 +224,31 @@ static int migrate_other(struct env *e)
 
 /* The rows */
 
-ROW(cpu_read, RESTORED);
-ROW(cpu_write, RESTORED, CPU_WRITES);
-ROW(cpu_atomic, RESTORED);
-ROW(copy_to_user, RESTORED, CPU_WRITES);
-ROW(copy_from_user, RESTORED);
-ROW(futex_wait, RESTORED);
-ROW(vm_readv, RESTORED);
-ROW(vm_writev, RESTORED, CPU_WRITES);
-ROW(mem_read, RESTORED);
-ROW(mem_write, RESTORED, CPU_WRITES);
+ROW(cpu_read, RESTORED);	/* covers: B.cpu */
+ROW(cpu_write, RESTORED, CPU_WRITES);	/* covers: B.cpu */
+ROW(cpu_atomic, RESTORED);	/* covers: B.cpu */
+ROW(copy_to_user, RESTORED, CPU_WRITES);	/* covers: B.cpu */
+ROW(copy_from_user, RESTORED);	/* covers: B.cpu */
+ROW(futex_wait, RESTORED);	/* covers: B.cpu */
+ROW(vm_readv, RESTORED);	/* covers: B.remote */
+ROW(vm_writev, RESTORED, CPU_WRITES);	/* covers: B.remote */
+ROW(mem_read, RESTORED);	/* covers: B.remote */
+ROW(mem_write, RESTORED, CPU_WRITES);	/* covers: B.remote */
+/* covers: B.remote */
 ROW(ptrace_rw, RESTORED, WITH(ptrace_prepare), CPU_WRITES);
-ROW(direct_write, RESTORED, WITH(scratch_prepare));
+ROW(direct_write, RESTORED, WITH(scratch_prepare));	/* covers: B.gup */
+/* covers: B.gup */
 ROW(direct_read, RESTORED, WITH(scratch_prepare), CPU_WRITES);
-ROW(splice_page, RESTORED);
-ROW(policy_of, RESTORED);
-ROW(fault_other, RESTORED);
-ROW(fault_other_write, RESTORED);
+ROW(splice_page, RESTORED);	/* covers: B.gup */
+ROW(policy_of, RESTORED);	/* covers: B.gup */
+ROW(fault_other, RESTORED);	/* covers: B.other_device */
+ROW(fault_other_write, RESTORED);	/* covers: B.other_device */
 ROW(release, RESTORED);
 
-ROW(migrate_other, KEPT(MIGRATE, FULL));
+ROW(migrate_other, KEPT(MIGRATE, FULL));	/* covers: B.migrate_vma */
 /* Given back and taken by the other one */
-ROW(make_again, TAKEN);
+ROW(make_again, TAKEN);	/* covers: B.again */
+/* covers: B.again */
 ROW(make_again_same_device, TAKEN, WITH(same_device_prepare));
 
 TEST_HARNESS_MAIN

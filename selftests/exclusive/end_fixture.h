@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * The table of ends of an exclusive entry, of which conform_end.c and
+ * The table of ends of an exclusive entry, of which end.c and
  * conform_end_access.c have some rows each: what a row says, and the test of one.
  * Where kernels differ a row has two columns: those that take an exclusive page
  * out of the rmap (before Linux 6.15) and those that leave it there
- * (XMIRROR_CAP_RECLAIM_EXCLUSIVE).
+ * (XMIRROR_CAP_EXCLUSIVE_LARGE).
  *
  * The memory is a mapping of one page in chunks of its own, so no event is
  * anybody else's. More events than expected are right as long as the outcome
@@ -15,7 +15,7 @@
 
 #include <fcntl.h>
 
-#include "memory.h"
+#include "uffd.h"
 #include "test.h"
 
 #define DEV	0xd0d0d0d0ULL	/* what the device writes, in word 0 */
@@ -61,15 +61,15 @@ struct expect {
 
 /* Given back by a fault, with everything that a writable mapping can have */
 #define RESTORED	(.after = GONE, .events = EV_R, .pte = FULL, \
-			  .then = FULL, .kb = 4)
+			  .then = FULL, .kb = XM_PAGE_KB)
 /* Nothing happens; a read by the CPU then gives it back. */
-#define QUIET		(.after = STAYS, .then = FULL, .kb = 4)
+#define QUIET		(.after = STAYS, .then = FULL, .kb = XM_PAGE_KB)
 /* Ends with these events and this entry */
 #define ENDED(ev, bits)	(.after = GONE, .events = ev, .pte = bits, \
-			  .then = bits, .kb = 4)
+			  .then = bits, .kb = XM_PAGE_KB)
 /* An event, and the entry stays; a read by the CPU then gives @bits. */
 #define KEPT(ev, bits)	(.after = STAYS, .events = EV(ev), .then = bits, \
-			  .kb = 4)
+			  .kb = XM_PAGE_KB)
 /* The page goes. */
 #define LOST(how, ev, bits, rss) \
 			(.after = how, .events = EV(ev), .pte = bits, \
@@ -79,9 +79,9 @@ struct expect {
 			  .then = FULL, .kb = rss)
 #define SWAPPED		(.after = GONE, .events = EV(CLEAR), .pte = O, \
 			  .then = ANY)
-#define EITHER_WAY	(.after = EITHER, .then = ANY, .kb = 4)
+#define EITHER_WAY	(.after = EITHER, .then = ANY, .kb = XM_PAGE_KB)
 #define TAKEN		(.after = STAYS, .events = EV_R | EV(EXCLUSIVE), \
-			  .then = FULL, .kb = 4)
+			  .then = FULL, .kb = XM_PAGE_KB)
 
 struct env {
 	int fd;
@@ -148,13 +148,13 @@ FIXTURE_SETUP(end)
 	NEED(XMIRROR_CAP_EXCLUSIVE);
 	e->file = -1;
 	e->uffd = -1;
-	self->new = xm_caps() & XMIRROR_CAP_RECLAIM_EXCLUSIVE;
+	self->new = xm_caps() & XMIRROR_CAP_EXCLUSIVE_LARGE;
 	self->want = self->new ? &variant->new : &variant->old;
-	ASSERT_EQ(0, conf_pin());
+	ASSERT_EQ(0, xm_pin_cpu());
 	ASSERT_EQ(0, pipe2(e->pipe, O_CLOEXEC));
 	OPEN(e->fd, 0);
 	OPEN(e->fd1, 1);
-	e->p = conf_area(XM_PAGE, variant->room);
+	e->p = xm_area(XM_PAGE, variant->room);
 	ASSERT_NE(NULL, e->p);
 	memset(e->p, 0x11, XM_PAGE);
 }
@@ -212,7 +212,7 @@ TEST_F(end, row)
 	if (variant->prepare)
 		err = variant->prepare(e);
 	if (err == NOT_HERE)
-		SKIP(return, "%s", e->why);
+		XM_SKIP(return, "%s", e->why);
 	ASSERT_EQ(0, err);
 
 	ASSERT_EQ(0, xm_exclusive(e->fd, p, XM_PAGE, NULL));
@@ -220,14 +220,14 @@ TEST_F(end, row)
 	ASSERT_TRUE(xm_is_exclusive(p));
 	EXPECT_LEAF(e->fd, p, LEAF_EXCL);
 	/* An exclusive page counts as before. */
-	CHECK_CELL("kB of the exclusive page", 4, conf_smaps_kb(p, "Rss"));
+	CHECK_CELL("kB of the exclusive page", XM_PAGE_KB, xm_smaps_kb(p, "Rss"));
 
 	ASSERT_EQ(0, xm_stats(e->fd, &before));
 	errno = 0;
 	err = variant->act(e);
 	ASSERT_EQ(0, xm_stats(e->fd, &after));
 	if (err == NOT_HERE)
-		SKIP(return, "%s", e->why);
+		XM_SKIP(return, "%s", e->why);
 	ASSERT_EQ(0, err)
 		CELL("result", 0, err);
 
@@ -253,7 +253,7 @@ TEST_F(end, row)
 		   xm_page(e->fd, p).dev & LEAF_EXCL);
 	if (want->after == GONE && want->pte != ANY)
 		CHECK_CELL("CPU entry", want->pte, view(e->fd, p));
-	CHECK_CELL("kB", (__u64)(long)want->kb, conf_smaps_kb(p, "Rss"));
+	CHECK_CELL("kB", (__u64)(long)want->kb, xm_smaps_kb(p, "Rss"));
 	if (want->after == MOVED) {
 		EXPECT_TRUE(xm_is_exclusive(e->q));
 		EXPECT_LEAF(e->fd, e->q, LEAF_NONE);

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * How an exclusive entry ends, as in conform_end.c, for one page of a huge page,
+ * How an exclusive entry ends, as in end.c, for one page of a huge page,
  * and what becomes of the others.
  */
-#include "memory.h"
 #include "test.h"
+
+#define PMD_KB	((long)(XM_PMD >> 10))
 
 #define DEV	0xd0d0d0d0ULL	/* what the device writes */
 
@@ -19,14 +20,14 @@ FIXTURE_SETUP(large)
 	NEED(XMIRROR_CAP_EXCLUSIVE);
 	NEED(XMIRROR_CAP_EXCLUSIVE_LARGE);
 	OPEN(self->fd, 0);
-	self->p = conf_thp(self->fd, 0x22);
+	self->p = xm_thp(self->fd, 0x22);
 	if (!self->p)
-		SKIP(return, "no huge page was to be had");
+		XM_SKIP(return, "THP allocation failed");
 	self->q = (__u64 *)(self->p + 37 * XM_PAGE);
 	ASSERT_EQ(0, xm_exclusive(self->fd, self->q, XM_PAGE, NULL));
 	ASSERT_EQ(0, xm_op(self->fd, XMIRROR_OP_XCHG, 8, self->q, DEV, NULL));
 	/* The page tables are split, and nothing else. */
-	EXPECT_EQ(1, xm_count_exclusive(self->p, XM_2M));
+	EXPECT_EQ(1, xm_count_exclusive(self->p, XM_PMD));
 	EXPECT_EQ(xm_pfn(self->p) + 37, xm_pfn(self->q));
 }
 
@@ -37,33 +38,36 @@ FIXTURE_TEARDOWN(large)
 }
 
 /* The mapping is small from then on, and all of it still counts. */
+/* covers: G.one_page */
 TEST_F(large, counters)
 {
-	EXPECT_EQ(2048, conf_smaps_kb(self->p, "Rss"));
-	EXPECT_EQ(0, conf_smaps_kb(self->p, "AnonHugePages"));
+	EXPECT_EQ(PMD_KB, xm_smaps_kb(self->p, "Rss"));
+	EXPECT_EQ(0, xm_smaps_kb(self->p, "AnonHugePages"));
 	EXPECT_EQ(DEV, XM_LOAD(self->q));
-	EXPECT_EQ(2048, conf_smaps_kb(self->p, "Rss"));
-	EXPECT_EQ(0, conf_smaps_kb(self->p, "AnonHugePages"));
-	ASSERT_EQ(0, conf_collapse(self->p));
-	EXPECT_EQ(2048, conf_smaps_kb(self->p, "Rss"));
-	EXPECT_EQ(2048, conf_smaps_kb(self->p, "AnonHugePages"));
+	EXPECT_EQ(PMD_KB, xm_smaps_kb(self->p, "Rss"));
+	EXPECT_EQ(0, xm_smaps_kb(self->p, "AnonHugePages"));
+	ASSERT_EQ(0, xm_collapse(self->p));
+	EXPECT_EQ(PMD_KB, xm_smaps_kb(self->p, "Rss"));
+	EXPECT_EQ(PMD_KB, xm_smaps_kb(self->p, "AnonHugePages"));
 	/* Exclusive as a whole: no page is lost from the count, nor counted twice. */
-	EXPECT_EQ(0, xm_exclusive(self->fd, self->p, XM_2M, NULL));
-	EXPECT_EQ(512, xm_count_exclusive(self->p, XM_2M));
-	EXPECT_EQ(2048, conf_smaps_kb(self->p, "Rss"));
-	EXPECT_EQ(0, conf_smaps_kb(self->p, "AnonHugePages"));
+	EXPECT_EQ(0, xm_exclusive(self->fd, self->p, XM_PMD, NULL));
+	EXPECT_EQ(XM_PMD_PAGES, xm_count_exclusive(self->p, XM_PMD));
+	EXPECT_EQ(PMD_KB, xm_smaps_kb(self->p, "Rss"));
+	EXPECT_EQ(0, xm_smaps_kb(self->p, "AnonHugePages"));
 	EXPECT_EQ(DEV, XM_LOAD(self->q));
 }
 
+/* covers: G.one_page */
 TEST_F(large, cpu_read)
 {
 	EXPECT_EQ(DEV, XM_LOAD(self->q));
-	EXPECT_EQ(0, xm_count_exclusive(self->p, XM_2M));
+	EXPECT_EQ(0, xm_count_exclusive(self->p, XM_PMD));
 	EXPECT_LEAF(self->fd, self->q, LEAF_NONE);
 	EXPECT_EQ(0x22, self->p[36 * XM_PAGE]);
 	EXPECT_EQ(0x22, self->p[38 * XM_PAGE]);
 }
 
+/* covers: G.one_page */
 TEST_F(large, neighbour_read)
 {
 	EXPECT_EQ(0x22, self->p[36 * XM_PAGE]);
@@ -73,12 +77,13 @@ TEST_F(large, neighbour_read)
 }
 
 /* The entry is given back on the way, and its page is in the new huge page. */
+/* covers: B.collapse, G.one_page */
 TEST_F(large, collapse)
 {
 	struct xmirror_stats before, after;
 
 	ASSERT_EQ(0, xm_stats(self->fd, &before));
-	ASSERT_EQ(0, conf_collapse(self->p));
+	ASSERT_EQ(0, xm_collapse(self->p));
 	ASSERT_EQ(0, xm_stats(self->fd, &after));
 	EXPECT_LE(1, after.inv[XM_EV_CLEAR] - before.inv[XM_EV_CLEAR]);
 	EXPECT_TRUE(xm_page(self->fd, self->q).cpu & XMIRROR_CPU_HUGE);
@@ -88,11 +93,12 @@ TEST_F(large, collapse)
 }
 
 /* Advice for the huge page ends the entry of one: the data is what counts. */
+/* covers: B.cold, G.one_page */
 TEST_F(large, pageout)
 {
 	if (xm_meminfo_kb("SwapTotal") <= 0)
-		SKIP(return, "no swap");
-	ASSERT_EQ(0, madvise(self->p, XM_2M, MADV_PAGEOUT));
+		XM_SKIP(return, "no swap");
+	ASSERT_EQ(0, madvise(self->p, XM_PMD, MADV_PAGEOUT));
 	if (!xm_is_exclusive(self->q)) {
 		EXPECT_LEAF(self->fd, self->q, LEAF_NONE);
 	}
@@ -102,23 +108,24 @@ TEST_F(large, pageout)
 }
 
 /* Before 6.15 a small exclusive page amid others collapses, too. */
+/* covers: B.collapse */
 TEST(collapse_small)
 {
-	char *p = xm_anon_aligned(XM_2M, XM_2M);
+	char *p = xm_anon_aligned(XM_PMD, XM_PMD);
 	__u64 *q;
 	int fd, err;
 
 	NEED(XMIRROR_CAP_EXCLUSIVE);
 	OPEN(fd, 0);
 	ASSERT_NE(NULL, p);
-	memset(p, 0x22, XM_2M);
-	q = (__u64 *)(p + 511 * XM_PAGE);
+	memset(p, 0x22, XM_PMD);
+	q = (__u64 *)(p + (XM_PMD_PAGES - 1) * XM_PAGE);
 	ASSERT_EQ(0, xm_exclusive(fd, q, XM_PAGE, NULL));
 	ASSERT_EQ(0, xm_op(fd, XMIRROR_OP_XCHG, 8, q, DEV, NULL));
-	ASSERT_EQ(0, madvise(p, XM_2M, MADV_HUGEPAGE));
-	err = conf_collapse(p);
+	ASSERT_EQ(0, madvise(p, XM_PMD, MADV_HUGEPAGE));
+	err = xm_collapse(p);
 	if (err == -EINVAL)
-		SKIP(return, "MADV_COLLAPSE: Linux 6.1, CONFIG_TRANSPARENT_HUGEPAGE");
+		XM_SKIP(return, "MADV_COLLAPSE: Linux 6.1, CONFIG_TRANSPARENT_HUGEPAGE");
 	ASSERT_EQ(0, err);
 	EXPECT_TRUE(xm_page(fd, q).cpu & XMIRROR_CPU_HUGE);
 	EXPECT_LEAF(fd, q, LEAF_NONE);

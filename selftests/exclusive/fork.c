@@ -7,12 +7,11 @@
  */
 #include <sched.h>
 
-#include "memory.h"
 #include "test.h"
 
 #define PAGES	8UL
 #define SIZE	(PAGES * XM_PAGE)
-#define WORDS	512UL		/* of a page */
+#define WORDS	XM_WORDS
 
 FIXTURE(fork) {
 	int fd;
@@ -83,6 +82,7 @@ static int child_reads(struct child *c, void *arg)
 	} while (0)
 
 /* Just after fork(): the entries are gone, here and there. */
+/* covers: E.data */
 TEST_F(fork, ends_exclusive)
 {
 	struct xmirror_stats before, after;
@@ -108,6 +108,7 @@ TEST_F(fork, ends_exclusive)
 	EXPECT_EQ(0, child_end(&c));
 }
 
+/* covers: E.writes */
 TEST_F(fork, device_writes_first)
 {
 	__u64 pfn[PAGES], i;
@@ -135,6 +136,7 @@ TEST_F(fork, device_writes_first)
 }
 
 /* With plain stores, through a writable leaf that is not exclusive */
+/* covers: E.writes */
 TEST_F(fork, device_stores_first)
 {
 	struct child c;
@@ -173,6 +175,7 @@ TEST_F(fork, device_reads_then_writes)
 	EXPECT_EQ(0, child_end(&c));
 }
 
+/* covers: E.writes */
 TEST_F(fork, parent_writes_first)
 {
 	struct child c;
@@ -209,6 +212,7 @@ static int child_writes(struct child *c, void *arg)
 	return 0;
 }
 
+/* covers: E.writes */
 TEST_F(fork, child_writes_first)
 {
 	struct child c;
@@ -232,6 +236,7 @@ TEST_F(fork, child_writes_first)
 }
 
 /* Device and child write at once; so do device, parent and child. */
+/* covers: E.writes */
 TEST_F(fork, all_write)
 {
 	struct xmirror_cmd cmd = xm_cmds(XMIRROR_OP_ADD, 8, self->w, XM_PAGE,
@@ -311,6 +316,7 @@ static int child_consistent(struct child *c, void *arg)
 	return 0;
 }
 
+/* covers: E.data */
 TEST_F(fork, consistent_snapshot)
 {
 	__u64 fences[ENGINES], start, now, i, round;
@@ -459,6 +465,7 @@ static int in_the_same_mm(void *arg)
 	return xm_add(self->fd, self->w, 1) ? 2 : 0;
 }
 
+/* covers: E.advice */
 TEST_F(fork, vfork)
 {
 	size_t room = 256 * 1024;
@@ -491,6 +498,7 @@ static int child_without(struct child *c, void *arg)
 	return 0;
 }
 
+/* covers: E.advice */
 TEST_F(fork, dontfork)
 {
 	struct xmirror_stats before, after;
@@ -521,6 +529,7 @@ static int child_wiped(struct child *c, void *arg)
 	return 0;
 }
 
+/* covers: E.advice */
 TEST_F(fork, wipeonfork)
 {
 	struct child c;
@@ -556,6 +565,7 @@ static int child_mirrors(struct child *c, void *arg)
 	return 0;
 }
 
+/* covers: E.child */
 TEST_F(fork, child_with_a_mirror)
 {
 	struct child c;
@@ -630,6 +640,7 @@ static int child_thp(struct child *c, void *arg)
 	return 0;
 }
 
+/* covers: G.one_page */
 TEST_F(fork, thp)
 {
 	struct child c;
@@ -637,14 +648,14 @@ TEST_F(fork, thp)
 	__u64 *w;
 
 	NEED(XMIRROR_CAP_EXCLUSIVE_LARGE);
-	huge = conf_thp(self->fd, 0);
+	huge = xm_thp(self->fd, 0);
 	if (!huge)
-		SKIP(return, "no huge page was to be had");
+		XM_SKIP(return, "THP allocation failed");
 	w = (__u64 *)(huge + 9 * XM_PAGE);
 	w[WORDS] = 7;
 	ASSERT_EQ(0, xm_add(self->fd, w, 42));
 	ASSERT_EQ(0, child_start(&c, child_thp, w));
-	EXPECT_EQ(0, xm_count_exclusive(huge, XM_2M));
+	EXPECT_EQ(0, xm_count_exclusive(huge, XM_PMD));
 	EXPECT_EQ(0, xm_add(self->fd, w, 1));
 	EXPECT_EQ(0, xm_add(self->fd, w + WORDS, 1));
 	ASSERT_EQ(0, child_tell(&c, 'l'));

@@ -8,7 +8,7 @@
 
 #define PAGES	8UL
 #define SIZE	(PAGES * XM_PAGE)
-#define WORDS	512UL
+#define WORDS	XM_WORDS
 
 FIXTURE(policy) {
 	int fd;

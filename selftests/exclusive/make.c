@@ -10,7 +10,7 @@
 #include <linux/io_uring.h>
 #include <sys/uio.h>
 
-#include "memory.h"
+#include "uffd.h"
 #include "test.h"
 
 #define FILL	0x2222222222222222ULL
@@ -61,9 +61,9 @@ static int zero_page(struct env *e)
 
 static int huge_zero_page(struct env *e)
 {
-	char *p = xm_anon_aligned(XM_2M, XM_2M);
+	char *p = xm_anon_aligned(XM_PMD, XM_PMD);
 
-	if (!p || madvise(p, XM_2M, MADV_HUGEPAGE))
+	if (!p || madvise(p, XM_PMD, MADV_HUGEPAGE))
 		return -EIO;
 	e->p = (__u64 *)(p + 5 * XM_PAGE);
 	if (XM_LOAD(e->p))
@@ -76,8 +76,6 @@ static int huge_zero_page(struct env *e)
 /* Two pages become one; what the device writes goes to its own alone. */
 static int ksm_page(struct env *e)
 {
-	__u64 start = xm_now_ns();
-
 	e->p = xm_anon(XM_PAGE);
 	e->other = xm_anon(XM_PAGE);
 	if (!e->p || !e->other)
@@ -88,12 +86,7 @@ static int ksm_page(struct env *e)
 	if (madvise(e->p, XM_PAGE, MADV_MERGEABLE))
 		return not_here(e, "no CONFIG_KSM");
 	madvise(e->other, XM_PAGE, MADV_MERGEABLE);
-	xm_write_file("/sys/kernel/mm/ksm/sleep_millisecs", "0");
-	xm_write_file("/sys/kernel/mm/ksm/run", "1");
-	while (xm_pfn(e->p) != xm_pfn(e->other) && !xm_expired(start, XM_LONG))
-		sched_yield();
-	xm_write_file("/sys/kernel/mm/ksm/run", "0");
-	return xm_pfn(e->p) == xm_pfn(e->other) ? 0 : -ETIMEDOUT;
+	return xm_ksm_merge(e->p, e->other);
 }
 
 static int look_when_told(struct child *c, void *arg)
@@ -134,7 +127,7 @@ static int private_memfd(struct env *e)
 
 static int private_file(struct env *e)
 {
-	return file(e, conf_temp_file("/tmp"), MAP_PRIVATE);
+	return file(e, xm_temp_file("/tmp"), MAP_PRIVATE);
 }
 
 static int private_file_written(struct env *e)
@@ -158,7 +151,7 @@ static int shared_file(struct env *e)
 
 	if (!dir)
 		return not_here(e, "no disk: XM_SCRATCH is not set");
-	return file(e, conf_temp_file(dir), MAP_SHARED);
+	return file(e, xm_temp_file(dir), MAP_SHARED);
 }
 
 static int shared_anon(struct env *e)
@@ -173,7 +166,7 @@ static int shared_anon(struct env *e)
 /* E2, E3 */
 static int huge_tlb(struct env *e, int flags)
 {
-	e->p = mmap(NULL, XM_2M, PROT_READ | PROT_WRITE,
+	e->p = mmap(NULL, XM_PMD, PROT_READ | PROT_WRITE,
 		    flags | MAP_ANONYMOUS | MAP_HUGETLB, -1, 0);
 	if (e->p == MAP_FAILED)
 		return not_here(e, "no hugetlb page");
@@ -252,10 +245,10 @@ static int secret_memory(struct env *e)
 
 static int uffd(struct env *e, __u64 features, __u64 mode)
 {
-	e->uffd = conf_uffd(features);
+	e->uffd = xm_uffd(features);
 	if (e->uffd < 0)
-		return not_here(e, "userfaultfd has not got this feature");
-	return conf_uffd_register(e->uffd, e->p, XM_PAGE, mode);
+		return not_here(e, "userfaultfd lacks this feature");
+	return xm_uffd_register(e->uffd, e->p, XM_PAGE, mode);
 }
 
 static int uffd_missing(struct env *e)
@@ -274,12 +267,12 @@ static int uffd_wp(struct env *e)
 	return touched(e) ?:
 	       uffd(e, UFFD_FEATURE_PAGEFAULT_FLAG_WP,
 		    UFFDIO_REGISTER_MODE_WP) ?:
-	       conf_uffd_wp(e->uffd, e->p, XM_PAGE, true);
+	       xm_uffd_wp(e->uffd, e->p, XM_PAGE, true);
 }
 
 static int uffd_wp_lifted(struct env *e)
 {
-	return uffd_wp(e) ?: conf_uffd_wp(e->uffd, e->p, XM_PAGE, false);
+	return uffd_wp(e) ?: xm_uffd_wp(e->uffd, e->p, XM_PAGE, false);
 }
 
 static int uffd_wp_async(struct env *e)
@@ -288,10 +281,10 @@ static int uffd_wp_async(struct env *e)
 
 	if (err)
 		return err;
-	if (uffd(e, UFFD_FEATURE_PAGEFAULT_FLAG_WP | CONF_UFFD_WP_ASYNC,
+	if (uffd(e, UFFD_FEATURE_PAGEFAULT_FLAG_WP | XM_UFFD_WP_ASYNC,
 		 UFFDIO_REGISTER_MODE_WP))
 		return not_here(e, "asynchronous uffd-wp: Linux 6.7, CONFIG_PTE_MARKER_UFFD_WP");
-	return conf_uffd_wp(e->uffd, e->p, XM_PAGE, true);
+	return xm_uffd_wp(e->uffd, e->p, XM_PAGE, true);
 }
 
 /* Protected against reads as well, without a page that could be read */
@@ -302,11 +295,11 @@ static int uffd_rwp(struct env *e)
 
 	if (err)
 		return err;
-	if (uffd(e, CONF_UFFD_RWP, CONF_UFFD_REGISTER_RWP))
+	if (uffd(e, XM_UFFD_RWP, XM_UFFD_REGISTER_RWP))
 		return not_here(e, "read-write protection: Linux 7.3, CONFIG_USERFAULTFD_RWP");
 	rwp.range.start = (uintptr_t)e->p;
 	rwp.range.len = XM_PAGE;
-	return ioctl(e->uffd, CONF_UFFDIO_RWPROTECT, &rwp) ? -errno : 0;
+	return ioctl(e->uffd, XM_UFFDIO_RWPROTECT, &rwp) ? -errno : 0;
 }
 
 /* A fixed buffer of io_uring is pinned for long. */
@@ -349,7 +342,7 @@ static int swapped_out(struct env *e)
 		return err;
 	if (xm_meminfo_kb("SwapTotal") <= 0)
 		return not_here(e, "no swap");
-	return conf_pageout(e->p, XM_PAGE);
+	return xm_pageout(e->p, XM_PAGE);
 }
 
 static int locked(struct env *e)
@@ -368,10 +361,10 @@ static int lazyfree(struct env *e)
 
 static int thp(struct env *e, size_t page)
 {
-	char *p = conf_thp(e->fd, 0x22);
+	char *p = xm_thp(e->fd, 0x22);
 
 	if (!p)
-		return not_here(e, "no huge page was to be had");
+		return not_here(e, "THP allocation failed");
 	e->p = (__u64 *)(p + page * XM_PAGE);
 	e->same_page = true;
 	return 0;
@@ -384,17 +377,17 @@ static int thp_head(struct env *e)
 
 static int thp_tail(struct env *e)
 {
-	return thp(e, 511);
+	return thp(e, XM_PMD_PAGES - 1);
 }
 
 /* Mapped by page, the folio is still large */
 static int thp_by_page(struct env *e)
 {
-	int err = thp(e, 256);
+	int err = thp(e, XM_PMD_PAGES / 2);
 
 	if (err)
 		return err;
-	return mprotect(e->p + 512, XM_PAGE, PROT_READ) ? -errno : 0;
+	return mprotect(e->p + XM_WORDS, XM_PAGE, PROT_READ) ? -errno : 0;
 }
 
 FIXTURE(make) {
@@ -425,27 +418,27 @@ KIND(private_file_written, 0, .word = FILL, .clear = -1);
 KIND(uffd_not_missing, 0, .word = FILL);
 KIND(uffd_wp_lifted, 0, .word = FILL, .clear = -1);
 KIND(uffd_wp_async, 0, .word = FILL);
-KIND(pinned, 0, .word = FILL, .clear = -1);
+KIND(pinned, 0, .word = FILL, .clear = -1);	/* covers: B.gup, E.pinned */
 KIND(in_device_memory, 0, .word = FILL);
 KIND(swapped_out, 0, .word = FILL);
-KIND(locked, 0, .word = FILL, .clear = -1);
+KIND(locked, 0, .word = FILL, .clear = -1);	/* covers: A.mlock */
 KIND(lazyfree, 0, .word = FILL);
-KIND(thp_head, 0, .large = true, .word = FILL, .clear = 1);
-KIND(thp_tail, 0, .large = true, .word = FILL, .clear = 1);
-KIND(thp_by_page, 0, .large = true, .word = FILL);
+KIND(thp_head, 0, .large = true, .word = FILL, .clear = 1);	/* covers: E4 */
+KIND(thp_tail, 0, .large = true, .word = FILL, .clear = 1);	/* covers: E4 */
+KIND(thp_by_page, 0, .large = true, .word = FILL);	/* covers: E4 */
 KIND(shared_anon, -EOPNOTSUPP, .word = FILL);
 KIND(shared_memfd, -EOPNOTSUPP, .word = FILL);
 KIND(shared_file, -EOPNOTSUPP, .word = FILL);
-KIND(private_hugetlb, -EOPNOTSUPP, .word = FILL);
-KIND(shared_hugetlb, -EOPNOTSUPP, .word = FILL);
+KIND(private_hugetlb, -EOPNOTSUPP, .word = FILL);	/* covers: E2, E3 */
+KIND(shared_hugetlb, -EOPNOTSUPP, .word = FILL);	/* covers: E2, E3 */
 KIND(secret_memory, -EOPNOTSUPP, .word = FILL);
 KIND(read_only, -EPERM, .word = FILL);
-KIND(none, -EFAULT);
-KIND(hole, -EFAULT);
+KIND(none, -EFAULT);	/* covers: E18 */
+KIND(hole, -EFAULT);	/* covers: E18 */
 KIND(pfn_map, -EFAULT);
 KIND(uffd_missing, -EFAULT);
 KIND(uffd_wp, -EFAULT, .word = FILL);
-KIND(uffd_rwp, -EFAULT);
+KIND(uffd_rwp, -EFAULT);	/* covers: A.rwp */
 
 FIXTURE_SETUP(make)
 {
@@ -454,7 +447,7 @@ FIXTURE_SETUP(make)
 	NEED(XMIRROR_CAP_EXCLUSIVE);
 	e->uffd = -1;
 	e->child.pid = -1;
-	ASSERT_EQ(0, conf_pin());
+	ASSERT_EQ(0, xm_pin_cpu());
 	OPEN(e->fd, 0);
 	OPEN(e->fd1, 1);
 }
@@ -466,6 +459,7 @@ FIXTURE_TEARDOWN(make)
 	close(self->e.fd1);
 }
 
+/* covers: A.no_change, A.kinds, A.events, A.bits */
 TEST_F(make, kind)
 {
 	struct xmirror_stats before, after;
@@ -475,7 +469,7 @@ TEST_F(make, kind)
 
 	err = variant->prepare(e);
 	if (err == NOT_HERE)
-		SKIP(return, "%s", e->why);
+		XM_SKIP(return, "%s", e->why);
 	ASSERT_EQ(0, err);
 	e->pfn = xm_pfn(e->p);
 
@@ -518,9 +512,9 @@ TEST_F(make, kind)
 	} else {
 		EXPECT_NE(e->pfn, xm_pfn(e->p));
 	}
-	page = (__u64 *)((uintptr_t)e->p & ~(XM_2M - 1));
+	page = (__u64 *)((uintptr_t)e->p & ~(XM_PMD - 1));
 	if (variant->large) {
-		EXPECT_EQ(1, xm_count_exclusive(page, XM_2M));
+		EXPECT_EQ(1, xm_count_exclusive(page, XM_PMD));
 	}
 
 	/* The page is dirty before the device has written. */
@@ -530,7 +524,7 @@ TEST_F(make, kind)
 		       xm_kver() >> 8, xm_kver() & 0xff,
 		       (unsigned long long)flags);
 	/* A writable entry has no uffd-wp bit. */
-	EXPECT_EQ(0, xm_pagemap(e->p) & CONF_PM_UFFD_WP);
+	EXPECT_EQ(0, xm_pagemap(e->p) & XM_PM_UFFD_WP);
 	EXPECT_EQ(0, xm_pagemap(e->p) & XM_PM_PRESENT);
 
 	/* Both count on one word, and nobody else has it. */
@@ -550,6 +544,7 @@ TEST_F(make, kind)
 }
 
 /* An entry made after clear_refs is soft-dirty, and so is what it leaves. */
+/* covers: A.bits */
 TEST(soft_dirty)
 {
 	__u64 *p = xm_anon(XM_PAGE);
@@ -559,9 +554,9 @@ TEST(soft_dirty)
 	OPEN(fd, 0);
 	ASSERT_NE(NULL, p);
 	*p = 5;
+	if (!xm_has_soft_dirty())
+		XM_SKIP(return, "no CONFIG_MEM_SOFT_DIRTY");
 	ASSERT_EQ(0, xm_write_file("/proc/self/clear_refs", "4"));
-	if (xm_pagemap(p) & XM_PM_SOFT_DIRTY)
-		SKIP(return, "no CONFIG_MEM_SOFT_DIRTY");
 	ASSERT_EQ(0, xm_exclusive(fd, p, XM_PAGE, NULL));
 	EXPECT_NE(0, xm_pagemap(p) & XM_PM_SOFT_DIRTY);
 	ASSERT_EQ(0, xm_add(fd, p, 1));

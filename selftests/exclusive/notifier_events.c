@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * What the notifiers say of calls that change little or nothing, of memory that
- * is not exclusive: section D of the table of behaviour. A row of the table is a
+ * is not exclusive: section D of Documentation/behaviour.md. A row of the table is a
  * test: the events that a mirror sees, no other ones, and that nothing was lost
  * of what lies beside. A driver that concludes from an event what has changed
  * is wrong about most of these rows.
@@ -12,10 +12,10 @@
  */
 #include <fcntl.h>
 
-#include "memory.h"
+#include "settings.h"
 #include "test.h"
 
-#define AREA	(8 * XM_2M)
+#define AREA	(8 * XM_PMD)
 #define EV(name)	(1U << XM_EV_##name)
 
 struct env {
@@ -36,7 +36,7 @@ static int not_here(struct env *e, const char *why)
 
 static int advise(struct env *e, int advice)
 {
-	return madvise(e->p, XM_2M, advice) ? -errno : 0;
+	return madvise(e->p, XM_PMD, advice) ? -errno : 0;
 }
 
 static int written(struct env *e)
@@ -49,7 +49,7 @@ static int written(struct env *e)
 
 static int protect(struct env *e, int prot)
 {
-	return mprotect(e->p, XM_2M, prot) ? -errno : 0;
+	return mprotect(e->p, XM_PMD, prot) ? -errno : 0;
 }
 
 static int protect_empty(struct env *e)
@@ -97,19 +97,19 @@ static int pageout_empty(struct env *e)
 
 static int mlock_before(struct env *e)
 {
-	return mlock(e->p, XM_2M) ? -errno : 0;
+	return mlock(e->p, XM_PMD) ? -errno : 0;
 }
 
 static int munlock_nothing(struct env *e)
 {
-	return munlock(e->p, XM_2M) ? -errno : 0;
+	return munlock(e->p, XM_PMD) ? -errno : 0;
 }
 
 /* Mappings */
 
 static int map(struct env *e)
 {
-	char *p = mmap(e->p, XM_2M, PROT_READ | PROT_WRITE,
+	char *p = mmap(e->p, XM_PMD, PROT_READ | PROT_WRITE,
 		       MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
 
 	return p == e->p ? 0 : -errno;
@@ -122,7 +122,7 @@ static int map_over_empty(struct env *e)
 
 static int unmap(struct env *e)
 {
-	return munmap(e->p, XM_2M) ? -errno : 0;
+	return munmap(e->p, XM_PMD) ? -errno : 0;
 }
 
 static int unmap_empty(struct env *e)
@@ -142,7 +142,8 @@ static int map_hole(struct env *e)
 
 static int clear_soft_dirty(struct env *e)
 {
-	(void)e;
+	if (!xm_has_soft_dirty())
+		return not_here(e, "no CONFIG_MEM_SOFT_DIRTY");
 	return xm_write_file("/proc/self/clear_refs", "4");
 }
 
@@ -219,27 +220,27 @@ static int write_zero_page(struct env *e)
 
 static int huge_before(struct env *e)
 {
-	xm_write_file("/sys/kernel/mm/transparent_hugepage/khugepaged/max_ptes_swap",
-		      "0");
+	xm_setting("/sys/kernel/mm/transparent_hugepage/khugepaged/max_ptes_swap",
+		   "0");
 	if (advise(e, MADV_HUGEPAGE))
 		return not_here(e, "no CONFIG_TRANSPARENT_HUGEPAGE");
-	memset(e->p, 0x11, XM_2M);
+	memset(e->p, 0x11, XM_PMD);
 	if (!(xm_page(e->fd, e->p).cpu & XMIRROR_CPU_HUGE))
-		return not_here(e, "no huge page was to be had");
+		return not_here(e, "THP allocation failed");
 	return 0;
 }
 
 /* One page leaves the mapping's rights, all of it is announced. */
 static int split_huge(struct env *e)
 {
-	int err = mprotect(e->p + XM_2M / 2, XM_PAGE, PROT_READ) ? -errno : 0;
+	int err = mprotect(e->p + XM_PMD / 2, XM_PAGE, PROT_READ) ? -errno : 0;
 
 	return err;
 }
 
 static int small_before(struct env *e)
 {
-	memset(e->p, 0x11, XM_2M);
+	memset(e->p, 0x11, XM_PMD);
 	return 0;
 }
 
@@ -248,8 +249,8 @@ static int collapse(struct env *e)
 {
 	if (advise(e, MADV_HUGEPAGE))
 		return not_here(e, "no CONFIG_TRANSPARENT_HUGEPAGE");
-	if (conf_collapse(e->p))
-		return not_here(e, "no huge page was to be had");
+	if (xm_collapse(e->p))
+		return not_here(e, "THP allocation failed");
 	return xm_page(e->fd, e->p).cpu & XMIRROR_CPU_HUGE ? 0 : -EIO;
 }
 
@@ -263,18 +264,10 @@ static int same_pages(struct env *e)
 
 static int merge(struct env *e)
 {
-	__u64 start = xm_now_ns();
-
 	/* All of it, or the mapping would be split in the page table's midst. */
 	if (advise(e, MADV_MERGEABLE))
 		return not_here(e, "no CONFIG_KSM");
-	xm_write_file("/sys/kernel/mm/ksm/sleep_millisecs", "0");
-	xm_write_file("/sys/kernel/mm/ksm/run", "1");
-	while (xm_pfn(e->p) != xm_pfn(e->p + XM_PAGE) &&
-	       !xm_expired(start, XM_LONG))
-		sched_yield();
-	xm_write_file("/sys/kernel/mm/ksm/run", "0");
-	return xm_pfn(e->p) == xm_pfn(e->p + XM_PAGE) ? 0 : -ETIMEDOUT;
+	return xm_ksm_merge(e->p, e->p + XM_PAGE);
 }
 
 FIXTURE(quiet) {
@@ -332,11 +325,11 @@ FIXTURE_SETUP(quiet)
 	struct env *e = &self->e;
 
 	NEED(XMIRROR_CAP_MIRROR);
-	ASSERT_EQ(0, conf_pin());
+	ASSERT_EQ(0, xm_pin_cpu());
 	OPEN(e->fd, 0);
-	e->all = conf_area(AREA, 0);
+	e->all = xm_area(AREA, 0);
 	ASSERT_NE(NULL, e->all);
-	e->p = e->all + 2 * XM_2M;
+	e->p = e->all + 2 * XM_PMD;
 	*e->all = 0x33;
 }
 
@@ -348,6 +341,7 @@ FIXTURE_TEARDOWN(quiet)
 	close(self->e.fd);
 }
 
+/* covers: D.quiet */
 TEST_F(quiet, row)
 {
 	struct xmirror_stats before, after;
@@ -360,7 +354,7 @@ TEST_F(quiet, row)
 	if (variant->prepare)
 		err = variant->prepare(e);
 	if (err == NOT_HERE)
-		SKIP(return, "%s", e->why);
+		XM_SKIP(return, "%s", e->why);
 	ASSERT_EQ(0, err);
 	ASSERT_EQ(0, xm_fault(e->fd, e->all, XM_PAGE, XMIRROR_FAULT_WRITE,
 			      NULL));
@@ -370,7 +364,7 @@ TEST_F(quiet, row)
 	err = variant->act(e);
 	ASSERT_EQ(0, xm_stats(e->fd, &after));
 	if (err == NOT_HERE)
-		SKIP(return, "%s", e->why);
+		XM_SKIP(return, "%s", e->why);
 	ASSERT_EQ(0, err);
 	for (i = 0; i < XMIRROR_NR_EVENTS; i++) {
 		if (after.inv[i] == before.inv[i])
@@ -399,9 +393,10 @@ TEST_F(quiet, row)
 #define GIB	(1UL << 30)
 
 /* An event may be smaller than the call: of what is empty nothing is said. */
+/* covers: D.smaller */
 TEST(event_is_smaller_than_the_call)
 {
-	const size_t chunk = xm_facts() ? xm_facts()->chunk_size : XM_2M;
+	const size_t chunk = xm_facts() ? xm_facts()->chunk_size : XM_PMD;
 	struct xmirror_stats before, after;
 	char *all, *mid;
 	int fd;
@@ -472,16 +467,17 @@ static int watch(struct child *c, void *arg)
  * of it, although the page is not even mapped there: those that the walk comes to
  * before the one that maps it.
  */
+/* covers: A.relative */
 TEST(exclusive_in_a_related_process)
 {
-	struct related r = { .p = conf_area(2 * XM_PAGE, 0) };
+	struct related r = { .p = xm_area(2 * XM_PAGE, 0) };
 	struct child c;
 	int fd;
 
 	NEED(XMIRROR_CAP_EXCLUSIVE);
 	OPEN(fd, 0);
 	ASSERT_NE(NULL, r.p);
-	r.old = !(xm_caps() & XMIRROR_CAP_RECLAIM_EXCLUSIVE);
+	r.old = !(xm_caps() & XMIRROR_CAP_EXCLUSIVE_LARGE);
 	memset(r.p, 0x11, 2 * XM_PAGE);
 	ASSERT_EQ(0, child_start(&c, watch, &r));
 	ASSERT_EQ('r', child_hear(&c));

@@ -16,7 +16,6 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
-#include "memory.h"
 #include "gup.h"
 #include "test.h"
 
@@ -155,7 +154,7 @@ FIXTURE_SETUP(peer_bugs)
 	self->child = 0;
 	self->fd = open(NODE, O_RDWR | O_CLOEXEC);
 	if (self->fd < 0)
-		SKIP(return, "no " NODE);
+		XM_SKIP(return, "no " NODE);
 	ASSERT_EQ(0, pipe(self->go));
 	self->p = xm_anon(LEN);
 	ASSERT_NE(NULL, self->p);
@@ -164,7 +163,7 @@ FIXTURE_SETUP(peer_bugs)
 	fill((__u64 *)self->p, LEN, 1);
 	ret = to_device(self->fd, self->p, LEN);
 	if (ret == -ENOENT)
-		SKIP(return, "the device has no memory");
+		XM_SKIP(return, "the device has no memory");
 	ASSERT_EQ(0, ret);
 	ASSERT_EQ(PAGES, private_pages(self->fd, self->p, LEN));
 }
@@ -295,7 +294,9 @@ TEST_F(peer_bugs, written_lazyfree_page_survives_reclaim)
 	ASSERT_EQ(0, madvise(self->p, LEN, MADV_FREE));
 	fill(self->buf, LEN, 300);
 	ASSERT_EQ(0, device_write(self->fd, self->p, LEN, self->buf));
-	ASSERT_EQ(0, madvise(self->p, LEN, MADV_PAGEOUT));
+	if (xm_meminfo_kb("SwapTotal") <= 0)
+		XM_SKIP(return, "no swap");
+	ASSERT_EQ(0, xm_pageout(self->p, LEN));
 	EXPECT_EQ(0, wrong((__u64 *)self->p, LEN, 300));
 }
 
@@ -309,11 +310,14 @@ TEST_F(peer_bugs, written_shared_page_survives_reclaim)
 		(void)p[i];
 	fill(self->buf, LEN, 400);
 	ASSERT_EQ(0, device_write(self->fd, shared, LEN, self->buf));
-	ASSERT_EQ(0, madvise(shared, LEN, MADV_PAGEOUT));
+	if (xm_meminfo_kb("SwapTotal") <= 0)
+		XM_SKIP(return, "no swap");
+	ASSERT_EQ(0, xm_pageout(shared, LEN));
 	EXPECT_EQ(0, wrong((__u64 *)shared, LEN, 400));
 }
 
 /* Coherent memory, which the core brings back without asking the driver */
+/* covers: C.coherent */
 TEST_F(peer_bugs, written_coherent_page_survives_pin)
 {
 	int fd = open(COHERENT, O_RDWR), gup = open(GUP_FILE, O_RDWR);
@@ -326,9 +330,9 @@ TEST_F(peer_bugs, written_coherent_page_survives_pin)
 	__u64 pfn;
 
 	if (fd < 0)
-		SKIP(return, "no " COHERENT);
+		XM_SKIP(return, "no " COHERENT);
 	if (gup < 0)
-		SKIP(return, "no CONFIG_GUP_TEST");
+		XM_SKIP(return, "no CONFIG_GUP_TEST");
 	ASSERT_NE(NULL, p);
 	fill((__u64 *)p, LEN, 1);
 	ASSERT_EQ(0, madvise(p, LEN, MADV_FREE));
@@ -372,6 +376,7 @@ static void *churn(void *arg)
 	return NULL;
 }
 
+/* covers: T12 */
 TEST_F(peer_bugs, close_races_with_release)
 {
 	struct churn c = { .fd = self->fd, .p = self->p };
@@ -399,6 +404,7 @@ TEST_F(peer_bugs, close_races_with_release)
 
 /* Bug 6: the mirrored address space is gone */
 
+/* covers: T2 */
 TEST_F(peer_bugs, read_of_gone_mm_ends)
 {
 	/* fork() with the table of files in common. */
@@ -424,6 +430,7 @@ TEST_F(peer_bugs, read_of_gone_mm_ends)
 
 /* Bug 7: close() of one file and the pages of another */
 
+/* covers: T12 */
 TEST_F(peer_bugs, close_leaves_others_alone)
 {
 	int fd = open(NODE, O_RDWR);
@@ -454,6 +461,7 @@ TEST_F(peer_bugs, close_leaves_others_alone)
 
 /* Bug 8: an invalidation ends where it ends */
 
+/* covers: T9 */
 TEST_F(peer_bugs, invalidation_is_exact)
 {
 	char *two = xm_anon(2 * XM_PAGE);
@@ -493,10 +501,11 @@ static bool inject(const char *percent)
 	       write_all(INJECT "verbose", "0");
 }
 
+/* covers: T4 */
 TEST_F(peer_bugs, failed_allocations_do_no_harm)
 {
-	size_t len = 2 * XM_2M, at = 0;
-	char *p = xm_anon_aligned(len, XM_2M);
+	size_t len = 2 * XM_PMD, at = 0;
+	char *p = xm_anon_aligned(len, XM_PMD);
 	int ret, done = 0, failed = 0;
 	void *buf = malloc(len);
 
@@ -505,7 +514,7 @@ TEST_F(peer_bugs, failed_allocations_do_no_harm)
 	memset(buf, 0, len);
 	madvise(p, len, MADV_HUGEPAGE);
 	if (!inject("3"))
-		SKIP(return, "no CONFIG_FAIL_PAGE_ALLOC");
+		XM_SKIP(return, "no CONFIG_FAIL_PAGE_ALLOC");
 	for (int i = 0; i < 12; i++) {
 		int fd = open(NODE, O_RDWR);
 
@@ -548,6 +557,7 @@ static void *touch(void *arg)
 	return NULL;
 }
 
+/* covers: T1 */
 TEST_F(peer_bugs, cpu_fault_races_with_close)
 {
 	size_t len = 64 * XM_PAGE;
@@ -606,25 +616,26 @@ TEST_F(peer_bugs, childs_fault_leaves_parent_alone)
 
 /* Bug 12: a page that KSM has merged, and goes on with */
 
+/* covers: J.ksm */
 TEST_F(peer_bugs, ksm_page_stays)
 {
 	char *p = xm_anon(3 * XM_PAGE);
 	int ret;
 
-	if (!conf_has_ksm())
-		SKIP(return, "no CONFIG_KSM");
+	if (!xm_has_ksm())
+		XM_SKIP(return, "no CONFIG_KSM");
 	ASSERT_NE(NULL, p);
 	fill((__u64 *)p, XM_PAGE, 30);
 	fill((__u64 *)(p + XM_PAGE), XM_PAGE, 30);
 	fill((__u64 *)(p + 2 * XM_PAGE), XM_PAGE, 31);
 	ASSERT_EQ(0, madvise(p, 2 * XM_PAGE, MADV_MERGEABLE));
-	ASSERT_EQ(0, conf_ksm_scan(XM_LONG));
+	ASSERT_EQ(0, xm_ksm_scan(XM_LONG));
 	ASSERT_EQ(xm_pfn(p), xm_pfn(p + XM_PAGE));
 	ret = to_device(self->fd, p, XM_PAGE);
 	EXPECT_TRUE(!ret || ret == -ENOENT);
 	/* It looks for what is like this one, and at what it has merged for that. */
 	ASSERT_EQ(0, madvise(p + 2 * XM_PAGE, XM_PAGE, MADV_MERGEABLE));
-	ASSERT_EQ(0, conf_ksm_scan(XM_LONG));
+	ASSERT_EQ(0, xm_ksm_scan(XM_LONG));
 	EXPECT_EQ(0, wrong((__u64 *)p, XM_PAGE, 30));
 	EXPECT_EQ(0, wrong((__u64 *)(p + XM_PAGE), XM_PAGE, 30));
 	EXPECT_EQ(0, wrong((__u64 *)(p + 2 * XM_PAGE), XM_PAGE, 31));

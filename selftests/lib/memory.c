@@ -1,18 +1,73 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Helpers of the tests of conformance, see libconf.h.
+ * Memory of each kind, and what the kernel does to it on request.
  */
 #include <fcntl.h>
 #include <linux/mempolicy.h>
-#include <poll.h>
 #include <sched.h>
 #include <sys/syscall.h>
 
 #include "memory.h"
+#include "pagemap.h"
+#include "settings.h"
+#include "xm.h"
 
 #define THP	"/sys/kernel/mm/transparent_hugepage/"
 
-void *conf_area(size_t len, size_t room)
+static void *map(size_t len, int prot, int flags)
+{
+	void *p = mmap(NULL, len, prot, flags | MAP_ANONYMOUS, -1, 0);
+
+	if (p == MAP_FAILED)
+		return NULL;
+	madvise(p, len, MADV_NOHUGEPAGE);
+	return p;
+}
+
+void *xm_anon(size_t len)
+{
+	return map(len, PROT_READ | PROT_WRITE, MAP_PRIVATE);
+}
+
+void *xm_anon_aligned(size_t len, size_t align)
+{
+	char *p = map(len + align, PROT_READ | PROT_WRITE, MAP_PRIVATE);
+	size_t head;
+
+	if (!p)
+		return NULL;
+	head = -(uintptr_t)p & (align - 1);
+	if (head)
+		munmap(p, head);
+	munmap(p + head + len, align - head);
+	return p + head;
+}
+
+void *xm_anon_prot(size_t len, int prot)
+{
+	return map(len, prot, MAP_PRIVATE);
+}
+
+void *xm_shared(size_t len)
+{
+	return map(len, PROT_READ | PROT_WRITE, MAP_SHARED);
+}
+
+uintptr_t xm_user_end(void)
+{
+	return (uintptr_t)__builtin_frame_address(0) & -(1UL << 28);
+}
+
+void *xm_hole(size_t len)
+{
+	void *p = map(len, PROT_NONE, MAP_PRIVATE);
+
+	if (p)
+		munmap(p, len);
+	return p;
+}
+
+void *xm_area(size_t len, size_t room)
 {
 	const struct xmirror_info *facts = xm_facts();
 	size_t chunk = facts ? facts->chunk_size : XM_2M;
@@ -37,28 +92,7 @@ void *conf_area(size_t len, size_t room)
 	return p;
 }
 
-int conf_pin(void)
-{
-	cpu_set_t set;
-
-	CPU_ZERO(&set);
-	CPU_SET(0, &set);
-	return sched_setaffinity(0, sizeof(set), &set) ? -errno : 0;
-}
-
-char *conf_thp(int fd, unsigned char byte)
-{
-	char *p = xm_anon_aligned(XM_2M, XM_2M);
-
-	/* With this khugepaged leaves exclusive entries alone. */
-	xm_write_file(THP "khugepaged/max_ptes_swap", "0");
-	if (!p || madvise(p, XM_2M, MADV_HUGEPAGE))
-		return NULL;
-	memset(p, byte, XM_2M);
-	return xm_page(fd, p).cpu & XMIRROR_CPU_HUGE ? p : NULL;
-}
-
-int conf_memfd(void *p, size_t len)
+int xm_memfd(void *p, size_t len)
 {
 	int err, fd = memfd_create("xmirror", MFD_CLOEXEC);
 
@@ -73,126 +107,45 @@ int conf_memfd(void *p, size_t len)
 	return err;
 }
 
-int conf_uffd(__u64 features)
+int xm_temp_file(const char *dir)
 {
-	struct uffdio_api api = { .api = UFFD_API, .features = features };
-	int fd = syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK);
-	int err;
+	char path[256];
+	int fd;
 
+	snprintf(path, sizeof(path), "%s/xmirror-XXXXXX", dir);
+	fd = mkostemp(path, O_CLOEXEC);
 	if (fd < 0)
 		return -errno;
-	if (!ioctl(fd, UFFDIO_API, &api))
-		return fd;
-	err = -errno;
-	close(fd);
-	return err;
+	unlink(path);
+	return fd;
 }
 
-int conf_uffd_register(int uffd, void *p, size_t len, __u64 mode)
+char *xm_thp(int fd, unsigned char byte)
 {
-	struct uffdio_register r = {
-		.range = { .start = (uintptr_t)p, .len = len },
-		.mode = mode,
-	};
+	char *p = xm_anon_aligned(XM_PMD, XM_PMD);
 
-	return ioctl(uffd, UFFDIO_REGISTER, &r) ? -errno : 0;
+	/* With this khugepaged leaves exclusive entries alone. */
+	xm_setting(THP "khugepaged/max_ptes_swap", "0");
+	if (!p || madvise(p, XM_PMD, MADV_HUGEPAGE))
+		return NULL;
+	memset(p, byte, XM_PMD);
+	return xm_page(fd, p).cpu & XMIRROR_CPU_HUGE ? p : NULL;
 }
 
-int conf_uffd_wait(int uffd)
+int xm_thp_64k(void)
 {
-	struct pollfd p = { .fd = uffd, .events = POLLIN };
-	struct uffd_msg msg;
+	int err = xm_setting(THP "hugepages-64kB/enabled", "always");
 
-	if (poll(&p, 1, XM_LONG) != 1)
-		return -ETIMEDOUT;
-	if (read(uffd, &msg, sizeof(msg)) != sizeof(msg) ||
-	    msg.event != UFFD_EVENT_PAGEFAULT)
-		return -EIO;
-	return 0;
+	return err ? err : xm_setting(THP "hugepages-2048kB/enabled", "never");
 }
 
-int conf_uffd_fill(int uffd, void *to, const void *from)
-{
-	struct uffdio_copy copy = {
-		.dst = (uintptr_t)to,
-		.src = (uintptr_t)from,
-		.len = XM_PAGE,
-	};
-
-	return ioctl(uffd, UFFDIO_COPY, &copy) ? -errno : 0;
-}
-
-int conf_uffd_wp(int uffd, void *p, size_t len, bool on)
-{
-	struct uffdio_writeprotect wp = {
-		.range = { .start = (uintptr_t)p, .len = len },
-		.mode = on ? UFFDIO_WRITEPROTECT_MODE_WP : 0,
-	};
-
-	return ioctl(uffd, UFFDIO_WRITEPROTECT, &wp) ? -errno : 0;
-}
-
-long conf_scan(const void *p, __u64 flags, __u64 need, __u64 tell)
-{
-	__u64 region[3] = {};
-	struct conf_pm_scan scan = {
-		.size = sizeof(scan),
-		.flags = flags,
-		.start = (uintptr_t)p,
-		.end = (uintptr_t)p + XM_PAGE,
-		.vec = (uintptr_t)region,
-		.vec_len = 1,
-		.category_mask = need,
-		.return_mask = tell,
-	};
-	int fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
-	long n;
-
-	if (fd < 0)
-		return -errno;
-	n = ioctl(fd, CONF_PAGEMAP_SCAN, &scan);
-	n = n < 0 ? -errno : n ? (long)region[2] : -ENOENT;
-	close(fd);
-	return n;
-}
-
-int conf_scan_written(const void *p)
-{
-	long n = conf_scan(p, CONF_PM_WP_MATCHING | CONF_PM_CHECK_WPASYNC,
-			   CONF_PAGE_IS_WRITTEN, CONF_PAGE_IS_WRITTEN);
-
-	return n == -ENOENT ? 0 : n < 0 ? n : 1;
-}
-
-bool conf_log_has(const char *what)
-{
-	static char text[1 << 16];
-	bool found = false;
-	int fd = open("/dev/kmsg", O_RDONLY | O_NONBLOCK | O_CLOEXEC);
-	ssize_t n;
-
-	if (fd < 0)
-		return false;
-	for (;;) {
-		n = read(fd, text, sizeof(text) - 1);
-		if (n < 0 && errno == EPIPE)
-			continue;
-		if (n <= 0)
-			break;
-		text[n] = 0;
-		found |= !!strstr(text, what);
-	}
-	close(fd);
-	return found;
-}
-
-int conf_collapse(void *p)
+int xm_collapse(void *p)
 {
 	unsigned int tries;
 
 	/* A reference that somebody has for a moment: madvise(2) says to repeat. */
 	for (tries = 0; tries < 1000; tries++) {
-		if (!madvise(p, XM_2M, MADV_COLLAPSE))
+		if (!madvise(p, XM_PMD, MADV_COLLAPSE))
 			return 0;
 		if (errno != EAGAIN)
 			break;
@@ -201,30 +154,119 @@ int conf_collapse(void *p)
 	return -errno;
 }
 
-int conf_thp_64k(bool only)
-{
-	int err = xm_write_file(THP "hugepages-64kB/enabled",
-				only ? "always" : "never");
-
-	return err ? err : xm_write_file(THP "hugepages-2048kB/enabled",
-					 only ? "never" : "inherit");
-}
-
-bool conf_is_private(int fd, const volatile void *p)
+bool xm_is_private(int fd, const volatile void *p)
 {
 	struct xmirror_page page = xm_page(fd, p);
 
 	return page.cpu & XMIRROR_CPU_PRIVATE && page.cpu & XMIRROR_CPU_LOCAL;
 }
 
-__u64 conf_devmem_free(int fd)
+__u64 xm_page_value(size_t page)
+{
+	return page * 3 + 1;
+}
+
+void xm_fill_pages(__u64 *p, size_t pages)
+{
+	size_t i;
+
+	for (i = 0; i < pages; i++)
+		p[i * XM_WORDS] = xm_page_value(i);
+}
+
+size_t xm_wrong_pages(const __u64 *p, size_t pages)
+{
+	size_t i, n = 0;
+
+	for (i = 0; i < pages; i++)
+		n += XM_LOAD(p + i * XM_WORDS) != xm_page_value(i);
+	return n;
+}
+
+__u64 xm_private_pfn(int fd, const void *p)
+{
+	struct xmirror_page page = xm_page(fd, p);
+
+	return page.cpu & XMIRROR_CPU_PRIVATE ? page.cpu_pfn : 0;
+}
+
+__u64 xm_devmem_free(int fd)
 {
 	struct xmirror_stats s;
 
 	return xm_stats(fd, &s) ? 0 : s.devmem_free;
 }
 
-int conf_reclaim(const char *bytes)
+static int pin(int cpu)
+{
+	cpu_set_t set;
+
+	CPU_ZERO(&set);
+	CPU_SET(cpu, &set);
+	return sched_setaffinity(0, sizeof(set), &set) ? -errno : 0;
+}
+
+int xm_pin_cpu(void)
+{
+	return pin(0);
+}
+
+int xm_pin_from(int cpu)
+{
+	for (; cpu < CPU_SETSIZE; cpu++) {
+		if (!pin(cpu))
+			return cpu;
+	}
+	return -EINVAL;
+}
+
+int xm_drain(void)
+{
+	void *p = xm_anon(XM_PAGE);
+	int node = 0, status;
+
+	if (!p)
+		return -ENOMEM;
+	*(char *)p = 1;
+	/* That is what a move begins with, whatever comes of it. */
+	syscall(SYS_move_pages, 0, 1, &p, &node, &status, MPOL_MF_MOVE);
+	return munmap(p, XM_PAGE) ? -errno : 0;
+}
+
+static bool any_present(const char *p, size_t len)
+{
+	size_t i;
+
+	for (i = 0; i < len; i += XM_PAGE) {
+		if (xm_is_present(p + i))
+			return true;
+	}
+	return false;
+}
+
+int xm_pageout(void *p, size_t len)
+{
+	int i;
+
+	/* MADV_PAGEOUT leaves pages alone that are in the LRU batch of a CPU. */
+	for (i = 0; i < 20; i++) {
+		xm_drain();
+		if (madvise(p, len, MADV_PAGEOUT))
+			return -errno;
+		if (!any_present(p, len))
+			return 0;
+	}
+	return -EAGAIN;
+}
+
+bool xm_reclaim_corrupts(void)
+{
+	return (xm_caps() & (XMIRROR_CAP_EXCLUSIVE_LARGE |
+			     XMIRROR_CAP_RECLAIM_EXCLUSIVE)) ==
+	       XMIRROR_CAP_EXCLUSIVE_LARGE;
+}
+
+int xm_reclaim(const char *bytes)
 {
 	char line[256], path[320] = "";
 	int err;
@@ -245,59 +287,9 @@ int conf_reclaim(const char *bytes)
 	return err == -EAGAIN ? 0 : err;
 }
 
-long conf_smaps_kb(const void *p, const char *field)
-{
-	unsigned long start, end;
-	size_t n = strlen(field);
-	bool here = false;
-	char line[512];
-	long kb = -1;
-	FILE *f;
-
-	f = fopen("/proc/self/smaps", "re");
-	if (!f)
-		return -1;
-	while (kb < 0 && fgets(line, sizeof(line), f)) {
-		if (sscanf(line, "%lx-%lx ", &start, &end) == 2)
-			here = (uintptr_t)p >= start && (uintptr_t)p < end;
-		else if (here && !strncmp(line, field, n) && line[n] == ':')
-			kb = strtol(line + n + 1, NULL, 10);
-	}
-	fclose(f);
-	return kb;
-}
-
-int conf_drain(void)
-{
-	void *p = xm_anon(XM_PAGE);
-	int node = 0, status;
-
-	if (!p)
-		return -ENOMEM;
-	*(char *)p = 1;
-	/* That is what a move begins with, whatever comes of it. */
-	syscall(SYS_move_pages, 0, 1, &p, &node, &status, MPOL_MF_MOVE);
-	return munmap(p, XM_PAGE) ? -errno : 0;
-}
-
-int conf_pageout(void *p, size_t len)
-{
-	int i;
-
-	for (i = 0; i < 20; i++) {
-		if (madvise(p, len, MADV_PAGEOUT))
-			return -errno;
-		if (!xm_is_present(p))
-			return 0;
-		/* The thread may have been on another CPU, with its batch. */
-		conf_drain();
-	}
-	return -EAGAIN;
-}
-
 #define KSM	"/sys/kernel/mm/ksm/"
 
-bool conf_has_ksm(void)
+bool xm_has_ksm(void)
 {
 	return !access(KSM "full_scans", F_OK);
 }
@@ -315,15 +307,33 @@ static long ksm_scans(void)
 	return atol(text);
 }
 
-int conf_ksm_scan(unsigned int ms)
+static int ksm_start(void)
+{
+	int err = xm_setting(KSM "sleep_millisecs", "0");
+
+	return err ? err : xm_setting(KSM "run", "1");
+}
+
+int xm_ksm_merge(const void *p, const void *q)
+{
+	__u64 start = xm_now_ns();
+	int err = ksm_start();
+
+	while (!err && (!xm_pfn(p) || xm_pfn(p) != xm_pfn(q))) {
+		if (xm_expired(start, XM_LONG))
+			err = -ETIMEDOUT;
+		sched_yield();
+	}
+	xm_write_file(KSM "run", "0");
+	return err;
+}
+
+int xm_ksm_scan(unsigned int ms)
 {
 	long start = ksm_scans();
 	__u64 t = xm_now_ns();
-	int err;
+	int err = ksm_start();
 
-	err = xm_write_file(KSM "sleep_millisecs", "0");
-	if (!err)
-		err = xm_write_file(KSM "run", "1");
 	/* Two scans tell that a page does not change, the next ones merge. */
 	while (!err && ksm_scans() < start + 4) {
 		if (xm_expired(t, ms))
@@ -332,17 +342,4 @@ int conf_ksm_scan(unsigned int ms)
 	}
 	xm_write_file(KSM "run", "0");
 	return err;
-}
-
-int conf_temp_file(const char *dir)
-{
-	char path[256];
-	int fd;
-
-	snprintf(path, sizeof(path), "%s/xmirror-XXXXXX", dir);
-	fd = mkostemp(path, O_CLOEXEC);
-	if (fd < 0)
-		return -errno;
-	unlink(path);
-	return fd;
 }

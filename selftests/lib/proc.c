@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Children and threads with deadlines, see libproc.h.
+ * Children and threads with deadlines, see proc.h.
  */
 #include <fcntl.h>
 #include <poll.h>

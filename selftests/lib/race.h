@@ -14,7 +14,7 @@
 
 #include "test.h"
 
-#define WORDS	512UL		/* of a page */
+#define WORDS	XM_WORDS
 
 /**
  * RACE_FIELDS - what the fixture of a race has
@@ -73,6 +73,9 @@
 		GO_ON(); \
 		EXPECT_EQ((err), worker_join(&self->op)); \
 	} while (0)
+
+/* PEND()'s @nr for a thread that waits in a page fault */
+#define IN_FAULT	(-1L)
 
 /* Have self->other make a call that has to wait for the stopped thread. */
 #define PEND(function, nr) \

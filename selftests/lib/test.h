@@ -5,7 +5,8 @@
  * Rules: no sleep to wait for something, no assertion on time, a deadline on
  * every wait. ASSERT_* only in the test's own thread and process, since it
  * tears the test down; a child or a thread reports by its result. An EXPECT_*
- * is two statements: in a loop or an if it needs braces.
+ * is two statements: in a loop or an if it needs braces. A test is skipped, or
+ * expected to fail, by the helpers below only (selftests/selftest/lint.sh).
  */
 #ifndef XM_LIBTEST_H
 #define XM_LIBTEST_H
@@ -15,24 +16,115 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
-#include "xm.h"
+#include "memory.h"
+#include "pagemap.h"
 #include "proc.h"
+#include "xm.h"
 #include "kselftest_harness.h"
+
+/* arm64 and younger architectures have only the newer call. */
+#ifndef SYS_poll
+#define SYS_poll	SYS_ppoll
+#endif
 
 /* The guest may be emulated, with KASAN and lockdep. */
 #undef TEST_TIMEOUT_DEFAULT
 #define TEST_TIMEOUT_DEFAULT 240
 
+/**
+ * XM_SKIP: end the test as skipped, unless a check has failed or an expected
+ * failure was seen: a skip says that the rest cannot be tried, and takes nothing
+ * back.
+ */
+#define XM_SKIP(statement, fmt, ...) \
+	do { \
+		if (_metadata->exit_code == KSFT_PASS) { \
+			SKIP(statement, fmt, ##__VA_ARGS__); \
+		} else { \
+			TH_LOG("the rest is skipped: " fmt, ##__VA_ARGS__); \
+			statement; \
+		} \
+	} while (0)
+
+/**
+ * XM_XFAIL_IF: a check that a bug of the running kernel makes fail
+ * @bug: true where the running kernel is known to have the bug
+ * @check: the one check that this is about
+ * @fmt: the bug, by its name in Documentation/findings.md or its id
+ *
+ * Without the bug this is EXPECT_TRUE(@check). With it the test ends as XFAIL if
+ * @check does not hold and every other check does, and as XPASS if @check holds:
+ * the kernel has been mended. The test goes on in either case.
+ */
+#define XM_XFAIL_IF(bug, check, fmt, ...) \
+	do { \
+		bool xfail_bug = (bug), xfail_held = (check); \
+		if (!xfail_bug) { \
+			EXPECT_TRUE(xfail_held) \
+				TH_LOG("this did not hold: %s", #check); \
+		} else { \
+			xm_test_expected(_metadata, xfail_held ? KSFT_XPASS : \
+					 KSFT_XFAIL, fmt, ##__VA_ARGS__); \
+		} \
+	} while (0)
+
+/* A failure outweighs an expected failure, and that one that passes. */
+__attribute__((format(printf, 3, 4)))
+static inline void xm_test_expected(struct __test_metadata *_metadata, int end,
+				    const char *fmt, ...)
+{
+	char text[sizeof(_metadata->results->reason)];
+	va_list args;
+
+	va_start(args, fmt);
+	vsnprintf(text, sizeof(text), fmt, args);
+	va_end(args);
+	TH_LOG("%s: %s", end == KSFT_XFAIL ? "expected failure" :
+	       "an expected failure passes", text);
+	if (_metadata->exit_code == KSFT_PASS ||
+	    (_metadata->exit_code == KSFT_XPASS && end == KSFT_XFAIL)) {
+		_metadata->exit_code = end;
+		memcpy(_metadata->results->reason, text, sizeof(text));
+	}
+}
+
+/**
+ * XM_NEED_DEVICE: fail without a device in a guest (which sets XM_GUEST), and skip
+ * on a machine where the modules may just not be loaded.
+ */
+#define XM_NEED_DEVICE(statement) \
+	do { \
+		if (xm_facts()) \
+			break; \
+		if (getenv("XM_GUEST")) { \
+			_metadata->exit_code = KSFT_FAIL; \
+			TH_LOG("%s", xm_why()); \
+			statement; \
+		} else { \
+			XM_SKIP(statement, "%s", xm_why()); \
+		} \
+	} while (0)
+
 /** NEED: skip the test, or its setup, for want of XMIRROR_CAP_* bits. */
 #define NEED(cap) \
 	do { \
+		XM_NEED_DEVICE(return); \
 		if ((xm_caps() & (cap)) != (cap)) \
-			SKIP(return, "no " #cap ": %s", xm_why()); \
+			XM_SKIP(return, "%s", xm_why_not(cap)); \
+	} while (0)
+
+/** NEED_RECLAIM: skip the test where reclaim may meet exclusive pages in vain. */
+#define NEED_RECLAIM() \
+	do { \
+		if (xm_reclaim_corrupts()) \
+			XM_SKIP(return, "%s", \
+				xm_why_not(XMIRROR_CAP_RECLAIM_EXCLUSIVE)); \
 	} while (0)
 
 /** OPEN: open device @n or fail the test. */
 #define OPEN(fd, n) \
 	do { \
+		XM_NEED_DEVICE(return); \
 		(fd) = xm_open(n); \
 		ASSERT_GE((fd), 0) \
 			TH_LOG("/dev/xmirror%u: %s", (n), strerror(-(fd))); \

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Mappings of a device's own memory, see libvram.h.
+ * Mappings of a device's own memory, see vram.h.
  */
+#include "memory.h"
 #include "vram.h"
 
 #define THP_ENABLED	"/sys/kernel/mm/transparent_hugepage/enabled"

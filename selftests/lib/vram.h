@@ -7,8 +7,6 @@
 
 #include "xm.h"
 
-#define XM_64K			(64UL << 10)
-
 /** vram_do: XMIRROR_IOC_VRAM; @v, if not NULL, gets what it reports. */
 int vram_do(int fd, enum xmirror_vram_op op, __u64 offset, __u64 length,
 	    struct xmirror_vram *v);

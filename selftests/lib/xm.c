@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Helpers for programs that use /dev/xmirrorN, see lib.h.
+ * Helpers for programs that use /dev/xmirrorN, see xm.h.
  */
 #include <fcntl.h>
 #include <sys/ioctl.h>
@@ -8,6 +8,19 @@
 #include <time.h>
 
 #include "xm.h"
+
+__attribute__((constructor))
+static void check_page_size(void)
+{
+	long page = sysconf(_SC_PAGESIZE);
+
+	if (page == (long)XM_PAGE)
+		return;
+	printf("Bail out! built for pages of %lu bytes, not %ld: make PAGE_SIZE=%ld\n",
+	       XM_PAGE, page, page);
+	fflush(stdout);
+	_exit(1);
+}
 
 int xm_open(unsigned int n)
 {
@@ -55,21 +68,45 @@ __u64 xm_caps(void)
 	return facts ? facts->caps : 0;
 }
 
-const char *xm_why(void)
+__u64 xm_events(const struct xmirror_stats *s)
+{
+	__u64 sum = 0;
+	int i;
+
+	for (i = 0; i < XMIRROR_NR_EVENTS; i++)
+		sum += s->inv[i];
+	return sum;
+}
+
+const char *xm_why_not(__u64 caps)
 {
 	static char why[sizeof(((struct xmirror_info *)0)->why)];
 	const struct xmirror_info *facts = xm_facts();
-	char *p;
+	const char *line;
+	size_t n, len = 0;
+	__u64 bit, lacks;
 
 	if (!facts)
 		return "/dev/xmirror0 cannot be asked";
-	memcpy(why, facts->why, sizeof(why));
-	why[sizeof(why) - 1] = 0;
-	for (p = why; *p; p++) {
-		if (*p == '\n')
-			*p = p[1] ? ';' : 0;
+	line = facts->why;
+	for (lacks = facts->lacks; lacks && *line; lacks &= ~bit) {
+		bit = lacks & -lacks;
+		n = strcspn(line, "\n");
+		if (bit & caps) {
+			if (len)
+				why[len++] = ';';
+			memcpy(why + len, line, n);
+			len += n;
+		}
+		line += n + (line[n] == '\n');
 	}
+	why[len] = 0;
 	return why;
+}
+
+const char *xm_why(void)
+{
+	return xm_why_not(~0ULL);
 }
 
 int xm_set(int fd, __u32 param, __u64 value, __u64 *old)
@@ -416,117 +453,6 @@ int xm_inject_end(int fd, enum xmirror_inject_what what, __u64 *hits,
 	return err;
 }
 
-static __u64 read_u64(const char *path, __u64 index)
-{
-	__u64 value = 0;
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
-
-	if (fd < 0)
-		return 0;
-	if (pread(fd, &value, sizeof(value), index * sizeof(value)) !=
-	    sizeof(value))
-		value = 0;
-	close(fd);
-	return value;
-}
-
-__u64 xm_pagemap(const volatile void *addr)
-{
-	return read_u64("/proc/self/pagemap", (uintptr_t)addr / XM_PAGE);
-}
-
-bool xm_is_present(const volatile void *addr)
-{
-	return xm_pagemap(addr) & XM_PM_PRESENT;
-}
-
-static bool entry_has_type(__u64 entry, const __u32 types[2])
-{
-	__u32 type = entry & 0x1f;
-
-	if ((entry & XM_PM_PRESENT) || !(entry & XM_PM_SWAP))
-		return false;
-	return type == types[0] || type == types[1];
-}
-
-static bool entry_is_exclusive(__u64 entry)
-{
-	const struct xmirror_info *facts = xm_facts();
-
-	return facts && entry_has_type(entry, facts->swp_exclusive);
-}
-
-bool xm_is_exclusive(const volatile void *addr)
-{
-	return entry_is_exclusive(xm_pagemap(addr));
-}
-
-bool xm_is_swapped(const volatile void *addr)
-{
-	const struct xmirror_info *facts = xm_facts();
-	__u64 entry = xm_pagemap(addr);
-
-	return (entry & XM_PM_SWAP) && !(entry & XM_PM_PRESENT) && facts &&
-	       !entry_has_type(entry, facts->swp_exclusive) &&
-	       !entry_has_type(entry, facts->swp_private) &&
-	       (entry & 0x1f) != facts->swp_marker;
-}
-
-size_t xm_count_exclusive(const volatile void *addr, size_t len)
-{
-	size_t i, n = 0;
-
-	for (i = 0; i < len; i += XM_PAGE)
-		n += xm_is_exclusive((const volatile char *)addr + i);
-	return n;
-}
-
-__u64 xm_pfn(const volatile void *addr)
-{
-	__u64 entry = xm_pagemap(addr);
-
-	if (!(entry & XM_PM_PRESENT))
-		return entry_is_exclusive(entry) ? entry << 9 >> 14 : 0;
-	return entry & ((1ULL << 55) - 1);
-}
-
-__u64 xm_kpageflags(__u64 pfn)
-{
-	return read_u64("/proc/kpageflags", pfn);
-}
-
-static long read_kb(const char *path, const char *field)
-{
-	size_t n = strlen(field);
-	char line[256];
-	long kb = -1;
-	FILE *f = fopen(path, "re");
-
-	if (!f)
-		return -1;
-	while (kb < 0 && fgets(line, sizeof(line), f)) {
-		if (!strncmp(line, field, n) && line[n] == ':')
-			kb = strtol(line + n + 1, NULL, 10);
-	}
-	fclose(f);
-	return kb;
-}
-
-long xm_status_kb(const char *field)
-{
-	return read_kb("/proc/self/status", field);
-}
-
-long xm_vmrss_kb(void)
-{
-	return xm_status_kb("VmRSS");
-}
-
-long xm_meminfo_kb(const char *field)
-{
-	return read_kb("/proc/meminfo", field);
-}
-
 int xm_kver(void)
 {
 	struct utsname u;
@@ -536,54 +462,6 @@ int xm_kver(void)
 	if (sscanf(u.release, "%d.%d", &a, &b) != 2)
 		return 0;
 	return XM_KVER(a, b);
-}
-
-static void *map(size_t len, int prot, int flags)
-{
-	void *p = mmap(NULL, len, prot, flags | MAP_ANONYMOUS, -1, 0);
-
-	if (p == MAP_FAILED)
-		return NULL;
-	madvise(p, len, MADV_NOHUGEPAGE);
-	return p;
-}
-
-void *xm_anon(size_t len)
-{
-	return map(len, PROT_READ | PROT_WRITE, MAP_PRIVATE);
-}
-
-void *xm_anon_aligned(size_t len, size_t align)
-{
-	char *p = map(len + align, PROT_READ | PROT_WRITE, MAP_PRIVATE);
-	size_t head;
-
-	if (!p)
-		return NULL;
-	head = -(uintptr_t)p & (align - 1);
-	if (head)
-		munmap(p, head);
-	munmap(p + head + len, align - head);
-	return p + head;
-}
-
-void *xm_anon_prot(size_t len, int prot)
-{
-	return map(len, prot, MAP_PRIVATE);
-}
-
-void *xm_shared(size_t len)
-{
-	return map(len, PROT_READ | PROT_WRITE, MAP_SHARED);
-}
-
-void *xm_hole(size_t len)
-{
-	void *p = map(len, PROT_NONE, MAP_PRIVATE);
-
-	if (p)
-		munmap(p, len);
-	return p;
 }
 
 __u64 xm_now_ns(void)
@@ -610,12 +488,4 @@ int xm_write_file(const char *path, const char *text)
 		err = -errno;
 	close(fd);
 	return err;
-}
-
-void xm_expect_splat(const char *text)
-{
-	char line[160];
-
-	snprintf(line, sizeof(line), "xmirror-test: expect %s\n", text);
-	xm_write_file("/dev/kmsg", line);
 }

@@ -5,8 +5,8 @@
  * A function that returns int returns 0 or a negative errno, unless said
  * otherwise. None of them prints or exits.
  */
-#ifndef XM_LIB_H
-#define XM_LIB_H
+#ifndef XM_XM_H
+#define XM_XM_H
 
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
@@ -55,8 +55,21 @@
 #define MAP_FIXED_NOREPLACE	0x100000
 #endif
 
-#define XM_PAGE			4096UL
+/* The page size is that of the kernel to run on: make PAGE_SIZE=16384 */
+#ifndef XM_PAGE_SIZE
+#define XM_PAGE_SIZE		4096
+#endif
+#define XM_PAGE			(XM_PAGE_SIZE + 0UL)
+#define XM_PAGE_KB		((int)(XM_PAGE >> 10))
+/** XM_WORDS: 64-bit words of a page. */
+#define XM_WORDS		(XM_PAGE / 8)
+/** XM_PMD: bytes of a huge page of the CPU, which is a page table of pages. */
+#define XM_PMD			(XM_WORDS * XM_PAGE)
+#define XM_PMD_PAGES		XM_WORDS
+/** XM_2M: the device's largest leaf, and the largest piece of VRAM. */
 #define XM_2M			(2UL << 20)
+/** XM_64K: the leaf between that and a page, and a piece of VRAM. */
+#define XM_64K			(64UL << 10)
 /** XM_LONG: milliseconds after which something that should happen has not. */
 #define XM_LONG			30000U
 #define XM_FOREVER		(~0U)
@@ -83,8 +96,12 @@ int xm_info(int fd, struct xmirror_info *info);
 /** xm_facts: INFO of /dev/xmirror0, asked once; NULL if there is none. */
 const struct xmirror_info *xm_facts(void);
 __u64 xm_caps(void);
+/** xm_events: notifier events of all kinds in &struct xmirror_stats. */
+__u64 xm_events(const struct xmirror_stats *s);
 /** xm_why: INFO.why as one line. */
 const char *xm_why(void);
+/** xm_why_not: the same, of those XMIRROR_CAP_* bits only. */
+const char *xm_why_not(__u64 caps);
 int xm_set(int fd, __u32 param, __u64 value, __u64 *old);
 
 /* @done of these may be NULL. */
@@ -178,52 +195,9 @@ int xm_inject(int fd, enum xmirror_inject_what what, __u64 skip, __u64 times,
 int xm_inject_end(int fd, enum xmirror_inject_what what, __u64 *hits,
 		  __u64 *injected);
 
-/* What the kernel tells without the module; needs root */
-
-/** xm_pagemap: the pagemap entry of @addr, 0 if it cannot be read. */
-__u64 xm_pagemap(const volatile void *addr);
-#define XM_PM_PRESENT		(1ULL << 63)
-#define XM_PM_SWAP		(1ULL << 62)
-#define XM_PM_FILE		(1ULL << 61)
-#define XM_PM_ANON_EXCLUSIVE	(1ULL << 56)
-#define XM_PM_SOFT_DIRTY	(1ULL << 55)
-bool xm_is_present(const volatile void *addr);
-/** xm_is_exclusive: a device-exclusive entry is at @addr, by its swap type. */
-bool xm_is_exclusive(const volatile void *addr);
-/** xm_is_swapped: a non-present entry that is not the device's is there. */
-bool xm_is_swapped(const volatile void *addr);
-/** xm_count_exclusive: pages of the range with a device-exclusive entry. */
-size_t xm_count_exclusive(const volatile void *addr, size_t len);
-/** xm_pfn: page frame at @addr, also of a device-exclusive entry, else 0. */
-__u64 xm_pfn(const volatile void *addr);
-/** xm_kpageflags: /proc/kpageflags of @pfn. */
-__u64 xm_kpageflags(__u64 pfn);
-#define XM_KPF_DIRTY		(1ULL << 4)
-#define XM_KPF_SWAPCACHE	(1ULL << 13)
-#define XM_KPF_SWAPBACKED	(1ULL << 14)
-#define XM_KPF_THP		(1ULL << 22)
-/** xm_status_kb: a field of /proc/self/status such as "VmRSS", -1 if none. */
-long xm_status_kb(const char *field);
-long xm_vmrss_kb(void);
-/** xm_meminfo_kb: a field of /proc/meminfo such as "SwapFree". */
-long xm_meminfo_kb(const char *field);
-
 #define XM_KVER(a, b)		(((a) << 8) + (b))
 /** xm_kver: version of the running kernel, such as XM_KVER(6, 12). */
 int xm_kver(void);
-
-/* Memory; NULL on failure */
-
-/** xm_anon: @len bytes of private anonymous memory, without huge pages. */
-void *xm_anon(size_t len);
-/** xm_anon_aligned: the same at a multiple of @align. */
-void *xm_anon_aligned(size_t len, size_t align);
-/** xm_anon_prot: the same with @prot. */
-void *xm_anon_prot(size_t len, int prot);
-/** xm_shared: MAP_SHARED | MAP_ANONYMOUS memory. */
-void *xm_shared(size_t len);
-/** xm_hole: @len bytes where nothing is mapped until the next mmap(). */
-void *xm_hole(size_t len);
 
 /* Time, for deadlines and rates */
 
@@ -234,16 +208,9 @@ bool xm_expired(__u64 start_ns, unsigned int ms);
 /** xm_write_file: write a string to a file, as to sysfs. */
 int xm_write_file(const char *path, const char *text);
 
-/**
- * xm_expect_splat() - say in the kernel log that a bug of the kernel is about to
- * be reported there, for who judges the log (guest/judge.sh)
- * @text: a part of the line that the report begins with
- */
-void xm_expect_splat(const char *text);
-
 /** XM_LOAD, XM_ADD: CPU accesses that the compiler may not move or merge. */
 #define XM_LOAD(p)	__atomic_load_n((p), __ATOMIC_SEQ_CST)
 #define XM_STORE(p, v)	__atomic_store_n((p), (v), __ATOMIC_SEQ_CST)
 #define XM_ADD(p, v)	__atomic_fetch_add((p), (v), __ATOMIC_SEQ_CST)
 
-#endif /* XM_LIB_H */
+#endif /* XM_XM_H */

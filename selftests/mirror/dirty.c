@@ -7,12 +7,13 @@
  * and on which kernel, says which of the scenarios are dangerous, and that the
  * tests notice.
  */
-#include "memory.h"
+#include <fcntl.h>
+
 #include "test.h"
 
 #define PAGES	8UL
 #define SIZE	(PAGES * XM_PAGE)
-#define WORDS	512UL
+#define WORDS	XM_WORDS
 #define OLD	0x1111ULL
 #define NEW	0xd0d0ULL
 
@@ -33,9 +34,9 @@ FIXTURE_SETUP(dirty)
 	__u64 i;
 
 	if (xm_meminfo_kb("SwapTotal") <= 0)
-		SKIP(return, "no swap");
+		XM_SKIP(return, "no swap");
 	/* Batches of the LRU are per CPU. */
-	ASSERT_EQ(0, conf_pin());
+	ASSERT_EQ(0, xm_pin_cpu());
 	OPEN(self->fd, 0);
 	self->p = xm_anon(SIZE);
 	ASSERT_NE(NULL, self->p);
@@ -63,15 +64,32 @@ static int device_writes(int fd, __u64 *p, enum xmirror_op op)
 	return err;
 }
 
-/* All pages out, and those that had a leaf without it. */
+/* All pages out, and those that had a leaf without it */
 static int out(__u64 *p)
 {
-	unsigned long i;
-	int err = 0;
+	return xm_pageout(p, SIZE);
+}
 
-	for (i = 0; i < PAGES && !err; i++)
-		err = conf_pageout(p + i * WORDS, XM_PAGE);
-	return err;
+/*
+ * Pages that were read back from swap, each in the swap cache and clean. Writeback
+ * of the time when they were swapped out has ended, for what the device writes
+ * while the disk still reads the page gets there.
+ */
+static bool clean_in_swap_cache(const __u64 *p)
+{
+	__u64 start = xm_now_ns(), flags;
+	unsigned int i;
+
+	for (i = 0; i < PAGES; i++) {
+		do {
+			sched_yield();
+			flags = xm_kpageflags(xm_pfn(p + i * WORDS));
+		} while (flags & XM_KPF_WRITEBACK && !xm_expired(start, XM_LONG));
+		if ((flags & (XM_KPF_WRITEBACK | XM_KPF_DIRTY |
+			      XM_KPF_SWAPCACHE)) != XM_KPF_SWAPCACHE)
+			return false;
+	}
+	return true;
 }
 
 /* Pages that are as they were before the device wrote: @old + number, or @old. */
@@ -99,7 +117,7 @@ static unsigned int lost(const __u64 *p, __u64 old)
 		} \
 	} while (0)
 
-/* It was left out as often as it was due, or not at all. */
+/* Dirtying was left out every time, or never. */
 #define EXPECT_LEFT_OUT() \
 	do { \
 		__u64 left_hits, left_out; \
@@ -113,6 +131,7 @@ static unsigned int lost(const __u64 *p, __u64 old)
  * S1: clean in the swap cache, then exclusive. Safe: the kernel's call looks the
  * page up for writing, which dirties it.
  */
+/* covers: S1 */
 TEST_F(dirty, s1_exclusive_after_swap_in)
 {
 	NEED(XMIRROR_CAP_EXCLUSIVE);
@@ -126,6 +145,7 @@ TEST_F(dirty, s1_exclusive_after_swap_in)
 }
 
 /* S2: lazily freed, then exclusive. Safe likewise. */
+/* covers: S2 */
 TEST_F(dirty, s2_exclusive_after_madv_free)
 {
 	NEED(XMIRROR_CAP_EXCLUSIVE);
@@ -182,17 +202,19 @@ static int exclusive_in_window(struct __test_metadata *_metadata, int fd,
 					   XMIRROR_OP_XCHG)); \
 	} while (0)
 
+/* covers: S3 */
 TEST_F(dirty, s3_exclusive_around_madv_free)
 {
 	NEED(XMIRROR_CAP_EXCLUSIVE);
 	S3(true);
 	EXPECT_LOST(false, 0);
 	ASSERT_EQ(0, out(self->p));
-	EXPECT_LOST(xm_caps() & XMIRROR_CAP_RECLAIM_EXCLUSIVE, 0);
+	EXPECT_LOST(xm_caps() & XMIRROR_CAP_EXCLUSIVE_LARGE, 0);
 	EXPECT_LEFT_OUT();
 }
 
 /* The same, and reclaim comes before the CPU does. */
+/* covers: B.reclaim, E17a, S3 */
 TEST_F(dirty, s3_reclaimed_while_exclusive)
 {
 	unsigned int i;
@@ -200,10 +222,10 @@ TEST_F(dirty, s3_reclaimed_while_exclusive)
 	NEED(XMIRROR_CAP_EXCLUSIVE | XMIRROR_CAP_RECLAIM_EXCLUSIVE);
 	S3(true);
 	for (i = 0; i < 20 && xm_count_exclusive(self->p, SIZE); i++) {
-		int err = conf_reclaim("64M");
+		int err = xm_reclaim("64M");
 
 		if (err == -ENOENT)
-			SKIP(return, "no memory.reclaim");
+			XM_SKIP(return, "no memory.reclaim");
 		ASSERT_EQ(0, err);
 	}
 	/* One that is dirty stays or comes back; one that is clean is freed. */
@@ -212,6 +234,7 @@ TEST_F(dirty, s3_reclaimed_while_exclusive)
 }
 
 /* The control: with the question asked, nothing is lost even without dirtying. */
+/* covers: S3 */
 TEST_F(dirty, s3_with_retry)
 {
 	NEED(XMIRROR_CAP_EXCLUSIVE);
@@ -226,6 +249,7 @@ TEST_F(dirty, s3_with_retry)
  * S4: lazily freed, then mapped for the device for writing: the CPU's entry is
  * writable, so nothing is faulted and nothing dirtied.
  */
+/* covers: E17b, S4 */
 TEST_F(dirty, s4_write_after_madv_free)
 {
 	ASSERT_EQ(0, madvise(self->p, SIZE, MADV_FREE));
@@ -243,16 +267,18 @@ TEST_F(dirty, s4_write_after_madv_free)
  * 6.11 such a read maps an exclusive page writable and clean; before, the
  * device's write fault made it writable and dirtied it.
  */
+/* covers: E17b, S5 */
 TEST_F(dirty, s5_write_after_swap_in)
 {
 	long used = swap_disk_used_kb();
 
 	if (used < 0)
-		SKIP(return, "no swap on anything but zram");
+		XM_SKIP(return, "no swap on anything but zram");
 	ASSERT_EQ(0, out(self->p));
 	if (swap_disk_used_kb() <= used)
-		SKIP(return, "pages went to another swap device");
+		XM_SKIP(return, "pages went to another swap device");
 	EXPECT_EQ(PAGES, lost(self->p, OLD));
+	ASSERT_TRUE(clean_in_swap_cache(self->p));
 	ASSERT_EQ(0, xm_fault(self->fd, self->p, SIZE, XMIRROR_FAULT_WRITE,
 			      NULL));
 	ASSERT_EQ(0, device_writes(self->fd, self->p, XMIRROR_OP_STORE));
@@ -260,6 +286,135 @@ TEST_F(dirty, s5_write_after_swap_in)
 	ASSERT_EQ(0, out(self->p));
 	EXPECT_LOST(xm_kver() >= XM_KVER(6, 11), OLD);
 	EXPECT_LEFT_OUT();
+}
+
+/* One leaf, with a driver that is right */
+FIXTURE(leaf) {
+	int fd;
+};
+
+FIXTURE_SETUP(leaf)
+{
+	ASSERT_EQ(0, xm_pin_cpu());
+	OPEN(self->fd, 0);
+}
+
+FIXTURE_TEARDOWN(leaf)
+{
+	EXPECT_CLEAN(self->fd);
+	close(self->fd);
+}
+
+/* DIRTY is in the leaf after a device write, and moves to the folio. */
+TEST_F(leaf, dirty_bit_moves_to_the_folio)
+{
+	struct xmirror_stats before, after;
+	char *p = xm_anon(2 * XM_PAGE);
+	struct xmirror_page page;
+	__u64 pfn;
+
+	ASSERT_NE(NULL, p);
+	memset(p, 1, 2 * XM_PAGE);
+	/* Clean the CPU's entry and the folio. */
+	ASSERT_EQ(0, madvise(p, 2 * XM_PAGE, MADV_FREE));
+	pfn = xm_pfn(p);
+	ASSERT_NE(0, pfn);
+	EXPECT_EQ(0, xm_kpageflags(pfn) & XM_KPF_DIRTY);
+	ASSERT_EQ(0, xm_fault(self->fd, p, 2 * XM_PAGE, XMIRROR_FAULT_WRITE,
+			      NULL));
+	ASSERT_EQ(pfn, xm_pfn(p));
+	page = xm_page(self->fd, p);
+	EXPECT_EQ(LEAF_WRITE, page.dev & (LEAF_EXCL | XMIRROR_PTE_DIRTY));
+	ASSERT_EQ(0, xm_op(self->fd, XMIRROR_OP_STORE, 8, p, 2, NULL));
+	page = xm_page(self->fd, p);
+	EXPECT_EQ(LEAF_WRITE | XMIRROR_PTE_DIRTY | XMIRROR_PTE_ACCESSED,
+		  page.dev);
+	/* The neighbour was not written. */
+	page = xm_page(self->fd, p + XM_PAGE);
+	EXPECT_EQ(LEAF_WRITE, page.dev & (LEAF_EXCL | XMIRROR_PTE_DIRTY));
+
+	ASSERT_EQ(0, xm_stats(self->fd, &before));
+	ASSERT_EQ(0, mprotect(p, 2 * XM_PAGE, PROT_READ));
+	ASSERT_EQ(0, xm_stats(self->fd, &after));
+	EXPECT_EQ(1, after.dirtied - before.dirtied);
+	ASSERT_EQ(pfn, xm_pfn(p));
+	EXPECT_NE(0, xm_kpageflags(pfn) & XM_KPF_DIRTY);
+}
+
+/* A device that only reads makes nothing dirty. */
+TEST_F(leaf, reads_stay_clean)
+{
+	struct xmirror_stats stats;
+	char *p = xm_anon(XM_PAGE), buf[64];
+	struct xmirror_page page;
+	__u64 pfn;
+
+	ASSERT_NE(NULL, p);
+	memset(p, 1, XM_PAGE);
+	ASSERT_EQ(0, madvise(p, XM_PAGE, MADV_FREE));
+	pfn = xm_pfn(p);
+	ASSERT_EQ(0, xm_read(self->fd, p, buf, sizeof(buf)));
+	ASSERT_EQ(0, xm_op(self->fd, XMIRROR_OP_LOAD, 8, p, 0, NULL));
+	page = xm_page(self->fd, p);
+	EXPECT_EQ(XMIRROR_PTE_VALID | XMIRROR_PTE_ACCESSED,
+		  page.dev & (XMIRROR_PTE_VALID | XMIRROR_PTE_ACCESSED |
+			      XMIRROR_PTE_DIRTY));
+	ASSERT_EQ(0, mprotect(p, XM_PAGE, PROT_READ));
+	ASSERT_EQ(0, xm_stats(self->fd, &stats));
+	EXPECT_EQ(0, stats.dirtied);
+	ASSERT_EQ(pfn, xm_pfn(p));
+	EXPECT_EQ(0, xm_kpageflags(pfn) & XM_KPF_DIRTY);
+}
+
+/* Shared memory that is swapped in by a read, written, swapped out */
+/* covers: C.file */
+TEST_F(leaf, write_to_shared_memory_survives_reclaim)
+{
+	__u64 *q = xm_shared(XM_PAGE);
+	int i;
+
+	if (xm_meminfo_kb("SwapTotal") <= 0)
+		XM_SKIP(return, "no swap");
+	ASSERT_NE(NULL, q);
+	for (i = 0; i < 3; i++) {
+		*q = 5;
+		ASSERT_EQ(0, xm_pageout(q, XM_PAGE));
+		EXPECT_EQ(5, XM_LOAD(q));
+		ASSERT_EQ(0, xm_op(self->fd, XMIRROR_OP_STORE, 8, q, 0xd3 + i,
+				   NULL));
+		ASSERT_EQ(0, xm_pageout(q, XM_PAGE));
+		EXPECT_EQ(0xd3 + i, XM_LOAD(q));
+	}
+}
+
+/* A leaf must not outlive the cleaning of its page for writeback. */
+/* covers: C.file */
+TEST_F(leaf, write_after_writeback_is_written_back)
+{
+	const char *dir = getenv("XM_SCRATCH");
+	__u64 word, *q;
+	int file, i;
+
+	if (!dir)
+		XM_SKIP(return, "no disk: XM_SCRATCH is not set");
+	file = xm_temp_file(dir);
+	ASSERT_LE(0, file);
+	ASSERT_EQ(0, ftruncate(file, XM_PAGE));
+	q = mmap(NULL, XM_PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
+	ASSERT_NE(MAP_FAILED, q);
+	for (i = 1; i < 4; i++) {
+		ASSERT_EQ(0, xm_op(self->fd, XMIRROR_OP_STORE, 8, q, i, NULL));
+		ASSERT_EQ(0, msync(q, XM_PAGE, MS_SYNC));
+		EXPECT_EQ(0, xm_page(self->fd, q).dev & XMIRROR_PTE_WRITE);
+		EXPECT_CLEAN(self->fd);
+	}
+	ASSERT_EQ(0, xm_op(self->fd, XMIRROR_OP_STORE, 8, q, 99, NULL));
+	ASSERT_EQ(0, munmap(q, XM_PAGE));
+	ASSERT_EQ(0, fsync(file));
+	ASSERT_EQ(0, posix_fadvise(file, 0, 0, POSIX_FADV_DONTNEED));
+	ASSERT_EQ(8, pread(file, &word, 8, 0));
+	EXPECT_EQ(99, word);
+	close(file);
 }
 
 TEST_HARNESS_MAIN

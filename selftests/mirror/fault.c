@@ -7,7 +7,6 @@
 #include <fcntl.h>
 
 #include "fixture.h"
-#include "memory.h"
 
 /* Whether the device reads @byte from every page. */
 static bool device_sees(int fd, const char *p, size_t len, unsigned char byte)
@@ -102,14 +101,15 @@ FIXTURE_SETUP(kinds)
 		EXPECT_TRUE(cpu_sees(self->p, SIZE, 0));
 		break;
 	case THP:
-		self->len = XM_2M;
-		self->p = xm_anon_aligned(XM_2M, XM_2M);
+		self->len = XM_PMD;
+		self->p = xm_anon_aligned(XM_PMD, XM_PMD);
 		ASSERT_NE(NULL, self->p);
-		ASSERT_EQ(0, madvise(self->p, XM_2M, MADV_HUGEPAGE));
+		if (madvise(self->p, XM_PMD, MADV_HUGEPAGE))
+			XM_SKIP(return, "no CONFIG_TRANSPARENT_HUGEPAGE");
 		self->byte = 0x22;
-		memset(self->p, self->byte, XM_2M);
+		memset(self->p, self->byte, XM_PMD);
 		if (!(xm_page(self->fd, self->p).cpu & XMIRROR_CPU_HUGE))
-			SKIP(return, "no huge page was to be had");
+			XM_SKIP(return, "THP allocation failed");
 		break;
 	case SHARED_ANON:
 		self->p = xm_shared(SIZE);
@@ -118,12 +118,12 @@ FIXTURE_SETUP(kinds)
 		memset(self->p, self->byte, SIZE);
 		break;
 	case HUGETLB:
-		self->len = XM_2M;
-		self->p = mmap(NULL, XM_2M, PROT_READ | PROT_WRITE,
+		self->len = XM_PMD;
+		self->p = mmap(NULL, XM_PMD, PROT_READ | PROT_WRITE,
 			       MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB, -1,
 			       0);
 		if (self->p == MAP_FAILED)
-			SKIP(return, "no hugetlb page: %s", strerror(errno));
+			XM_SKIP(return, "no hugetlb page: %s", strerror(errno));
 		break;
 	case MEMFD_PRIVATE:
 	case TMP_PRIVATE:
@@ -135,10 +135,10 @@ FIXTURE_SETUP(kinds)
 			self->file = memfd_create("xmirror", MFD_CLOEXEC);
 		} else if (variant->kind == DISK_SHARED) {
 			if (!getenv("XM_SCRATCH"))
-				SKIP(return, "no disk: XM_SCRATCH is not set");
-			self->file = conf_temp_file(getenv("XM_SCRATCH"));
+				XM_SKIP(return, "no disk: XM_SCRATCH is not set");
+			self->file = xm_temp_file(getenv("XM_SCRATCH"));
 		} else {
-			self->file = conf_temp_file("/tmp");
+			self->file = xm_temp_file("/tmp");
 		}
 		ASSERT_GE(self->file, 0);
 		self->byte = 0x44;
@@ -239,7 +239,7 @@ TEST_F(kinds, file_keeps_writes)
 
 	if (self->file < 0 || variant->kind == MEMFD_PRIVATE ||
 	    variant->kind == TMP_PRIVATE)
-		SKIP(return, "not a shared file");
+		XM_SKIP(return, "not a shared file");
 	ASSERT_EQ(0, device_sets(self->fd, self->p, SIZE, 0xa1));
 	for (i = 0; i < SIZE; i += XM_PAGE) {
 		ASSERT_EQ((ssize_t)XM_PAGE,
@@ -287,7 +287,7 @@ TEST_F(fault, hole)
 /* Undisturbed, one walk does for what is in one 2 MiB. */
 TEST_F(fault, rounds)
 {
-	char *p = xm_anon_aligned(SIZE, XM_2M);
+	char *p = xm_anon_aligned(SIZE, XM_PMD);
 	struct xmirror_range r = {
 		.size = sizeof(r),
 		.flags = XMIRROR_FAULT_WRITE,
@@ -336,7 +336,7 @@ TEST_F(fault, many_mappings)
 /* The page table's size follows what is mapped, not where. */
 TEST_F(fault, table_is_sparse)
 {
-	char *p = xm_anon_aligned(1UL << 30, XM_2M);
+	char *p = xm_anon_aligned(1UL << 30, XM_PMD);
 	struct xmirror_stats s;
 	size_t i;
 
@@ -414,21 +414,23 @@ TEST_F(fault, close_gives_back)
 }
 
 /* The first page has to be faulted in, the second is the device's alone. */
+/* covers: J.asked */
 TEST_F(fault, beside_an_exclusive_page)
 {
 	__u64 *p = xm_anon(3 * XM_PAGE);
 
 	NEED(XMIRROR_CAP_EXCLUSIVE);
 	ASSERT_NE(NULL, p);
-	ASSERT_EQ(0, madvise(p, 3 * XM_PAGE, MADV_NOHUGEPAGE));
-	ASSERT_EQ(0, xm_add(self->fd, p + 512, 1));
+	/* Without CONFIG_TRANSPARENT_HUGEPAGE there is nothing to forbid. */
+	madvise(p, 3 * XM_PAGE, MADV_NOHUGEPAGE);
+	ASSERT_EQ(0, xm_add(self->fd, p + XM_WORDS, 1));
 	ASSERT_EQ(0, xm_fault(self->fd, p, 3 * XM_PAGE, XMIRROR_FAULT_WRITE,
 			      NULL));
 	EXPECT_LEAF(self->fd, p, LEAF_WRITE);
-	EXPECT_LEAF(self->fd, p + 512, LEAF_EXCL);
-	EXPECT_LEAF(self->fd, p + 1024, LEAF_WRITE);
-	EXPECT_TRUE(xm_is_exclusive(p + 512));
-	EXPECT_EQ(1, p[512]);
+	EXPECT_LEAF(self->fd, p + XM_WORDS, LEAF_EXCL);
+	EXPECT_LEAF(self->fd, p + 2 * XM_WORDS, LEAF_WRITE);
+	EXPECT_TRUE(xm_is_exclusive(p + XM_WORDS));
+	EXPECT_EQ(1, p[XM_WORDS]);
 }
 
 TEST_HARNESS_MAIN

@@ -6,7 +6,6 @@
 #ifndef SELFTESTS_FAULT_FIXTURE_H
 #define SELFTESTS_FAULT_FIXTURE_H
 
-#include "memory.h"
 #include "test.h"
 
 #define PAGES	16UL

@@ -85,6 +85,7 @@ FIXTURE_VARIANT(exact) {
 EXACT(munmap, do_munmap, XM_EV_UNMAP, -1);
 EXACT(map_fixed, do_map_fixed, XM_EV_UNMAP, 0);
 EXACT(mprotect_read, do_protect_read, XM_EV_PROTECTION_VMA, 1);
+/* covers: D10 */
 EXACT(mprotect_none, do_protect_none, XM_EV_PROTECTION_VMA, -1);
 EXACT(dontneed, do_dontneed, XM_EV_CLEAR, 0);
 EXACT(free, do_free, XM_EV_CLEAR, 1);
@@ -95,7 +96,7 @@ EXACT(mremap_dontunmap, do_dontunmap, XM_EV_UNMAP, 0);
 FIXTURE_SETUP(exact)
 {
 	/* What waits for the LRU on another CPU cannot be paged out. */
-	ASSERT_EQ(0, conf_pin());
+	ASSERT_EQ(0, xm_pin_cpu());
 	OPEN(self->fd, 0);
 }
 
@@ -119,7 +120,7 @@ static void hit_the_middle(struct __test_metadata *_metadata, int fd, char *p,
 	ASSERT_EQ(0, xm_stats(fd, &s0));
 	err = variant->op(p + FIRST * XM_PAGE);
 	if (err == -EINVAL && variant->op == do_dontunmap)
-		SKIP(return, "no MREMAP_DONTUNMAP here");
+		XM_SKIP(return, "no MREMAP_DONTUNMAP here");
 	ASSERT_EQ(0, err);
 	ASSERT_EQ(0, xm_snapshot(fd, p, SIZE, after));
 	ASSERT_EQ(0, xm_stats(fd, &s1));
@@ -150,6 +151,7 @@ static void hit_the_middle(struct __test_metadata *_metadata, int fd, char *p,
 			     SIZE - FIRST * XM_PAGE - BYTES, 0x42));
 }
 
+/* covers: T9, D.exact */
 TEST_F(exact, inside)
 {
 	char *p = xm_anon(SIZE);
@@ -181,6 +183,7 @@ static char *around_border(size_t page)
 }
 
 /* Across a border of the notifiers' chunks, in the middle of what is hit */
+/* covers: D.exact */
 TEST_F(exact, across_chunks)
 {
 	char *p = around_border(FIRST + 2);
@@ -190,6 +193,7 @@ TEST_F(exact, across_chunks)
 }
 
 /* The last page that is hit is the last of a chunk. */
+/* covers: D.exact */
 TEST_F(exact, chunk_end)
 {
 	char *p = around_border(LAST + 1);
@@ -199,6 +203,7 @@ TEST_F(exact, chunk_end)
 }
 
 /* The first page that is hit is the first of a chunk. */
+/* covers: D.exact */
 TEST_F(exact, chunk_start)
 {
 	char *p = around_border(FIRST);

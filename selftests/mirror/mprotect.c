@@ -7,7 +7,7 @@
 
 #define PAGES	8UL
 #define SIZE	(PAGES * XM_PAGE)
-#define WORDS	512UL
+#define WORDS	XM_WORDS
 
 #define R	PROT_READ
 #define RW	(PROT_READ | PROT_WRITE)
@@ -66,6 +66,7 @@ TEST_F(mprotect, read_only)
 	EXPECT_EQ(101, *self->w);
 }
 
+/* covers: D10 */
 TEST_F(mprotect, none)
 {
 	__u64 value = 77;
@@ -257,6 +258,14 @@ static void hammer(struct __test_metadata *_metadata, int fd, __u64 *w,
 	}
 	XM_STORE(&t.stop, true);
 	EXPECT_EQ(0, worker_join(&t));
+	EXPECT_GT(t.done, 0);
+	/* The last of them, if no other job has met it */
+	ASSERT_EQ(0, mprotect(w, SIZE, prot));
+	ASSERT_EQ(0, xm_submit(fd, 0, &cmd, 1, 1, fences));
+	ASSERT_EQ(0, xm_wait(fd, fences[0], XM_LONG, &wait));
+	EXPECT_EQ(err, wait.status);
+	EXPECT_EQ(0, wait.ops);
+	ASSERT_EQ(0, mprotect(w, SIZE, RW));
 	for (i = 0; i < PAGES; i++)
 		sum += w[i * WORDS];
 	EXPECT_EQ(ops, sum) {

@@ -172,7 +172,7 @@ TEST_F(rw, across_chunks)
 	unsigned char *p, buf[300];
 
 	if (chunk > 1UL << 36)
-		SKIP(return, "chunks of %zu bytes are too large", chunk);
+		XM_SKIP(return, "chunks of %zu bytes are too large", chunk);
 	p = xm_anon_aligned(2 * chunk, chunk);
 	ASSERT_NE(NULL, p);
 	p += chunk - 150;

@@ -7,7 +7,7 @@
 
 #define PAGES	8UL
 #define SIZE	(PAGES * XM_PAGE)
-#define WORDS	512UL
+#define WORDS	XM_WORDS
 #define ENGINES	4
 
 FIXTURE(unmap) {
@@ -137,7 +137,7 @@ TEST_F(unmap, mremap_dontunmap)
 
 	new = mremap(old, SIZE, SIZE, MREMAP_MAYMOVE | MREMAP_DONTUNMAP, NULL);
 	if (new == MAP_FAILED)
-		SKIP(return, "no MREMAP_DONTUNMAP: %s", strerror(errno));
+		XM_SKIP(return, "no MREMAP_DONTUNMAP: %s", strerror(errno));
 	for (i = 0; i < PAGES; i++) {
 		EXPECT_LEAF(self->fd, old + i * WORDS, LEAF_NONE);
 		EXPECT_EQ(0, xm_add(self->fd, old + i * WORDS, 5));
@@ -331,7 +331,7 @@ TEST_F(unmap, map_over_while_counting)
 /* The end of the address space's use: exit with everything exclusive */
 static int exit_exclusive(struct child *c, void *arg)
 {
-	size_t len = 2UL << 20;
+	size_t len = XM_PMD;
 	char *p = xm_anon(len);
 	int fd = xm_open(0);
 

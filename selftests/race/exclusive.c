@@ -6,7 +6,7 @@
  */
 #include <sched.h>
 
-#include "memory.h"
+#include "uffd.h"
 #include "race.h"
 
 FIXTURE(race) {
@@ -31,6 +31,7 @@ FIXTURE_TEARDOWN(race)
  */
 
 /* The entry is there already; what takes it away is seen by the retry check. */
+/* covers: T10 */
 TEST_F(race, exclusive_dontneed)
 {
 	STOP_AT(XMIRROR_PT_EXCL_MADE, work_exclusive);
@@ -74,12 +75,12 @@ TEST_F(race, atomic_dontneed)
  */
 TEST_F(race, atomic_dontneed_of_armed)
 {
-	int uffd = conf_uffd(0);
+	int uffd = xm_uffd(0);
 
 	if (uffd < 0)
-		SKIP(return, "no CONFIG_USERFAULTFD");
-	ASSERT_EQ(0, conf_uffd_register(uffd, self->p, XM_PAGE,
-					UFFDIO_REGISTER_MODE_MISSING));
+		XM_SKIP(return, "no CONFIG_USERFAULTFD");
+	ASSERT_EQ(0, xm_uffd_register(uffd, self->p, XM_PAGE,
+				      UFFDIO_REGISTER_MODE_MISSING));
 	STOP_AT(XMIRROR_PT_EXCL_MADE, work_add);
 	ASSERT_EQ(0, madvise(self->p, XM_PAGE, MADV_DONTNEED));
 	FINISH(-EFAULT);
@@ -111,17 +112,21 @@ TEST_F(race, exclusive_lazyfree)
 /* Twice in a row */
 TEST_F(race, exclusive_dontneed_twice)
 {
-	STOP_AT(XMIRROR_PT_EXCL_MADE, work_exclusive);
-	ASSERT_EQ(0, madvise(self->p, XM_PAGE, MADV_DONTNEED));
-	GO_ON();
-	/* The second attempt may be past the point already; then stop here. */
-	EXPECT_EQ(0, worker_join(&self->op));
-	EXPECT_SAME_PAGE(self->p);
+	__u64 retries = RETRIES(excl_retries);
+	__u32 again;
 
 	STOP_AT(XMIRROR_PT_EXCL_MADE, work_exclusive);
+	ASSERT_EQ(0, xm_sync_arm(self->fd, XMIRROR_PT_EXCL_MADE, self->p,
+				 XM_PAGE, &again));
 	ASSERT_EQ(0, madvise(self->p, XM_PAGE, MADV_DONTNEED));
+	GO_ON();
+	/* The second attempt, and its page is lost, too. */
+	ASSERT_EQ(0, xm_sync_reached(self->fd, again, XM_LONG));
 	ASSERT_EQ(0, madvise(self->p, XM_PAGE, MADV_DONTNEED));
+	self->id = again;
 	FINISH(0);
+	EXPECT_EQ(retries + 2, RETRIES(excl_retries));
+	EXPECT_TRUE(xm_is_exclusive(self->p));
 	EXPECT_EQ(0, *self->p);
 	EXPECT_SAME_PAGE(self->p);
 }
@@ -249,6 +254,7 @@ FIXTURE_TEARDOWN(locked)
 	close(self->fd);
 }
 
+/* covers: A.errors */
 TEST_F(locked, munmap)
 {
 	STOP_AT(variant->point, work_exclusive);
@@ -260,6 +266,7 @@ TEST_F(locked, munmap)
 	EXPECT_NEIGHBOURS();
 }
 
+/* covers: A.errors */
 TEST_F(locked, mprotect)
 {
 	STOP_AT(variant->point, work_exclusive);
@@ -278,6 +285,7 @@ TEST_F(locked, mprotect)
 }
 
 /* The atomic itself comes before or after, and not in between. */
+/* covers: A.errors */
 TEST_F(locked, atomic_mprotect)
 {
 	int err;
@@ -295,6 +303,7 @@ TEST_F(locked, atomic_mprotect)
 	EXPECT_EQ(err ? 5 : 15, *self->p);
 }
 
+/* covers: A.errors */
 TEST_F(locked, mremap)
 {
 	__u64 *to = xm_anon_prot(XM_PAGE, PROT_NONE);
@@ -314,12 +323,12 @@ TEST_F(locked, mremap)
 }
 
 /* A CPU access waits for the folio lock, then ends the exclusive access. */
+/* covers: D7, A.errors */
 TEST_F(locked, touch)
 {
 	STOP_AT(variant->point, work_exclusive);
-	self->other.fn = work_touch;
 	self->other.arg = 0;
-	ASSERT_EQ(0, worker_start(&self->other));
+	PEND(work_touch, IN_FAULT);
 	FINISH(0);
 	EXPECT_EQ(0, worker_join(&self->other));
 	EXPECT_EQ(5, self->other.arg);
@@ -328,13 +337,13 @@ TEST_F(locked, touch)
 	EXPECT_NEIGHBOURS();
 }
 
+/* covers: A.errors */
 TEST_F(locked, atomic_touch)
 {
 	self->op.arg = 10;
 	STOP_AT(variant->point, work_add);
-	self->other.fn = work_cpu_add;
 	self->other.arg = 100;
-	ASSERT_EQ(0, worker_start(&self->other));
+	PEND(work_cpu_add, IN_FAULT);
 	FINISH(0);
 	EXPECT_EQ(0, worker_join(&self->other));
 	EXPECT_EQ(115, *self->p);
@@ -342,6 +351,7 @@ TEST_F(locked, atomic_touch)
 }
 
 /* Another device wants the page: both get it, one after the other. */
+/* covers: E6, A.errors */
 TEST_F(locked, other_device)
 {
 	int fd1;
@@ -349,12 +359,11 @@ TEST_F(locked, other_device)
 	OPEN(fd1, 1);
 	self->op.arg = 10;
 	STOP_AT(variant->point, work_add);
-	self->other.fn = work_add;
 	self->other.fd = fd1;
-	self->other.arg = 100;
-	ASSERT_EQ(0, worker_start(&self->other));
+	PEND(work_exclusive, SYS_ioctl);
 	FINISH(0);
 	EXPECT_EQ(0, worker_join(&self->other));
+	EXPECT_EQ(0, xm_add(fd1, self->p, 100));
 	/* Not both can have the leaf. */
 	EXPECT_CLEAN(fd1);
 	EXPECT_CLEAN(self->fd);
@@ -367,6 +376,7 @@ TEST_F(locked, other_device)
  * fork() has to wait for mmap_lock. When it gets it the folio must not be
  * locked any more, or it would fail with ENOMEM.
  */
+/* covers: A.errors, E.enomem */
 TEST_F(locked, fork)
 {
 	__u64 i;
@@ -386,6 +396,7 @@ TEST_F(locked, fork)
 	EXPECT_NEIGHBOURS();
 }
 
+/* covers: A.errors */
 TEST_F(locked, atomic_fork)
 {
 	self->op.arg = 10;
@@ -405,16 +416,12 @@ TEST_F(locked, atomic_fork)
  * is clean for the mm although it is exclusive, and only the device knows that it
  * was written.
  */
+/* covers: E17a, S3 */
 TEST_F(race, dirty_madv_free_in_window)
 {
-	cpu_set_t set;
-	int i;
-
 	if (xm_meminfo_kb("SwapTotal") <= 0)
-		SKIP(return, "no swap");
-	CPU_ZERO(&set);
-	CPU_SET(0, &set);
-	ASSERT_EQ(0, sched_setaffinity(0, sizeof(set), &set));
+		XM_SKIP(return, "no swap");
+	ASSERT_EQ(0, xm_pin_cpu());
 	STOP_AT(XMIRROR_PT_INV_OWN, work_exclusive);
 	EXPECT_EQ(0, xm_kpageflags(xm_pfn(self->p)) & XM_KPF_DIRTY);
 	ASSERT_EQ(0, madvise(self->p, XM_PAGE, MADV_FREE));
@@ -426,9 +433,7 @@ TEST_F(race, dirty_madv_free_in_window)
 			   NULL));
 	EXPECT_EQ(0xd0d0, XM_LOAD(self->p));
 	EXPECT_NE(0, xm_kpageflags(xm_pfn(self->p)) & XM_KPF_DIRTY);
-	for (i = 0; i < 3; i++) {
-		ASSERT_EQ(0, madvise(self->p, XM_PAGE, MADV_PAGEOUT));
-	}
+	ASSERT_EQ(0, xm_pageout(self->p, XM_PAGE));
 	EXPECT_EQ(0xd0d0, *self->p);
 	EXPECT_NEIGHBOURS();
 }
@@ -447,6 +452,7 @@ TEST_F(race, own_event_dontneed)
 }
 
 /* Our own event is not a foreign one, and the other way round. */
+/* covers: A.events */
 TEST_F(race, own_and_foreign)
 {
 	__u32 own, enter;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * A page in the middle of a leaf of 2 MiB changes: the leaf is split once, and
- * the other 511 pages keep their data, their rights and their leaves, wherever
+ * the other pages keep their data, their rights and their leaves, wherever
  * the change and the device meet.
  *
  * Where the CPU maps the memory by a huge entry the kernel splits that first, and
@@ -9,7 +9,6 @@
  * here is a huge page that is mapped by small entries, and the page that changes
  * has a VMA of its own.
  */
-#include "memory.h"
 #include "race.h"
 
 #define SIZES	(XMIRROR_PTE_64K | XMIRROR_PTE_2M)
@@ -52,13 +51,13 @@ FIXTURE_SETUP(large_leaf)
 	OPEN(self->fd, 0);
 	NEED(XMIRROR_CAP_SYNC);
 	ASSERT_EQ(0, xm_no_faults());
-	self->all = (__u64 *)conf_thp(self->fd, 0);
+	self->all = (__u64 *)xm_thp(self->fd, 0);
 	if (!self->all)
-		SKIP(return, "no huge page was to be had");
+		XM_SKIP(return, "THP allocation failed");
 	self->p = WORD(HOLE);
 	/* Split the mapping, not the memory; nobody shall collapse it again. */
 	ASSERT_EQ(0, mprotect(self->all, XM_PAGE, PROT_READ));
-	ASSERT_EQ(0, madvise(self->all, XM_2M, MADV_NOHUGEPAGE));
+	ASSERT_EQ(0, madvise(self->all, XM_PMD, MADV_NOHUGEPAGE));
 	ASSERT_EQ(0, mprotect(self->all, XM_PAGE, PROT_READ | PROT_WRITE));
 	EXPECT_FALSE(xm_page(self->fd, self->all).cpu & XMIRROR_CPU_HUGE);
 	ASSERT_EQ(0, madvise(self->p, XM_PAGE, MADV_DONTDUMP));
@@ -139,17 +138,20 @@ FIXTURE_TEARDOWN(large_leaf)
 		EXPECT_HOLE(); \
 	} while (0)
 
+/* covers: G.leaves */
 TEST_F(large_leaf, before_the_clear)
 {
 	INVALIDATE(XMIRROR_PT_INV_ENTER);
 }
 
+/* covers: G.leaves */
 TEST_F(large_leaf, after_the_clear)
 {
 	INVALIDATE(XMIRROR_PT_INV_EXIT);
 }
 
-/* It changes after the walk: there is no large leaf to be had any more. */
+/* The mapping changes after the walk: a large leaf is no longer possible. */
+/* covers: G.leaves */
 TEST_F(large_leaf, after_the_walk)
 {
 	struct xmirror_stats s;
@@ -174,6 +176,7 @@ TEST_F(large_leaf, after_the_walk)
 }
 
 /* What is alike again, and of one folio, is one leaf again. */
+/* covers: G.leaves */
 TEST_F(large_leaf, is_made_again)
 {
 	const bool same = variant->fn == work_mprotect;

@@ -126,6 +126,7 @@ TEST_F(invalidate, munmap)
 }
 
 /* The CPU takes the page back; then all count together. */
+/* covers: D7 */
 TEST_F(invalidate, cpu_access)
 {
 	__u64 ops = 0, start = xm_now_ns();
@@ -189,6 +190,7 @@ FIXTURE_TEARDOWN(race)
 }
 
 /* After the leaves are cleared the device stands still until the end. */
+/* covers: D8 */
 TEST_F(race, exit_leaves_nothing)
 {
 	struct xmirror_stats s;

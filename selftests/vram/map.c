@@ -2,7 +2,9 @@
 /*
  * mmap() of a device's own memory: the largest pieces that fit, whatever the
  * alignment and whatever is there already. What the device does to such a mapping
- * is in vram_revoke.c, what system calls make of it in vram_calls.c.
+ * is in revoke.c, what system calls make of it in syscalls.c.
+ *
+ * covers: H.map
  */
 #include <fcntl.h>
 
@@ -17,7 +19,7 @@ static __u64 faults(int fd, unsigned int size)
 
 TEST_F(vram, bad_arguments)
 {
-	static const __u64 bad_granule[] = { 0, 1, 2048, 8192, 1 << 20,
+	static const __u64 bad_granule[] = { 0, 1, XM_PAGE / 2, 2 * XM_PAGE, 1 << 20,
 					     4 << 20, 1ULL << 32 };
 	static const struct {
 		__u64 offset, length;
@@ -133,7 +135,9 @@ TEST_F(vram, mmap_prefers_an_alignment)
 	char *p;
 
 	if (!*thp_mode())
-		SKIP(return, "no CONFIG_TRANSPARENT_HUGEPAGE");
+		XM_SKIP(return, "no CONFIG_TRANSPARENT_HUGEPAGE");
+	if (LEN < XM_PMD)
+		XM_SKIP(return, "a huge page is larger than the mapping");
 	p = mmap(NULL, LEN, PROT_READ | PROT_WRITE, MAP_SHARED, self->fd,
 		 BASE + XM_2M);
 	ASSERT_NE(MAP_FAILED, p);
@@ -245,7 +249,7 @@ TEST_F(vram_granule, odd_ends)
 /* A page here and there, then all: nothing that is there is in the way. */
 TEST_F(vram_granule, overlap_with_populated)
 {
-	static const size_t there[] = { 3, 20, 21, 511 };
+	static const size_t there[] = { 3, 20, 21, XM_2M / XM_PAGE - 1 };
 	__u64 all, expect;
 
 	ASSERT_EQ(0, xm_set(self->fd, XMIRROR_SET_VRAM_GRANULE, XM_PAGE, NULL));
@@ -307,10 +311,11 @@ TEST_F(vram, largest_takes_a_256th_of_the_faults)
 	ASSERT_NE(NULL, self->p);
 	EXPECT_EQ(0, vram_wrong(self->p, len, 1));
 	large = vram_faults(self->other);
-	TH_LOG("64 MiB: %llu faults of 4 KiB, %llu of the largest", small,
+	TH_LOG("64 MiB: %llu faults of a page, %llu of the largest", small,
 	       large);
 	/* Batches of 64 KiB are what is left without huge PFN maps. */
-	EXPECT_LE(large, HUGE() ? small / 256 : small / 16);
+	EXPECT_LE(large, HUGE() ? small / (XM_2M / XM_PAGE / 2) :
+				  small / (XM_64K / XM_PAGE));
 }
 
 /*
@@ -338,7 +343,7 @@ TEST_F(vram, thp_settings)
 
 	NEED(XMIRROR_CAP_VRAM_HUGE);
 	if (xm_kver() > XM_KVER(6, 12) && xm_kver() < XM_KVER(7, 3))
-		SKIP(return, "neither Linux 6.12 nor 7.3, whose rules these are");
+		XM_SKIP(return, "neither Linux 6.12 nor 7.3, whose rules these are");
 	snprintf(saved, sizeof(saved), "%s", thp_mode());
 	if (xm_kver() <= XM_KVER(6, 12)) {
 		EXPECT_EQ(0, thp_set_mode("never"));

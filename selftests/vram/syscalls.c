@@ -2,6 +2,8 @@
 /*
  * What system calls make of a mapping of a device's own memory: mprotect, munmap,
  * mremap, fork, advice and mlock; and that the device does not mirror it.
+ *
+ * covers: H.syscalls
  */
 #include "fixture.h"
 

@@ -19,6 +19,26 @@
  *    half-way reports the leading part that was done.
  *  - An unknown ioctl number is -ENOTTY.
  *  - All structs have the same layout for 32-bit and 64-bit callers.
+ *
+ * Privilege. The node is root's, mode 0600. What a file without CAP_SYS_ADMIN can
+ * do to others is what any program can do that uses much memory and time: its
+ * engines run outside of its CPU cgroup, and all files of a device share its
+ * memory, its VRAM, and its engines. What shows physical addresses, makes others
+ * wait, or takes the shared memory away needs CAP_SYS_ADMIN at the call, in the
+ * initial user namespace:
+ *
+ *  - XMIRROR_IOC_SYNC with XMIRROR_SYNC_ARM, XMIRROR_IOC_INJECT that arms,
+ *    XMIRROR_EXCLUSIVE_LATE: -EPERM. A thread that is stopped or delayed may be
+ *    any that invalidates, such as kswapd, and holds locks: who may arm these is
+ *    equivalent to root for availability.
+ *  - XMIRROR_IOC_UNPLUG, XMIRROR_IOC_RAW_*: -EPERM.
+ *  - XMIRROR_IOC_HOLD, which stops any task at almost any function: -EPERM.
+ *  - XMIRROR_IOC_SNAPSHOT: without it page frame numbers are zero, as in
+ *    /proc/PID/pagemap.
+ *
+ * XMIRROR_INJECT_STALE, XMIRROR_SET_VRAM_UNSAFE and XMIRROR_RAW_UNSAFE break the
+ * rules of the mm on purpose and can corrupt memory of others. They need
+ * CAP_SYS_ADMIN and a kernel that is not locked down (Secure Boot), else -EPERM.
  */
 #ifndef _UAPI_LINUX_XMIRROR_H
 #define _UAPI_LINUX_XMIRROR_H
@@ -26,7 +46,11 @@
 #include <linux/ioctl.h>
 #include <linux/types.h>
 
-#define XMIRROR_IOC_TYPE	0xb8
+/** XMIRROR_UAPI_VERSION: goes up with each change; INFO has that of the module. */
+#define XMIRROR_UAPI_VERSION	4
+
+/* Free in Documentation/userspace-api/ioctl/ioctl-number.rst of Linux 7.3. */
+#define XMIRROR_IOC_TYPE	0xbd
 
 #define XMIRROR_IOC_INFO	_IO(XMIRROR_IOC_TYPE, 0x00)
 #define XMIRROR_IOC_SET		_IO(XMIRROR_IOC_TYPE, 0x01)
@@ -44,6 +68,7 @@
 #define XMIRROR_IOC_UNPLUG	_IO(XMIRROR_IOC_TYPE, 0x0d)
 #define XMIRROR_IOC_VRAM	_IO(XMIRROR_IOC_TYPE, 0x0e)
 #define XMIRROR_IOC_INJECT	_IO(XMIRROR_IOC_TYPE, 0x0f)
+#define XMIRROR_IOC_HOLD	_IO(XMIRROR_IOC_TYPE, 0x10)
 
 /* Capabilities, struct xmirror_info.caps and .lacks */
 /** XMIRROR_CAP_MIRROR: range faults, loads and stores (CONFIG_HMM_MIRROR). */
@@ -59,7 +84,8 @@
 #define XMIRROR_CAP_EXCLUSIVE_LARGE	(1ULL << 2)
 /**
  * XMIRROR_CAP_RECLAIM_EXCLUSIVE: an exclusive page stays in the rmap, so that
- * reclaim, migration and compaction work on it (Linux 6.15).
+ * reclaim, migration and compaction work on it (Linux 6.15, not arm64, where
+ * reclaim corrupts the entry).
  */
 #define XMIRROR_CAP_RECLAIM_EXCLUSIVE	(1ULL << 3)
 /** XMIRROR_CAP_SYNC: sync points can be armed. */
@@ -76,6 +102,12 @@
  * no page references through (a special bit for PMDs, Linux 6.12).
  */
 #define XMIRROR_CAP_VRAM_HUGE		(1ULL << 7)
+/**
+ * XMIRROR_CAP_HOLD: a task can be held at a function of the kernel (Linux 7.0,
+ * CONFIG_FUNCTION_TRACER and an architecture that gives its handlers the
+ * arguments: CONFIG_DYNAMIC_FTRACE_WITH_ARGS).
+ */
+#define XMIRROR_CAP_HOLD		(1ULL << 8)
 
 /**
  * struct xmirror_info - what this device and this kernel can do
@@ -95,8 +127,11 @@
  * @revoke_event: number of the notifier event that the restore of an exclusive
  *	entry sends (see &struct xmirror_stats.inv)
  * @__reserved: zero
- * @why: for each bit of @lacks a line that names the kernel option or version
- *	that has it; NUL terminated
+ * @why: for each bit of @lacks, the lowest first, a line that names the kernel
+ *	option or version that has it; NUL terminated
+ * @uapi_version: XMIRROR_UAPI_VERSION that the module was built with
+ * @__reserved2: zero
+ * @version: that of the module, as modinfo shows it; NUL terminated
  */
 struct xmirror_info {
 	__u32 size;
@@ -113,27 +148,30 @@ struct xmirror_info {
 	__u32 swp_marker;
 	__u32 revoke_event;
 	char why[512];
+	__u32 uapi_version;
+	__u32 __reserved2;
+	char version[16];
 };
 
 /* struct xmirror_set.param */
 /** XMIRROR_SET_TIMEOUT: milliseconds (1 to 600000) that a fault may retry. */
 #define XMIRROR_SET_TIMEOUT	1
 /**
- * XMIRROR_SET_GRANULE: largest leaf in bytes: 4096, 65536 or 2097152; ~0 for the
+ * XMIRROR_SET_GRANULE: largest leaf in bytes: a page, 65536 or 2097152; ~0 for the
  * largest there is. A device fault maps what is there already in the granule
  * around the address, too.
  */
 #define XMIRROR_SET_GRANULE	2
 /**
  * XMIRROR_SET_VRAM_GRANULE: the most bytes that a CPU fault in a mapping of this
- * file maps: 4096, 65536 or 2097152; ~0 for the largest there is, which is what
+ * file maps: a page, 65536 or 2097152; ~0 for the largest there is, which is what
  * a file starts with. See &struct xmirror_vram.
  */
 #define XMIRROR_SET_VRAM_GRANULE	3
 /**
  * XMIRROR_SET_VRAM_UNSAFE: map VRAM in a way that no driver should, to show why:
- * XMIRROR_VRAM_UNSAFE_*, zero to behave. -EPERM without CAP_SYS_ADMIN;
- * -EOPNOTSUPP where this kernel has no such way.
+ * XMIRROR_VRAM_UNSAFE_*, zero to behave. -EPERM without CAP_SYS_ADMIN or on a
+ * kernel that is locked down; -EOPNOTSUPP where this kernel has no such way.
  */
 #define XMIRROR_SET_VRAM_UNSAFE		4
 
@@ -190,7 +228,8 @@ struct xmirror_set {
 /**
  * XMIRROR_EXCLUSIVE_LATE: with XMIRROR_EXCLUSIVE_BARE and for one page (-EINVAL
  * else): unlock the page after mmap_lock instead of before, as no driver should,
- * and pass XMIRROR_PT_EXCL_DONE in between. Meanwhile fork() fails.
+ * and pass XMIRROR_PT_EXCL_DONE in between. Meanwhile fork() fails. -EPERM without
+ * CAP_SYS_ADMIN.
  */
 #define XMIRROR_EXCLUSIVE_LATE	(1U << 1)
 
@@ -352,8 +391,9 @@ struct xmirror_submit {
 };
 
 /**
- * XMIRROR_WAIT_CANCEL: make an unfinished job end with -ECANCELED first. With
- * fence 0 that is the oldest one, unless a finished job is there.
+ * XMIRROR_WAIT_CANCEL: make an unfinished job end with -ECANCELED first, also in the
+ * middle of retries, but not while it is held at a sync point. With fence 0 that is
+ * the oldest one, unless a finished job is there.
  */
 #define XMIRROR_WAIT_CANCEL	(1U << 0)
 
@@ -362,7 +402,8 @@ struct xmirror_submit {
  * @size: sizeof(struct xmirror_wait)
  * @flags: XMIRROR_WAIT_CANCEL or zero
  * @fence: the job; zero: whichever job of this file is done first
- * @timeout_ms: how long to wait; 0 polls, ~0 waits for ever
+ * @timeout_ms: how long to wait; 0 polls, ~0 waits for ever; out: what is left of
+ *	it when a signal came
  * @status: out: 0 or the negative errno of the failed command
  * @fence_done: out: the job that was waited for
  * @ops: out: locations worked on by the job, over all commands and repeats
@@ -372,7 +413,8 @@ struct xmirror_submit {
  *	result of its last location; may be zero if @nr_results is
  *
  * The job's record goes with the first successful wait. -ENOENT: no such job;
- * -ETIMEDOUT: not done yet; -EINTR: a signal (the job goes on).
+ * -ETIMEDOUT: not done yet; -EINTR: a signal (the job goes on). With SA_RESTART the
+ * call goes on waiting instead, but for XMIRROR_WAIT_CANCEL.
  */
 struct xmirror_wait {
 	__u32 size;
@@ -439,7 +481,8 @@ struct xmirror_migrate {
  *
  * Everything in the device's memory goes back to system memory, and nothing is
  * allocated from it until it is plugged in again. -EBUSY: @left pages are held, or
- * the caller was killed; the memory stays unplugged. -EOPNOTSUPP: a device without memory.
+ * the caller was killed; the memory stays unplugged. -EOPNOTSUPP: a device without
+ * memory; -EPERM: no CAP_SYS_ADMIN.
  */
 struct xmirror_unplug {
 	__u32 size;
@@ -583,7 +626,8 @@ struct xmirror_page {
  * @pages: pointer to length / page_size &struct xmirror_page
  * @done: out: bytes of the range that were written to @pages
  *
- * Nothing is faulted and nothing changed. -EFAULT: bad @pages.
+ * Nothing is faulted and nothing changed. -EFAULT: bad @pages. Without
+ * CAP_SYS_ADMIN the page frames are 0.
  */
 struct xmirror_snapshot {
 	__u32 size;
@@ -661,7 +705,7 @@ struct xmirror_verify {
  * @ops: locations accessed by loads, stores and atomics
  * @device_faults: accesses that found no sufficient leaf
  * @leaves: valid leaves now; one of 2 MiB counts once, one of 64 KiB as its
- *	sixteen pages
+ *	pages
  * @table_bytes: bytes of device page table now: tables of leaves, and ten bytes
  *	for each 2 MiB of the pieces of address space (&struct
  *	xmirror_info.chunk_size) that the device has touched
@@ -730,12 +774,11 @@ struct xmirror_stats {
  *	mmap_lock (read) is held
  * @XMIRROR_PT_MIGRATE_COPY: the same, the destination is there, and the page is
  *	about to be copied
- * @XMIRROR_PT_MIGRATE_PAGE: the same, all pages are copied, and this one shall
- *	move
+ * @XMIRROR_PT_MIGRATE_PAGE: the same, the page is copied, and shall move
  * @XMIRROR_PT_DIRTY: a leaf goes, and what the device wrote is about to be told
  *	to the folio; a spinning lock is held
- * @XMIRROR_PT_EXCL_STALE: an exclusive entry was made and has to be made again,
- *	because its page was invalidated meanwhile; a spinning lock and those of
+ * @XMIRROR_PT_EXCL_STALE: not reached by itself: the commit of an exclusive entry was
+ *	refused, because its page was invalidated meanwhile; the locks of
  *	XMIRROR_PT_EXCL_MADE are held
  * @XMIRROR_PT_MIGRATE_UNMAPPED: the pages are locked and unmapped, and nothing
  *	is allocated for them yet; the same lock is held
@@ -759,6 +802,9 @@ struct xmirror_stats {
  *	evicted yet; no lock held
  * @XMIRROR_PT_FAULT_LOCKED: range fault, before hmm_range_fault(); mmap_lock is held
  *	for reading
+ * @XMIRROR_PT_RAW_EXCLUSIVE: see &struct xmirror_raw_exclusive
+ * @XMIRROR_PT_RAW_UNMAPPED: see &struct xmirror_raw_migrate
+ * @XMIRROR_PT_RAW_MOVED: the same
  * @XMIRROR_PT_NR: number of points; not a point
  *
  * Nobody in particular evicts or unplugs: these points are reached by every
@@ -797,6 +843,9 @@ enum xmirror_point {
 	XMIRROR_PT_EVICT_COPIED,
 	XMIRROR_PT_UNPLUG,
 	XMIRROR_PT_FAULT_LOCKED,
+	XMIRROR_PT_RAW_EXCLUSIVE,
+	XMIRROR_PT_RAW_UNMAPPED,
+	XMIRROR_PT_RAW_MOVED,
 	XMIRROR_PT_NR
 };
 
@@ -838,7 +887,8 @@ enum xmirror_sync_action {
  *	any range
  * @length: ARM: see @addr
  * @skip: ARM: how many matches are passed first
- * @timeout_ms: ARM: longest stop (1 to 60000); REACHED: longest wait
+ * @timeout_ms: ARM: longest stop (1 to 60000); REACHED: longest wait, and out: what
+ *	is left of it when a signal came
  * @error: ARM: positive errno for XMIRROR_SYNC_FAIL
  * @id: ARM: out; REACHED and RESUME: in
  * @hits: REACHED, RESUME: out: matches so far, the skipped ones included
@@ -847,7 +897,7 @@ enum xmirror_sync_action {
  *
  * A point is armed for this mirror, once: it disarms itself when reached. All
  * that a file has armed goes when it closes. -ENOENT: no such @id; -ETIMEDOUT:
- * not reached; -ENOSPC: 32 points are armed.
+ * not reached; -ENOSPC: 32 points are armed; -EPERM: ARM without CAP_SYS_ADMIN.
  */
 struct xmirror_sync {
 	__u32 size;
@@ -874,8 +924,8 @@ struct xmirror_sync {
  *	is
  * @XMIRROR_INJECT_COPY: copying a page, or a large folio, that migrates: it
  *	stays where it is
- * @XMIRROR_INJECT_PARTIAL: moving a page, or a large folio, after all of the
- *	migration were copied: it stays where it is
+ * @XMIRROR_INJECT_PARTIAL: moving a page, or a large folio, after it was
+ *	copied: it stays where it is
  * @XMIRROR_INJECT_COMMIT: the commit of what a range fault has read (with EBUSY
  *	it is tried again), or of an exclusive page (with EAGAIN)
  * @XMIRROR_INJECT_NOTIFIER: an invalidation by somebody else takes @delay_ms
@@ -885,7 +935,7 @@ struct xmirror_sync {
  *	leaf goes: what the device wrote may get lost
  * @XMIRROR_INJECT_STALE: noticing that an exclusive page was invalidated while
  *	it was made: its leaf is committed, as by a driver that relies on the
- *	folio lock alone, and may be wrong. -EPERM without CAP_SYS_ADMIN
+ *	folio lock alone, and may be wrong
  * @XMIRROR_INJECT_NR: number of them; not one
  *
  * The first three are about XMIRROR_IOC_MIGRATE of this file. Evictions and CPU
@@ -918,7 +968,8 @@ enum xmirror_inject_what {
  *
  * Holds for this mirror until the next call for the same @what or until the file
  * closes. A delay ends then, too, unless another one was armed. Failures that
- * XMIRROR_IOC_SYNC arms are not counted.
+ * XMIRROR_IOC_SYNC arms are not counted. -EPERM: @times is not zero, and no
+ * CAP_SYS_ADMIN.
  */
 struct xmirror_inject {
 	__u32 size;
@@ -931,6 +982,455 @@ struct xmirror_inject {
 	__u32 __reserved;
 	__u64 hits;
 	__u64 injected;
+};
+
+/*
+ * Raw calls: what a driver calls in the kernel, made exactly as told and with none
+ * of a driver's checks before it, on the caller's own mm. They touch no device page
+ * table. All need CAP_SYS_ADMIN (-EPERM). Each returns 0 if the kernel's call was
+ * made, whose own return value is then in @result, a negative errno or as told; what
+ * one call has locked or referenced is let go before it returns.
+ *
+ * Private memory for them is a pool of 16 MiB that has nothing to do with the devices,
+ * made when it is first needed.
+ */
+#define XMIRROR_IOC_RAW_EXCLUSIVE	_IO(XMIRROR_IOC_TYPE, 0x20)
+#define XMIRROR_IOC_RAW_HMM		_IO(XMIRROR_IOC_TYPE, 0x21)
+#define XMIRROR_IOC_RAW_MIGRATE		_IO(XMIRROR_IOC_TYPE, 0x22)
+#define XMIRROR_IOC_RAW_NOTIFIER	_IO(XMIRROR_IOC_TYPE, 0x23)
+#define XMIRROR_IOC_RAW_STATE		_IO(XMIRROR_IOC_TYPE, 0x24)
+
+/**
+ * enum xmirror_raw_owner - whom the kernel is told to work for
+ * @XMIRROR_RAW_NOBODY: NULL
+ * @XMIRROR_RAW_POOL: whom the pool of raw calls belongs to
+ * @XMIRROR_RAW_MIRROR: the mirror of this file
+ * @XMIRROR_RAW_STRANGER: somebody whom nothing belongs to
+ */
+enum xmirror_raw_owner {
+	XMIRROR_RAW_NOBODY,
+	XMIRROR_RAW_POOL,
+	XMIRROR_RAW_MIRROR,
+	XMIRROR_RAW_STRANGER,
+};
+
+/** XMIRROR_RAW_MAX_PAGES: the most pages of a raw call. */
+#define XMIRROR_RAW_MAX_PAGES	2048
+
+/**
+ * struct xmirror_raw_exclusive - make_device_exclusive()
+ * @size: sizeof(struct xmirror_raw_exclusive)
+ * @flags: must be zero
+ * @addr: as told to the kernel, of any alignment
+ * @owner: enum xmirror_raw_owner
+ * @nr: pages, 1 to 16: before Linux 6.15 one call of
+ *	make_device_exclusive_range(), since then one call after the other, each
+ *	folio unlocked before the next, until one fails
+ * @pfns: pointer to @nr __u64: page frames, 0: not made exclusive
+ * @result: out: how many pages the kernel has answered for, or the error of the
+ *	first one
+ * @error: out: the error of the last call, if @result is less than @nr
+ *
+ * While a page is locked XMIRROR_PT_RAW_EXCLUSIVE is passed, with mmap_lock held for
+ * reading. -EOPNOTSUPP without CONFIG_DEVICE_PRIVATE.
+ */
+struct xmirror_raw_exclusive {
+	__u32 size;
+	__u32 flags;
+	__u64 addr;
+	__u32 owner;
+	__u32 nr;
+	__u64 pfns;
+	__s32 result;
+	__s32 error;
+};
+
+/* struct xmirror_raw_pfn.flags */
+#define XMIRROR_HMM_VALID	(1U << 0)	/* in: HMM_PFN_REQ_FAULT */
+#define XMIRROR_HMM_WRITE	(1U << 1)	/* in: HMM_PFN_REQ_WRITE */
+#define XMIRROR_HMM_ERROR	(1U << 2)
+#define XMIRROR_HMM_STICKY	(1U << 3)	/* HMM_PFN_DMA_MAPPED, Linux 6.17 */
+
+/**
+ * struct xmirror_raw_pfn - one entry of hmm_range.hmm_pfns
+ * @pfn: out: page frame
+ * @flags: in and out: XMIRROR_HMM_* bits
+ * @order: out: order of the mapping
+ */
+struct xmirror_raw_pfn {
+	__u64 pfn;
+	__u32 flags;
+	__u32 order;
+};
+
+/** XMIRROR_RAW_HMM_UNLOCKED: hmm_range_fault_unlocked_timeout() with @timeout_ms. */
+#define XMIRROR_RAW_HMM_UNLOCKED	(1U << 0)
+/** XMIRROR_RAW_HMM_STALE: with the sequence number of before an invalidation. */
+#define XMIRROR_RAW_HMM_STALE		(1U << 1)
+
+/**
+ * struct xmirror_raw_hmm - hmm_range_fault()
+ * @size: sizeof(struct xmirror_raw_hmm)
+ * @flags: XMIRROR_RAW_HMM_*
+ * @addr: first byte, page aligned
+ * @length: bytes, page aligned
+ * @owner: enum xmirror_raw_owner
+ * @default_flags: XMIRROR_HMM_* bits
+ * @mask: XMIRROR_HMM_* bits, pfn_flags_mask
+ * @timeout_ms: of XMIRROR_RAW_HMM_UNLOCKED; 0: no limit
+ * @pfns: pointer to an array of &struct xmirror_raw_pfn
+ * @result: out: what the kernel returned
+ * @retry: out: what mmu_interval_read_retry() said afterwards
+ *
+ * -EOPNOTSUPP: this kernel has no such call, or no CONFIG_HMM_MIRROR.
+ */
+struct xmirror_raw_hmm {
+	__u32 size;
+	__u32 flags;
+	__u64 addr;
+	__u64 length;
+	__u32 owner;
+	__u32 default_flags;
+	__u32 mask;
+	__u32 timeout_ms;
+	__u64 pfns;
+	__s32 result;
+	__u32 retry;
+};
+
+/* struct xmirror_raw_migrate.flags */
+#define XMIRROR_RAW_SELECT_SYSTEM	(1U << 0)
+#define XMIRROR_RAW_SELECT_PRIVATE	(1U << 1)
+#define XMIRROR_RAW_SELECT_COHERENT	(1U << 2)
+#define XMIRROR_RAW_SELECT_COMPOUND	(1U << 3)
+/** XMIRROR_RAW_ABORT: migrate_vma_finalize() right after migrate_vma_setup(). */
+#define XMIRROR_RAW_ABORT		(1U << 4)
+/**
+ * XMIRROR_RAW_RANGE: migrate_device_range() for the pages of the pool from page
+ * frame @addr on.
+ */
+#define XMIRROR_RAW_RANGE		(1U << 5)
+/** XMIRROR_RAW_PFNS: the same by migrate_device_pfns() (Linux 6.14). */
+#define XMIRROR_RAW_PFNS		(1U << 6)
+/* What migrate_vma_setup() has to refuse */
+#define XMIRROR_RAW_NO_VMA		(1U << 7)
+#define XMIRROR_RAW_NO_SRC		(1U << 8)
+#define XMIRROR_RAW_NO_DST		(1U << 9)
+/** XMIRROR_RAW_FAULT_SYSTEM: fault_page is the zero page. */
+#define XMIRROR_RAW_FAULT_SYSTEM	(1U << 10)
+/** XMIRROR_RAW_FAULT_UNLOCKED: fault_page is a page of the pool that nobody locked. */
+#define XMIRROR_RAW_FAULT_UNLOCKED	(1U << 11)
+/**
+ * XMIRROR_RAW_UNSAFE: do what a kernel is known to crash at: small pages for some
+ * of a hole of 2 MiB (Documentation/findings.md, 16), a large folio for a small page
+ * (27), another page of the system for one of a file or of shmem (28). Otherwise such
+ * pages stay where they are.
+ */
+#define XMIRROR_RAW_UNSAFE		(1U << 12)
+
+/**
+ * enum xmirror_raw_dst - where a page is to go
+ * @XMIRROR_RAW_STAY: nowhere: a hole in dst
+ * @XMIRROR_RAW_PRIVATE: to the pool
+ * @XMIRROR_RAW_SYSTEM: to another page of the system
+ * @XMIRROR_RAW_PRIVATE_LARGE: 2 MiB that begin here, to a large folio of the pool
+ * @XMIRROR_RAW_SYSTEM_LARGE: the same, to a large folio of the system
+ */
+enum xmirror_raw_dst {
+	XMIRROR_RAW_STAY,
+	XMIRROR_RAW_PRIVATE,
+	XMIRROR_RAW_SYSTEM,
+	XMIRROR_RAW_PRIVATE_LARGE,
+	XMIRROR_RAW_SYSTEM_LARGE,
+};
+
+/* struct xmirror_raw_move.setup and .pages: MIGRATE_PFN_* */
+#define XMIRROR_RAW_VALID	(1U << 0)
+#define XMIRROR_RAW_MIGRATE	(1U << 1)
+#define XMIRROR_RAW_WRITE	(1U << 2)
+#define XMIRROR_RAW_COMPOUND	(1U << 3)
+
+/**
+ * struct xmirror_raw_move - one page of a migration
+ * @src_pfn: out: page frame of the source after migrate_vma_setup(), 0: none
+ * @dst_pfn: out: page frame of what was allocated, 0: none
+ * @setup: out: XMIRROR_RAW_* bits after migrate_vma_setup()
+ * @pages: out: the same after migrate_vma_pages()
+ * @dst: in: enum xmirror_raw_dst. Counts only where @setup has XMIRROR_RAW_MIGRATE,
+ *	and in the small pages behind a XMIRROR_RAW_COMPOUND that gets no large folio
+ * @__reserved: must be zero
+ */
+struct xmirror_raw_move {
+	__u64 src_pfn;
+	__u64 dst_pfn;
+	__u32 setup;
+	__u32 pages;
+	__u32 dst;
+	__u32 __reserved;
+};
+
+/**
+ * struct xmirror_raw_migrate - migrate_vma_setup(), _pages() and _finalize()
+ * @size: sizeof(struct xmirror_raw_migrate)
+ * @flags: XMIRROR_RAW_*
+ * @addr: as told to the kernel, of any alignment
+ * @length: bytes, as told to the kernel
+ * @owner: enum xmirror_raw_owner
+ * @result: out: what migrate_vma_setup() returned
+ * @moves: pointer to &struct xmirror_raw_move for every page
+ * @cpages: out: pages that were collected
+ * @npages: out: entries that were filled
+ *
+ * The VMA is the one at @addr. Pages are copied if they are of anonymous memory or
+ * of shmem, and stay where they are otherwise.
+ * XMIRROR_PT_RAW_UNMAPPED is passed after setup, XMIRROR_PT_RAW_MOVED after pages,
+ * both with mmap_lock held for reading. -EOPNOTSUPP without CONFIG_DEVICE_PRIVATE.
+ */
+struct xmirror_raw_migrate {
+	__u32 size;
+	__u32 flags;
+	__u64 addr;
+	__u64 length;
+	__u32 owner;
+	__s32 result;
+	__u64 moves;
+	__u64 cpages;
+	__u64 npages;
+};
+
+/**
+ * enum xmirror_raw_notifier_cmd - what XMIRROR_IOC_RAW_NOTIFIER does
+ * @XMIRROR_RAW_INSERT: mmu_interval_notifier_insert() for @addr and @length
+ * @XMIRROR_RAW_REMOVE: mmu_interval_notifier_remove(); its counters can still be read
+ * @XMIRROR_RAW_READ_BEGIN: mmu_interval_read_begin(), to @seq
+ * @XMIRROR_RAW_READ_RETRY: mmu_interval_read_retry() for @seq
+ * @XMIRROR_RAW_CHECK_RETRY: mmu_interval_check_retry() for @seq
+ * @XMIRROR_RAW_BLOCK: from now on each invalidation that it hears and that may sleep
+ *	waits, for a minute at most, and not for a process that exits or is killed
+ * @XMIRROR_RAW_GO: no more of that, and whoever waits goes on
+ * @XMIRROR_RAW_LOOK: nothing
+ * @XMIRROR_RAW_INSIDE: wait until an invalidation is blocked
+ */
+enum xmirror_raw_notifier_cmd {
+	XMIRROR_RAW_INSERT = 1,
+	XMIRROR_RAW_REMOVE,
+	XMIRROR_RAW_READ_BEGIN,
+	XMIRROR_RAW_READ_RETRY,
+	XMIRROR_RAW_CHECK_RETRY,
+	XMIRROR_RAW_BLOCK,
+	XMIRROR_RAW_GO,
+	XMIRROR_RAW_LOOK,
+	XMIRROR_RAW_INSIDE,
+};
+
+/**
+ * struct xmirror_raw_notifier - an interval notifier of the test's own
+ * @size: sizeof(struct xmirror_raw_notifier)
+ * @flags: must be zero
+ * @cmd: enum xmirror_raw_notifier_cmd
+ * @id: INSERT: out; else in. 1 to 16
+ * @addr: INSERT: first byte
+ * @length: INSERT: bytes
+ * @seq: READ_BEGIN: out; READ_RETRY, CHECK_RETRY: in
+ * @result: out: INSERT: what the kernel returned; the two RETRY: 0 or 1
+ * @inside: out: invalidations that are blocked now
+ * @hits: out: invalidations that it heard
+ * @late: out: those of them after REMOVE had returned
+ * @start: out: first byte of the last one
+ * @end: out: byte behind the last of the last one
+ * @event: out: its event
+ * @__reserved: must be zero
+ *
+ * All of a file go when it closes. -ENOENT: no such @id, or it was removed already;
+ * -ENOSPC: 16 were inserted; -ETIMEDOUT: nothing is INSIDE after half a minute;
+ * -EINTR.
+ */
+struct xmirror_raw_notifier {
+	__u32 size;
+	__u32 flags;
+	__u32 cmd;
+	__u32 id;
+	__u64 addr;
+	__u64 length;
+	__u64 seq;
+	__s32 result;
+	__u32 inside;
+	__u64 hits;
+	__u64 late;
+	__u64 start;
+	__u64 end;
+	__u32 event;
+	__u32 __reserved;
+};
+
+/* struct xmirror_raw_state.entry: the CPU's entry */
+#define XMIRROR_ENTRY_PRESENT		(1U << 0)
+#define XMIRROR_ENTRY_WRITE		(1U << 1)
+#define XMIRROR_ENTRY_DIRTY		(1U << 2)
+#define XMIRROR_ENTRY_YOUNG		(1U << 3)
+#define XMIRROR_ENTRY_SOFT_DIRTY	(1U << 4)
+#define XMIRROR_ENTRY_UFFD_WP		(1U << 5)
+#define XMIRROR_ENTRY_EXCLUSIVE		(1U << 6)
+#define XMIRROR_ENTRY_PRIVATE		(1U << 7)
+#define XMIRROR_ENTRY_OTHER		(1U << 8)	/* swap, migration, marker */
+#define XMIRROR_ENTRY_HUGE		(1U << 9)
+#define XMIRROR_ENTRY_SPECIAL		(1U << 10)	/* PFN map, zero page */
+
+/* struct xmirror_raw_state.folio */
+#define XMIRROR_FOLIO_DIRTY		(1U << 0)
+#define XMIRROR_FOLIO_REFERENCED	(1U << 1)
+#define XMIRROR_FOLIO_ACTIVE		(1U << 2)
+#define XMIRROR_FOLIO_MLOCKED		(1U << 3)
+#define XMIRROR_FOLIO_UNEVICTABLE	(1U << 4)
+#define XMIRROR_FOLIO_SWAPCACHE		(1U << 5)
+#define XMIRROR_FOLIO_SWAPBACKED	(1U << 6)
+#define XMIRROR_FOLIO_LRU		(1U << 7)
+#define XMIRROR_FOLIO_ANON		(1U << 8)
+#define XMIRROR_FOLIO_KSM		(1U << 9)
+#define XMIRROR_FOLIO_LARGE		(1U << 10)
+#define XMIRROR_FOLIO_LOCKED		(1U << 11)
+#define XMIRROR_FOLIO_ANON_EXCLUSIVE	(1U << 12)
+#define XMIRROR_FOLIO_CHARGED		(1U << 13)
+#define XMIRROR_FOLIO_DEVICE		(1U << 14)
+
+/**
+ * struct xmirror_raw_page - every bit of a page that a migration has to keep
+ * @pfn: page frame of the entry, 0: none
+ * @raw: the entry as it is in the page table, to be compared only
+ * @entry: XMIRROR_ENTRY_* bits
+ * @folio: XMIRROR_FOLIO_* bits
+ * @refs: references to the folio
+ * @maps: mappings of the folio
+ */
+struct xmirror_raw_page {
+	__u64 pfn;
+	__u64 raw;
+	__u32 entry;
+	__u32 folio;
+	__s32 refs;
+	__s32 maps;
+};
+
+/**
+ * struct xmirror_raw_state - look at pages, and change nothing
+ * @size: sizeof(struct xmirror_raw_state)
+ * @flags: must be zero
+ * @addr: first byte, page aligned
+ * @length: bytes, page aligned
+ * @pages: pointer to &struct xmirror_raw_page for every page
+ */
+struct xmirror_raw_state {
+	__u32 size;
+	__u32 flags;
+	__u64 addr;
+	__u64 length;
+	__u64 pages;
+};
+
+/**
+ * enum xmirror_hold_cmd - what XMIRROR_IOC_HOLD does
+ * @XMIRROR_HOLD_FUNCTIONS: attach to @nr functions, whose addresses (__u64) are at
+ *	@array, instead of those before; none: detach. @nr: how many of them can be
+ *	traced. -ENOENT: none of them; -EBUSY: another file has attached; -E2BIG
+ * @XMIRROR_HOLD_RECORD: write down the calls that task @tid makes of these
+ *	functions, at most @nr (262144); -EINVAL for none or more
+ * @XMIRROR_HOLD_CALLS: end that, and get the first @nr of them as &struct
+ *	xmirror_call at @array. @nr: how many there were. -ENOENT: none recorded
+ * @XMIRROR_HOLD_ARM: hold task @tid at its call number @hit (from 0) of the function
+ *	at @function, which is one of those attached to. Where the function may
+ *	sleep so does the task, for up to @sleep_ms (1 to 60000), and elsewhere it
+ *	spins for up to @spin_ms (1 to 5000). Armed once: it disarms itself. -EBUSY:
+ *	a function whose return was to be held has not returned; -EOPNOTSUPP:
+ *	returns cannot be held on this architecture
+ *	A thread that arms or records itself is outside the call that did that before
+ *	anything counts
+ * @XMIRROR_HOLD_REACHED: wait up to @timeout_ms until the task is there.
+ *	-ETIMEDOUT: it is not; -EINTR: a signal
+ * @XMIRROR_HOLD_RELEASE: let it go on, or disarm, tell how it went, and forget that
+ */
+enum xmirror_hold_cmd {
+	XMIRROR_HOLD_FUNCTIONS = 1,
+	XMIRROR_HOLD_RECORD,
+	XMIRROR_HOLD_CALLS,
+	XMIRROR_HOLD_ARM,
+	XMIRROR_HOLD_REACHED,
+	XMIRROR_HOLD_RELEASE,
+};
+
+/** XMIRROR_HOLD_RETURN: ARM: hold the task when the function returns. */
+#define XMIRROR_HOLD_RETURN	(1U << 0)
+/** XMIRROR_HOLD_SPIN: ARM: spin also where the function may sleep. */
+#define XMIRROR_HOLD_SPIN	(1U << 1)
+
+/* struct xmirror_hold.state */
+#define XMIRROR_HELD_HERE	(1U << 0)	/* the task has come there */
+#define XMIRROR_HELD_ASLEEP	(1U << 1)	/* it sleeps; else it spins */
+#define XMIRROR_HELD_TIMED_OUT	(1U << 2)	/* it went on by its deadline */
+#define XMIRROR_HELD_LEFT	(1U << 3)	/* it has gone on */
+
+/* Where a function was called: struct xmirror_call.context. Zero: it may sleep. */
+#define XMIRROR_IN_ATOMIC	(1U << 0)	/* preemption is off, or may be */
+#define XMIRROR_IN_IRQS_OFF	(1U << 1)
+#define XMIRROR_IN_RCU		(1U << 2)	/* an RCU read-side section */
+#define XMIRROR_IN_WAIT		(1U << 3)	/* the task is about to sleep */
+
+/**
+ * struct xmirror_call - a recorded call
+ * @ip: where in the function, at most 15 bytes from its beginning
+ * @parent: where it returns to
+ * @context: XMIRROR_IN_* bits
+ * @__reserved: zero
+ */
+struct xmirror_call {
+	__u64 ip;
+	__u64 parent;
+	__u32 context;
+	__u32 __reserved;
+};
+
+/**
+ * struct xmirror_hold - hold a task at a function of the kernel
+ * @size: sizeof(struct xmirror_hold)
+ * @flags: ARM: XMIRROR_HOLD_RETURN, XMIRROR_HOLD_SPIN; else zero
+ * @cmd: enum xmirror_hold_cmd
+ * @tid: RECORD, ARM: the thread, zero for the caller (-ESRCH)
+ * @array: FUNCTIONS, CALLS: pointer to an array
+ * @nr: FUNCTIONS, RECORD, CALLS: in and out; REACHED, RELEASE: out: calls of the
+ *	function so far
+ * @hit: ARM: see there
+ * @function: ARM: address of the function, or of up to 15 bytes before @ip of a
+ *	recorded call
+ * @sleep_ms: ARM: deadline
+ * @spin_ms: ARM: deadline
+ * @timeout_ms: REACHED: longest wait
+ * @state: REACHED, RELEASE: out: how it went
+ * @context: REACHED, RELEASE: out: XMIRROR_IN_* bits of the place
+ * @__reserved: must be zero
+ * @held_ns: RELEASE: out: how long the task was held
+ *
+ * There is one hold for all devices, which has nothing to do with a mirror: any
+ * process that has the file may use it. -EPERM without CAP_SYS_ADMIN; -ENOENT: the
+ * file is not attached to functions; -EOPNOTSUPP without XMIRROR_CAP_HOLD.
+ *
+ * The last close of the file lets go and detaches; being killed ends a hold, too,
+ * unless the task is exiting already.
+ */
+struct xmirror_hold {
+	__u32 size;
+	__u32 flags;
+	__u32 cmd;
+	__u32 tid;
+	__u64 array;
+	__u32 nr;
+	__u32 hit;
+	__u64 function;
+	__u32 sleep_ms;
+	__u32 spin_ms;
+	__u32 timeout_ms;
+	__u32 state;
+	__u32 context;
+	__u32 __reserved;
+	__u64 held_ns;
 };
 
 #endif /* _UAPI_LINUX_XMIRROR_H */

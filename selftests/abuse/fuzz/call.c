@@ -218,7 +218,7 @@ static bool may_wait(unsigned long nr)
 	       nr == XMIRROR_IOC_INJECT;
 }
 
-/* Which writes as much to a buffer here as the struct says; or takes for ever. */
+/* The call writes as much to a buffer as its struct says, or takes very long. */
 static bool writes_much(unsigned long nr)
 {
 	return nr == XMIRROR_IOC_RW || nr == XMIRROR_IOC_SNAPSHOT ||

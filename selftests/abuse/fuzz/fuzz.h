@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * What the parts of the fuzzer share, see fuzz.c.
+ * What the parts of the fuzzer share, see main.c.
  */
 #ifndef SELFTESTS_FUZZ_H
 #define SELFTESTS_FUZZ_H
 
+#include "memory.h"
+#include "pagemap.h"
 #include "xm.h"
 #include "kcov.h"
 #include "kselftest.h"
@@ -95,7 +97,7 @@ extern int fds[SHARED_FDS];
 extern int hmm_fd;
 extern int event;
 
-/* fuzz_random.c */
+/* random.c */
 /** fresh: a random number that is not part of the step. */
 __u64 fresh(struct thread *t);
 __u64 rnd(struct thread *t);
@@ -107,13 +109,13 @@ void choose(struct thread *t);
 /** keep: the step that has just been made reached @places that none had. */
 void keep(struct thread *t, unsigned int places);
 
-/* fuzz_call.c */
+/* call.c */
 extern const struct kind kinds[KINDS];
 /** some_word: an address in the area. */
 __u64 some_word(struct thread *t);
 void one_ioctl(struct thread *t);
 
-/* fuzz_mm.c */
+/* mm.c */
 void one_mm_op(struct thread *t, int memfd);
 
 #endif

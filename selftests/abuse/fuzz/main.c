@@ -7,7 +7,7 @@
  * Nothing here writes outside of the area that is fuzzed: who would do so to the
  * program's own memory could not tell what it found.
  *
- * usage: fuzz [--calls N] [--seed S] [--threads T] [--procs P] [--blind]
+ * usage: abuse_fuzz [--calls N] [--seed S] [--threads T] [--procs P] [--blind]
  *
  * What must hold: no error that the interface doesn't know, VERIFY clean on
  * every mirror at the end, and each thread's own counter, which nothing but its
@@ -24,8 +24,8 @@
  * Where /dev/hmm_dmirror0 is not the kernel's own test_hmm, its calls are in the
  * mix. (test_hmm has bugs that this would find each time.)
  *
- * The random numbers are in fuzz_random.c, what is made of them in fuzz_call.c and
- * fuzz_mm.c. Here are the processes, their threads, and what must hold.
+ * The random numbers are in random.c, what is made of them in call.c and
+ * mm.c. Here are the processes, their threads, and what must hold.
  */
 #include <fcntl.h>
 #include <getopt.h>
@@ -194,6 +194,22 @@ static __u64 parse(const char *text)
 	return n;
 }
 
+static void print_help(FILE *f)
+{
+	fputs("usage: abuse_fuzz [option]...\n"
+	      "Calls every ioctl of the device with arguments near what is valid.\n"
+	      "\n"
+	      "  --calls N    how many calls, of all threads together\n"
+	      "  --seed S     random numbers to repeat; printed by each run\n"
+	      "  --threads T  threads of each process\n"
+	      "  --procs P    processes\n"
+	      "  --blind      do not prefer calls that reached new code (KCOV)\n"
+	      "  --help       this text\n"
+	      "\n"
+	      "Exit status: 0 all is well, 1 something did not hold, 2 usage.\n",
+	      f);
+}
+
 static void options(int argc, char **argv)
 {
 	static const struct option all[] = {
@@ -202,6 +218,7 @@ static void options(int argc, char **argv)
 		{ "threads", required_argument, NULL, 't' },
 		{ "procs", required_argument, NULL, 'p' },
 		{ "blind", no_argument, NULL, 'b' },
+		{ "help", no_argument, NULL, 'h' },
 		{}
 	};
 	int opt;
@@ -224,7 +241,11 @@ static void options(int argc, char **argv)
 		case 'b':
 			blind = true;
 			break;
+		case 'h':
+			print_help(stdout);
+			exit(0);
 		default:
+			print_help(stderr);
 			exit(2);
 		}
 	}

@@ -37,7 +37,8 @@ bool one_in(struct thread *t, unsigned int n)
 __u64 odd_value(struct thread *t)
 {
 	static const __u64 values[] = {
-		0, 1, 2, 3, 7, 8, 0x7f, 0x80, 0xfff, 0x1000, 0x1001,
+		0, 1, 2, 3, 7, 8, 0x7f, 0x80, XM_PAGE - 1, XM_PAGE,
+		XM_PAGE + 1,
 		0x7fffffff, 0x80000000, 0xffffffff, 0x100000000,
 		0x7ffffffff000, 0x7fffffffffff, 0x800000000000,
 		0x7fffffffffffffff, 0x8000000000000000, 0xfffffffffffff000,

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The race matrix: runs one cell and says how it ended, see libmatrix.h.
+ * The race matrix: runs one cell and says how it ended, see matrix.h.
  */
 #include <fcntl.h>
 #include <poll.h>
@@ -10,12 +10,16 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
+#include "hold.h"
+#include "klog.h"
 #include "private.h"
+#include "settings.h"
 
 /* How long a side may take to get to its window, or to its end. */
 #define DEADLINE	XM_LONG
 /* How often a thread has to be seen asleep in the same place. */
 #define ASLEEP		25
+#define ASLEEP_HELD	60
 /* How long the other side may run before the first goes on anyway. */
 #define PATIENCE_MS	2500
 
@@ -23,21 +27,6 @@ struct cell *race_cell;
 static int devices[2];
 static __u64 free_at_start[2];
 static int kernel_log;
-
-/*
- * Bugs of kernels that the matrix has found, each with its entry in
- * Documentation/findings.md. NULL stands for any.
- */
-static const struct known {
-	const char *devop;
-	const char *mmop;
-	const char *window;
-	int from;
-	int before;
-	const char *why;
-} known[] = {
-	{}
-};
 
 static int unreachable(const char *why)
 {
@@ -65,25 +54,67 @@ static void bad_access(int sig, siginfo_t *info, void *context)
 	_exit(sig == SIGBUS ? 97 : 98);
 }
 
+/* The one that is held may spin; all others have another CPU, if there is one. */
+#define CPU_HELD	0
+#define CPU_OTHERS	1
+
+/* A side arms for itself, so that there are no calls but those of the op. */
+static bool is_held(const struct race_env *e, bool mm)
+{
+	return e->hold && e->hold->mm == mm;
+}
+
+static int begin_side(struct race_env *e, bool mm)
+{
+	const struct race_hold *h = e->hold;
+
+	if (!is_held(e, mm))
+		return 0;
+	xm_pin_from(CPU_HELD);
+	return h->calls ? hold_record(h->fd, 0, h->room) :
+	       hold_arm(h->fd, 0, h->function, h->hit, h->flags);
+}
+
+static void end_side(struct race_env *e, bool mm)
+{
+	const struct race_hold *h = e->hold;
+
+	if (!is_held(e, mm))
+		return;
+	if (h->calls)
+		race_cell->result.calls = hold_calls(h->fd, h->calls, h->room);
+	else
+		hold_release(h->fd, NULL);
+}
+
 static int run_device(struct worker *w)
 {
 	struct race_env *e = w->to;
-	int err = -EFAULT;
+	int err = begin_side(e, false);
 
+	if (err)
+		return err;
+	err = -EFAULT;
 	/* If it is the CPU that acts, its failure is a signal. */
 	if (!sigsetjmp(on_fault, 1)) {
 		may_fault = e->devop->cpu;
 		err = e->mmop->device ? e->mmop->device(e) : e->devop->act(e);
 	}
 	may_fault = 0;
+	end_side(e, false);
 	return err;
 }
 
 static int run_mm(struct worker *w)
 {
 	struct race_env *e = w->to;
+	int err = begin_side(e, true);
 
-	return e->mmop->act(e);
+	if (!err) {
+		err = e->mmop->act(e);
+		end_side(e, true);
+	}
+	return err;
 }
 
 static ssize_t place(int *fd, struct worker *w, char *text, size_t room)
@@ -103,20 +134,31 @@ static ssize_t place(int *fd, struct worker *w, char *text, size_t room)
 	return n;
 }
 
+/* By its deadline; a side that comes to its end forgets that it was held. */
+static bool has_left(int hold)
+{
+	__u32 state = hold_state(hold);
+
+	return !(state & XMIRROR_HELD_HERE) || state & XMIRROR_HELD_LEFT;
+}
+
 /*
  * Wait until a thread has ended or waits for something: it was seen asleep in the
  * same place a number of times. Nothing goes wrong if it is not for the other
- * side that it waits; the window is left a bit early then.
+ * side that it waits; the window is left a bit early then. If that is in the
+ * kernel, @hold is its file, and it may be left by its deadline, else -1.
  */
-static bool has_ended(struct worker *w)
+static enum race_other watch(struct worker *w, int hold)
 {
+	int fd = -1, same = 0, asleep = hold < 0 ? ASLEEP : ASLEEP_HELD;
 	char text[256], last[256] = "";
 	__u64 start = xm_now_ns();
-	int fd = -1, same = 0;
+	bool left = false;
 
-	while (!worker_ended(w) && same < ASLEEP &&
+	while (!worker_ended(w) && same < asleep && !left &&
 	       !xm_expired(start, PATIENCE_MS)) {
 		sched_yield();
+		left = hold >= 0 && has_left(hold);
 		if (place(&fd, w, text, sizeof(text)) <= 0)
 			continue;
 		/* "running" if it is not asleep */
@@ -125,7 +167,11 @@ static bool has_ended(struct worker *w)
 	}
 	if (fd >= 0)
 		close(fd);
-	return worker_ended(w);
+	/* It may have been left before the thread had ended. */
+	if (hold >= 0 && has_left(hold))
+		return RACE_LATE;
+	return worker_ended(w) ? RACE_RAN :
+	       same >= asleep ? RACE_WAITED : RACE_LATE;
 }
 
 /* 0: reached; -ENOENT: the thread ended without; -ETIMEDOUT */
@@ -148,23 +194,23 @@ static int wait_for_window(struct race_env *e, __u32 id, struct worker *w)
 
 static int make_memory(struct race_env *e)
 {
-	bool huge = e->mmop->flags & RACE_THP;
+	bool huge = e->huge || e->mmop->flags & RACE_THP;
 	unsigned long i, page = 1;
 	int n;
 
 	e->len = 3 * XM_PAGE;
-	if (e->mmop->flags & (RACE_THP | RACE_SMALL)) {
-		e->len = XM_2M;
+	if (huge || e->mmop->flags & RACE_SMALL) {
+		e->len = XM_PMD;
 		page = 5;
 	}
 	/*
 	 * fork() write-protects mapping after mapping. Stopped at the lowest one,
 	 * it has not yet come to anything that this program writes to.
 	 */
-	e->area = mmap((void *)XM_2M, e->len, PROT_READ | PROT_WRITE,
+	e->area = mmap((void *)XM_PMD, e->len, PROT_READ | PROT_WRITE,
 		       MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1,
 		       0);
-	CHECK(e->area == (void *)XM_2M, "no memory at %#lx", XM_2M);
+	CHECK(e->area == (void *)XM_PMD, "no memory at %#lx", XM_PMD);
 	madvise(e->area, e->len, MADV_NOHUGEPAGE);
 	if (huge && madvise(e->area, e->len, MADV_HUGEPAGE))
 		return unreachable("no CONFIG_TRANSPARENT_HUGEPAGE");
@@ -176,7 +222,7 @@ static int make_memory(struct race_env *e)
 		e->p[n] = RACE_FILL(n);
 	e->p[0] = RACE_START;
 	if (huge && !(xm_page(e->fd, e->p).cpu & XMIRROR_CPU_HUGE))
-		return unreachable("no huge page was to be had");
+		return unreachable("THP allocation failed");
 	return 0;
 }
 
@@ -269,7 +315,7 @@ static int race_in_window(struct race_env *e, const struct race_window *w,
 
 	race_cell->ending = e->mmop->flags & RACE_ENDS;
 	CHECK(!worker_start(second), "no thread");
-	race_cell->result.waited = !has_ended(second);
+	race_cell->result.waited = watch(second, -1) != RACE_RAN;
 	err = xm_sync_resume(e->fd, id, &timed_out);
 	CHECK(!err, "resume: %d", err);
 	CHECK(!timed_out, "the stop was not resumed but timed out");
@@ -278,6 +324,102 @@ static int race_in_window(struct race_env *e, const struct race_window *w,
 	if (worker_join(second) == -ETIMEDOUT)
 		return stuck(second, first);
 	return 0;
+}
+
+/* --- the same in a window of the kernel ----------------------------------- */
+
+/* Looks in the window, where it may have to wait for who is held. */
+static int look(struct worker *w)
+{
+	struct race_env *e = w->to;
+	long n = e->fd < 0 ? 0 : xm_violations(e->fd, NULL, 0);
+
+	if (!n && e->fd1 >= 0)
+		n = xm_violations(e->fd1, NULL, 0);
+	return n;
+}
+
+/* 0: reached; -ENOENT: the thread ended without; -ETIMEDOUT */
+static int wait_for_hold(const struct race_hold *h, struct worker *w)
+{
+	__u64 start = xm_now_ns();
+	bool ended;
+	int err;
+
+	do {
+		ended = worker_ended(w);
+		err = hold_reached(h->fd, ended ? 0 : 1, NULL);
+		if (err != -ETIMEDOUT)
+			return err;
+	} while (!ended && !xm_expired(start, DEADLINE));
+	return ended ? -ENOENT : -ETIMEDOUT;
+}
+
+static int in_hold(struct race_env *e, struct worker *second,
+		   struct worker *looker)
+{
+	struct race_result *r = &race_cell->result;
+	int fd = e->hold->fd;
+
+	CHECK(!worker_start(second), "no thread");
+	r->other = watch(second, fd);
+	r->waited = r->other != RACE_RAN;
+	/* One that spins is not there for long enough. */
+	if (r->other == RACE_RAN && hold_state(fd) & XMIRROR_HELD_ASLEEP) {
+		CHECK(!worker_start(looker), "no thread");
+		looker->arg = true;
+		r->looked = watch(looker, fd) == RACE_RAN;
+	}
+	return 0;
+}
+
+static int held_race(struct race_env *e, struct worker *first,
+		     struct worker *second, struct worker *looker)
+{
+	int err;
+
+	CHECK(!worker_start(first), "no thread");
+	err = wait_for_hold(e->hold, first);
+	CHECK(!err || err == -ENOENT, "%s side was not seen in the window: %d",
+	      e->hold->mm ? "the mm's" : "the device's", err);
+	race_cell->reached = !err;
+	race_cell->ending = e->mmop->flags & RACE_ENDS;
+	if (err)
+		CHECK(!worker_start(second), "no thread");
+	else if (in_hold(e, second, looker))
+		return -1;
+	err = hold_release(e->hold->fd, NULL);
+	CHECK(!err, "release: %d", err);
+	if (worker_join(first) == -ETIMEDOUT)
+		return stuck(first, second);
+	if (worker_join(second) == -ETIMEDOUT)
+		return stuck(second, first);
+	if (looker->arg) {
+		err = worker_join(looker);
+		CHECK(!err, "VERIFY in the window: %d", err);
+	}
+	return 0;
+}
+
+static void run_held_cell(struct race_env *e)
+{
+	struct worker dev = {}, mm = {}, looker = { .fn = look, .to = e };
+	int err;
+
+	/* All threads begin there. */
+	xm_pin_from(CPU_OTHERS);
+	if (prepare(e, &dev, &mm))
+		return;
+	if (worker_prepare(&looker)) {
+		unreachable("no thread");
+		return;
+	}
+	err = e->hold->mm ? held_race(e, &mm, &dev, &looker) :
+			    held_race(e, &dev, &mm, &looker);
+	if (!err && !race_check(e, dev.err, mm.err))
+		race_cell->result.verdict = RACE_PASS;
+	if (err)
+		hold_release(e->hold->fd, NULL);
 }
 
 static void run_cell(struct race_env *e, const struct race_window *w)
@@ -313,6 +455,7 @@ struct which {
 	const struct race_devop *d;
 	const struct race_mmop *m;
 	const struct race_window *w;
+	const struct race_hold *hold;
 };
 
 static int cell_process(struct child *c, void *arg)
@@ -320,33 +463,20 @@ static int cell_process(struct child *c, void *arg)
 	const struct which *which = arg;
 	struct race_env e = {
 		.fd2 = -1, .uffd = -1, .file = -1,
-		.devop = which->d, .mmop = which->m,
+		.devop = which->d, .mmop = which->m, .hold = which->hold,
+		.huge = which->hold && which->hold->huge,
 	};
 
 	(void)c;
-	run_cell(&e, which->w);
+	if (which->hold)
+		run_held_cell(&e);
+	else
+		run_cell(&e, which->w);
 	race_cell->done = true;
 	return 0;
 }
 
 /* --- what the process left behind ----------------------------------------- */
-
-static bool is_splat(const char *line)
-{
-	static const char * const signs[] = {
-		"BUG:", "WARNING:", "Bad rss-counter", "Bad page",
-		"page dumped because", "kernel BUG", "possible circular",
-		"possible recursive", "INFO: task", "suspicious RCU",
-		"list_add corruption", "list_del corruption", NULL,
-	};
-	const char * const *sign;
-
-	for (sign = signs; *sign; sign++) {
-		if (strstr(line, *sign))
-			return true;
-	}
-	return false;
-}
 
 /* The first report since the last call, as one line */
 static bool kernel_complains(char *why, size_t room)
@@ -364,7 +494,7 @@ static bool kernel_complains(char *why, size_t room)
 		text = strchr(record, ';');
 		text = text ? text + 1 : record;
 		text[strcspn(text, "\n")] = 0;
-		if (!is_splat(text))
+		if (!klog_is_report(text))
 			continue;
 		found = true;
 		snprintf(why, room, "kernel log: %.180s", text);
@@ -411,8 +541,8 @@ int race_init(void)
 	if (kernel_log >= 0)
 		lseek(kernel_log, 0, SEEK_END);
 	/* khugepaged would have its hands in cells of its kind. */
-	xm_write_file("/sys/kernel/mm/transparent_hugepage/khugepaged/max_ptes_swap",
-		      "0");
+	xm_setting("/sys/kernel/mm/transparent_hugepage/khugepaged/max_ptes_swap",
+		   "0");
 	race_numa_at_once();
 	for (i = 0; i < 2; i++) {
 		devices[i] = xm_open(i);
@@ -477,24 +607,6 @@ static void run_child(struct which *which)
 	}
 }
 
-static void check_known(const struct which *which, struct race_result *r)
-{
-	const struct known *k;
-	char seen[sizeof(r->why)];
-
-	for (k = known; k->why; k++) {
-		if ((k->devop && strcmp(k->devop, which->d->name)) ||
-		    (k->mmop && strcmp(k->mmop, which->m->name)) ||
-		    (k->window && strcmp(k->window, which->w->name)) ||
-		    xm_kver() < k->from || xm_kver() >= k->before)
-			continue;
-		memcpy(seen, r->why, sizeof(seen));
-		r->verdict = RACE_XFAIL;
-		snprintf(r->why, sizeof(r->why), "%s (%.100s)", k->why, seen);
-		return;
-	}
-}
-
 static const struct race_devop *find_devop(const char *name)
 {
 	const struct race_devop *d = race_devops;
@@ -523,34 +635,39 @@ static const struct race_window *find_window(const struct race_devop *d,
 	return w;
 }
 
-struct race_result race(const char *devop, const char *mmop,
-			const char *window)
+/* Can it be run at all? */
+static bool has_both(const struct which *which, bool mm, struct race_result *r)
 {
-	const struct race_devop *d = find_devop(devop);
-	const struct race_mmop *m = find_mmop(mmop);
-	const struct race_window *w = find_window(d, window);
+	const struct race_devop *d = which->d;
+	const struct race_mmop *m = which->m;
+
+	if (!d->name || !m->name || (!which->hold && !which->w->name)) {
+		r->verdict = RACE_FAIL;
+		snprintf(r->why, sizeof(r->why), "there is no such cell");
+	} else if ((xm_caps() & d->cap) != d->cap) {
+		snprintf(r->why, sizeof(r->why), "%s", xm_why_not(d->cap));
+	} else if (mm && (m->flags & RACE_ENDS)) {
+		snprintf(r->why, sizeof(r->why),
+			 "nobody is left to run the device");
+	} else if (which->hold && (m->flags & RACE_HELPER)) {
+		snprintf(r->why, sizeof(r->why), "it is another thread's");
+	} else {
+		return true;
+	}
+	return false;
+}
+
+static struct race_result run_which(struct which *which, bool mm)
+{
 	struct race_result r = { .verdict = RACE_UNREACHABLE };
-	struct which which = { d, m, w };
 	__u64 start = xm_now_ns();
 
-	if (!d->name || !m->name || !w->name) {
-		r.verdict = RACE_FAIL;
-		snprintf(r.why, sizeof(r.why), "there is no such cell");
+	if (!has_both(which, mm, &r))
 		return r;
-	}
-	if ((xm_caps() & d->cap) != d->cap) {
-		snprintf(r.why, sizeof(r.why), "%s", xm_why());
-		return r;
-	}
-	if (w->mm && (m->flags & RACE_ENDS)) {
-		snprintf(r.why, sizeof(r.why),
-			 "nobody is left to run the device");
-		return r;
-	}
-	run_child(&which);
+	run_child(which);
 	r = race_cell->result;
-	if (m->restore)
-		m->restore();
+	if (which->m->restore)
+		which->m->restore();
 	replug();
 	if (!memory_is_back()) {
 		r.verdict = RACE_FAIL;
@@ -558,9 +675,31 @@ struct race_result race(const char *devop, const char *mmop,
 	}
 	if (kernel_log >= 0 && kernel_complains(r.why, sizeof(r.why)))
 		r.verdict = RACE_FAIL;
-	if (r.verdict == RACE_FAIL)
-		check_known(&which, &r);
 	r.ms = (xm_now_ns() - start) / 1000000;
+	return r;
+}
+
+struct race_result race(const char *devop, const char *mmop,
+			const char *window)
+{
+	const struct race_devop *d = find_devop(devop);
+	struct which which = {
+		.d = d, .m = find_mmop(mmop), .w = find_window(d, window),
+	};
+
+	return run_which(&which, which.w->mm);
+}
+
+struct race_result race_held(const char *devop, const char *mmop,
+			     const struct race_hold *hold)
+{
+	struct which which = {
+		.d = find_devop(devop), .m = find_mmop(mmop), .hold = hold,
+	};
+	struct race_result r = run_which(&which, hold->mm);
+
+	/* However the process ended */
+	hold_release(hold->fd, NULL);
 	return r;
 }
 

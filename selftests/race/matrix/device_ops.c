@@ -5,11 +5,28 @@
  * The page is mapped for the device before the race, so that there is a leaf to
  * lose, unless it is what the op is about to do; and there is a notifier.
  */
+#include <sys/wait.h>
+
 #include "private.h"
+
+/* All of a huge page, else the page */
+static void *what(struct race_env *e, size_t *len)
+{
+	*len = e->huge ? e->len : XM_PAGE;
+	return e->huge ? (void *)e->area : e->p;
+}
+
+static int map_for(struct race_env *e, int fd)
+{
+	size_t len;
+	void *p = what(e, &len);
+
+	return xm_fault(fd, p, len, 0, NULL);
+}
 
 static int map(struct race_env *e)
 {
-	return xm_fault(e->fd, e->p, XM_PAGE, 0, NULL);
+	return map_for(e, e->fd);
 }
 
 /* A notifier, but no leaf of the page; one to read it allows to write, too. */
@@ -29,7 +46,10 @@ static int make_exclusive(struct race_env *e)
 
 static int migrate(struct race_env *e, int fd, __u32 flags, __u32 peer)
 {
-	return xm_migrate(fd, e->p, XM_PAGE, flags, peer, &e->pages_moved);
+	size_t len;
+	void *p = what(e, &len);
+
+	return xm_migrate(fd, p, len, flags, peer, &e->pages_moved);
 }
 
 static int put_on(struct race_env *e, int fd)
@@ -40,7 +60,7 @@ static int put_on(struct race_env *e, int fd)
 		return err;
 	if (!e->pages_moved)
 		return race_not_here(e, "the page does not migrate to the device");
-	return xm_fault(fd, e->p, XM_PAGE, 0, NULL);
+	return map_for(e, fd);
 }
 
 static int put_on_device(struct race_env *e)
@@ -142,6 +162,53 @@ static int unplug(struct race_env *e)
 	return xm_ioctl(e->fd, XMIRROR_IOC_UNPLUG, &u);
 }
 
+/* --- ops of the mm, beside another one ------------------------------------ */
+
+static int write_by_cpu(struct race_env *e)
+{
+	XM_ADD(e->p, 1);
+	return 0;
+}
+
+static int page_out(struct race_env *e)
+{
+	return madvise(e->p, XM_PAGE, MADV_PAGEOUT) ? -errno : 0;
+}
+
+static int fork_only(struct race_env *e)
+{
+	pid_t pid = fork();
+	int status;
+
+	(void)e;
+	if (!pid)
+		_exit(0);
+	if (pid < 0 || waitpid(pid, &status, 0) != pid)
+		return -errno;
+	return status ? -EUCLEAN : 0;
+}
+
+/* Nobody else in the process has one. */
+static int no_mirror(struct race_env *e)
+{
+	close(e->fd);
+	close(e->fd1);
+	e->fd = -1;
+	e->fd1 = -1;
+	return 0;
+}
+
+static int first_mirror(struct race_env *e)
+{
+	int fd = xm_open(0), err;
+
+	if (fd < 0)
+		return fd;
+	err = map_for(e, fd);
+	e->fd = fd;
+	return err;
+}
+
 #define AT(n, pt)	{ .name = n, .point = XMIRROR_PT_##pt }
 #define MM_WINDOWS	{ .name = "mm_inv_enter", \
 			  .point = XMIRROR_PT_INV_ENTER, .mm = true }, \
@@ -232,6 +299,29 @@ const struct race_devop race_devops[] = {
 			AT("unplug", UNPLUG), EVICT_WINDOWS, DEV_WINDOWS,
 			MM_WINDOWS,
 		},
+	}, {
+		.name = "excl_read", .cap = XMIRROR_CAP_EXCLUSIVE,
+		.setup = make_exclusive, .act = touch, .reads = true,
+		.cpu = true,
+	}, {
+		.name = "excl_write", .cap = XMIRROR_CAP_EXCLUSIVE,
+		.setup = make_exclusive, .act = write_by_cpu, .adds = 1,
+		.cpu = true,
+	}, {
+		.name = "excl_fork", .cap = XMIRROR_CAP_EXCLUSIVE,
+		.setup = make_exclusive, .act = fork_only,
+	}, {
+		.name = "excl_pageout", .cap = XMIRROR_CAP_RECLAIM_EXCLUSIVE,
+		.setup = make_exclusive, .act = page_out,
+	}, {
+		.name = "private_fork", .cap = XMIRROR_CAP_PRIVATE,
+		.setup = put_on_device, .act = fork_only,
+	}, {
+		.name = "private_pageout", .cap = XMIRROR_CAP_PRIVATE,
+		.setup = put_on_device, .act = page_out,
+	}, {
+		.name = "first_mirror", .cap = XMIRROR_CAP_MIRROR,
+		.setup = no_mirror, .act = first_mirror,
 	},
 	{}
 };

@@ -11,6 +11,9 @@
  * accounting and the device's ability to go on are looked at, and when the
  * process has gone, device memory and kernel log.
  *
+ * race_held() does the same with a window in the kernel: a side is held at a function
+ * that it calls on its way, see lib/hold.h.
+ *
  * While a side is stopped it may hold mmap_lock, so the process's main thread does
  * nothing then that needs it: no allocation, no page fault, no printing.
  */
@@ -18,13 +21,37 @@
 #define XM_LIBMATRIX_H
 
 #include "memory.h"
+#include "pagemap.h"
 #include "proc.h"
+#include "uffd.h"
 
 #define RACE_START	1000ULL		/* the counter, word 0 of the page */
 #define RACE_STORED	0x57ULL		/* what the device stores in word 1 */
 #define RACE_MARK	0xc0c0ULL	/* what an mm op writes, see @word */
-#define RACE_WORDS	512UL
+#define RACE_WORDS	XM_WORDS
 #define RACE_FILL(i)	(0x1111111111110000ULL + (i))	/* all other words */
+
+/**
+ * struct race_hold - a window in the kernel, or what it takes to find these
+ * @fd: a file that is attached to the functions
+ * @mm: it is the mm op that is held; else the device op
+ * @huge: the page is a part of a huge one
+ * @function: address of the function
+ * @hit: which call of it
+ * @flags: XMIRROR_HOLD_RETURN or zero
+ * @calls: shared memory: nobody is held, the calls are written to it; else NULL
+ * @room: how many of them fit
+ */
+struct race_hold {
+	int fd;
+	bool mm;
+	bool huge;
+	__u64 function;
+	__u32 hit;
+	__u32 flags;
+	struct xmirror_call *calls;
+	unsigned int room;
+};
 
 /** RACE_NOT_HERE: what a function returns if this kernel has no such thing. */
 #define RACE_NOT_HERE	1
@@ -47,6 +74,8 @@ struct race_window;
  * @helper: a process that was forked before all else
  * @devop: the device op
  * @mmop: the mm op
+ * @hold: the window, if it is in the kernel, else NULL
+ * @huge: the page is a part of a huge one, and all of that is the device's
  * @seen: what the device read
  * @pages_moved: what the migration reported
  * @mm_moved: the mm op moved the page to @q
@@ -67,6 +96,8 @@ struct race_env {
 	struct child helper;
 	const struct race_devop *devop;
 	const struct race_mmop *mmop;
+	const struct race_hold *hold;
+	bool huge;
 	__u64 seen;
 	__u64 pages_moved;
 	bool mm_moved;
@@ -111,7 +142,8 @@ struct race_window {
  * @worst: its most dangerous window
  * @worst_locked: the same for an mm op that takes mmap_lock for writing, if a
  *	thread in @worst holds it
- * @windows: all of its windows, to the first without a name
+ * @windows: all of its windows, to the first without a name; an op that is no
+ *	device's has none, and is only raced in windows of the kernel
  */
 struct race_devop {
 	const char *name;
@@ -186,20 +218,41 @@ enum race_verdict {
 	RACE_PASS,
 	RACE_FAIL,
 	RACE_UNREACHABLE,
-	RACE_XFAIL,
 	RACE_VERDICTS
+};
+
+/**
+ * enum race_other - what the other side did while one was held in the kernel
+ * @RACE_UNREACHED: the window was not reached
+ * @RACE_RAN: it ran to its end
+ * @RACE_WAITED: it waited
+ * @RACE_LATE: neither: it needed more time than the window lasted, or the CPU
+ * @RACE_OTHERS: number of these
+ */
+enum race_other {
+	RACE_UNREACHED,
+	RACE_RAN,
+	RACE_WAITED,
+	RACE_LATE,
+	RACE_OTHERS
 };
 
 /**
  * struct race_result - how a cell ended
  * @verdict: in a word
  * @waited: the other side had to wait for the one that was stopped
+ * @other: the same of one that was held
+ * @looked: VERIFY was there before it went on
+ * @calls: calls that were recorded, or a negative errno
  * @ms: how long it took, for those who want it faster
  * @why: in some more, unless it passed
  */
 struct race_result {
 	enum race_verdict verdict;
 	bool waited;
+	enum race_other other;
+	bool looked;
+	int calls;
 	unsigned int ms;
 	char why[240];
 };
@@ -209,6 +262,9 @@ int race_init(void);
 /** race: run one cell. The names have to exist. */
 struct race_result race(const char *devop, const char *mmop,
 			const char *window);
+/** race_held: run one cell whose window is in the kernel, or record calls. */
+struct race_result race_held(const char *devop, const char *mmop,
+			     const struct race_hold *hold);
 /** race_worst: the window of this pair that make check looks at. */
 const char *race_worst(const struct race_devop *d, const struct race_mmop *m);
 

@@ -4,8 +4,8 @@
  *
  * An op runs in a thread beside the device's and may have to wait for it. What it
  * needs is made before the device gets the page: files, other processes, twins.
- * Input and output are in libmmops_io.c, what the kernel does to the processes of
- * a machine is in libmmops_kernel.c.
+ * Input and output are in mm_ops_io.c, what the kernel does to the processes of
+ * a machine is in mm_ops_kernel.c.
  */
 #include <fcntl.h>
 #include <linux/mempolicy.h>
@@ -392,7 +392,7 @@ static int poison_prepare(struct race_env *e)
 	return 0;
 }
 
-ADVICE(soft_offline, CONF_MADV_SOFT_OFFLINE)
+ADVICE(soft_offline, XM_MADV_SOFT_OFFLINE)
 
 static int hwpoison(struct race_env *e)
 {
@@ -460,8 +460,8 @@ static int compact(struct race_env *e)
 }
 
 /*
- * Compaction takes many pages in hand before it moves the first. When it is stopped at
- * ours, whoever is to resume it must not need another of them.
+ * Compaction isolates many pages before it moves the first. While it is stopped at
+ * ours, the thread that resumes it must not need another of them.
  */
 static int compact_prepare(struct race_env *e)
 {
@@ -482,7 +482,7 @@ static int ksm_prepare(struct race_env *e)
 {
 	__u64 *same = xm_anon(XM_PAGE);
 
-	if (!conf_has_ksm())
+	if (!xm_has_ksm())
 		return race_not_here(e, "no CONFIG_KSM");
 	if (!same)
 		return -ENOMEM;
@@ -495,7 +495,7 @@ static int ksm_merge(struct race_env *e)
 	int err = advise(e, MADV_MERGEABLE);
 
 	if (!err)
-		err = conf_ksm_scan(3000);
+		err = xm_ksm_scan(3000);
 	/* The one that is stopped may be in its way. */
 	return err == -ETIMEDOUT ? 0 : err;
 }
@@ -539,10 +539,10 @@ static int collapse(struct race_env *e)
 static int uffd_prepare(struct race_env *e, __u64 features, void *p,
 			__u64 mode, const char *since)
 {
-	e->uffd = conf_uffd(features);
+	e->uffd = xm_uffd(features);
 	if (e->uffd < 0)
 		return race_not_here(e, since);
-	return conf_uffd_register(e->uffd, p, XM_PAGE, mode);
+	return xm_uffd_register(e->uffd, p, XM_PAGE, mode);
 }
 
 static int uffd_missing_prepare(struct race_env *e)
@@ -576,14 +576,14 @@ static int uffd_wp_prepare(struct race_env *e)
 
 static int uffd_wp(struct race_env *e)
 {
-	return conf_uffd_wp(e->uffd, e->p, XM_PAGE, true);
+	return xm_uffd_wp(e->uffd, e->p, XM_PAGE, true);
 }
 
 static int uffd_wp_on_off(struct race_env *e)
 {
 	int err = uffd_wp(e);
 
-	return err ? err : conf_uffd_wp(e->uffd, e->p, XM_PAGE, false);
+	return err ? err : xm_uffd_wp(e->uffd, e->p, XM_PAGE, false);
 }
 
 static int uffd_end(struct race_env *e)
@@ -602,20 +602,20 @@ static int uffd_move_prepare(struct race_env *e)
 	int err = twin_prepare(e);
 
 	return err ? err :
-	       uffd_prepare(e, CONF_UFFD_MOVE, e->q,
+	       uffd_prepare(e, XM_UFFD_MOVE, e->q,
 			    UFFDIO_REGISTER_MODE_MISSING,
 			    "UFFDIO_MOVE: Linux 6.8");
 }
 
 static int uffd_move(struct race_env *e)
 {
-	struct conf_uffd_move m = {
+	struct xm_uffd_move m = {
 		.dst = (uintptr_t)e->q,
 		.src = (uintptr_t)e->p,
 		.len = XM_PAGE,
 	};
 
-	if (ioctl(e->uffd, CONF_UFFDIO_MOVE, &m))
+	if (ioctl(e->uffd, XM_UFFDIO_MOVE, &m))
 		return -errno;
 	e->mm_moved = true;
 	e->left = true;
@@ -667,8 +667,11 @@ const struct race_mmop race_mmops[] = {
 	OP(poke, WITH(poke_prepare), .word = 2),
 	OP(direct_read, WITH(scratch_prepare), .word = SCRATCH_WORD),
 	OP(direct_write, WITH(scratch_prepare)),
+	/* covers: B.uring */
 	OP(uring_read, WITH(uring_prepare), .word = SCRATCH_WORD),
+	/* covers: B.uring */
 	OP(uring_fixed, WITH(uring_prepare), .word = SCRATCH_WORD),
+	/* covers: B.uring */
 	OP(uring_recv, WITH(uring_recv_prepare), .word = SCRATCH_WORD),
 	OP(gup_read, WITH(gup_prepare)),
 	OP(gup_write, WITH(gup_prepare)),
@@ -699,7 +702,9 @@ const struct race_mmop race_mmops[] = {
 	OP(madv_cold),
 	OP(madv_pageout),
 	OP(swap_out_in),
+	/* covers: B.exit */
 	OP(swap_off, WITH(swap_off_prepare), RESTORE(swap_off_restore)),
+	/* covers: B.exit */
 	OP(swap_off_cached, WITH(swap_off_cached_prepare),
 	   RESTORE(swap_off_restore)),
 	OP(collapse, FLAGS(WRITER | RACE_SMALL | MAY_FAIL)),
@@ -707,6 +712,7 @@ const struct race_mmop race_mmops[] = {
 	OP(move_pages_both, WITH(two_nodes)),
 	OP(mbind_both, FLAGS(WRITER | MAY_FAIL), WITH(two_nodes)),
 	OP(migrate_pages_both, WITH(two_nodes)),
+	/* covers: B.numa */
 	OP(numa_scan, FLAGS(EVENT), WITH(numa_prepare), RESTORE(numa_restore)),
 	OP(compact, WITH(compact_prepare), RESTORE(compact_restore)),
 	OP(ksm_merge, FLAGS(WRITER), WITH(ksm_prepare)),
@@ -725,6 +731,7 @@ const struct race_mmop race_mmops[] = {
 	   WITH(poison_prepare), DATA(GONE)),
 	OP(exit_process, FLAGS(RACE_ENDS)),
 	OP(sigkill, FLAGS(RACE_ENDS)),
+	/* covers: B.oom */
 	OP(oom_reap, FLAGS(RACE_ENDS | RACE_HELPER), WITH(oom_prepare),
 	   DEVICE(oom_device), .stop_ms = 1500),
 	{}

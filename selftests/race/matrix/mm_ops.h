@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* Of the mm ops of the race matrix only: those that are not in libmmops.c. */
+/* Of the mm ops of the race matrix only: those that are not in mm_ops.c. */
 #ifndef XM_LIBMMOPS_H
 #define XM_LIBMMOPS_H
 
@@ -13,7 +13,7 @@ static inline int failed(long n)
 /* The word that a file with what the page has holds RACE_MARK for instead */
 #define SCRATCH_WORD	64
 
-/* libmmops_io.c: input and output past the CPU's page tables */
+/* mm_ops_io.c: input and output past the CPU's page tables */
 int scratch_prepare(struct race_env *e);
 int direct_read(struct race_env *e);
 int direct_write(struct race_env *e);
@@ -23,7 +23,7 @@ int uring_fixed(struct race_env *e);
 int uring_recv_prepare(struct race_env *e);
 int uring_recv(struct race_env *e);
 
-/* libmmops_kernel.c: what the kernel does to processes that do not ask for it */
+/* mm_ops_kernel.c: what the kernel does to processes that do not ask for it */
 int swap_off_prepare(struct race_env *e);
 int swap_off(struct race_env *e);
 int swap_off_cached_prepare(struct race_env *e);

@@ -16,9 +16,9 @@
 #include <sys/wait.h>
 #include <time.h>
 
-#include "memory.h"
-#include "private.h"
 #include "mm_ops.h"
+#include "private.h"
+#include "settings.h"
 
 /*
  * swapoff: walks all of the mm, past the entries of the device, and puts back
@@ -74,7 +74,7 @@ int swap_off_prepare(struct race_env *e)
 	/* Before all other swap */
 	if (swapon(swap_path(), SWAP_FLAG_PREFER | SWAP_FLAG_PRIO_MASK))
 		return -errno;
-	return conf_pageout(e->area + BEHIND, XM_PAGE);
+	return xm_pageout(e->area + BEHIND, XM_PAGE);
 }
 
 /* Of a page that is in the swap cache, and has to leave it */
@@ -100,7 +100,7 @@ int swap_off_cached_prepare(struct race_env *e)
 	int err = swap_off_prepare(e);
 
 	if (!err)
-		err = conf_pageout(e->p, XM_PAGE);
+		err = xm_pageout(e->p, XM_PAGE);
 	if (!err)
 		XM_LOAD(e->p);
 	return err;
@@ -135,8 +135,8 @@ static struct {
 /* Without these files, before Linux 6.15, it is a second, and a second. */
 void race_numa_at_once(void)
 {
-	xm_write_file(NUMA_DEBUG "scan_delay_ms", "1");
-	xm_write_file(NUMA_DEBUG "scan_period_min_ms", "100");
+	xm_setting(NUMA_DEBUG "scan_delay_ms", "1");
+	xm_setting(NUMA_DEBUG "scan_period_min_ms", "100");
 }
 
 static __u64 has_run_ms(void)
@@ -224,7 +224,7 @@ void numa_restore(void)
 
 /*
  * The OOM reaper takes the memory of a process that has been killed and has not
- * come to its end yet; process_mrelease() does the same for who asks for it. What
+ * come to its end yet; process_mrelease() does the same on request. What
  * keeps the process from its end here is a tracer.
  *
  * Its threads leave their windows when they are killed, but an engine of the
@@ -233,8 +233,8 @@ void numa_restore(void)
  * since that is for the process itself to do, so its stop has an early deadline;
  * whether it was still there when the mm had been reaped is asked.
  *
- * The page would be free by then, and the next one to have it the one to suffer. A
- * pipe keeps it, so that it can be seen whether it changes.
+ * A late write would go to a page that is free or somebody else's. A pipe keeps a
+ * reference, so that the test sees whether the page changes.
  */
 
 #ifndef SYS_process_mrelease

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * What has to be true after a race: the results of both sides, data, page tables,
- * accounting, and that the device can go on. See libmatrix.h.
+ * accounting, and that the device can go on. See matrix.h.
  *
  * The data tells whether anything was lost or done twice, and does not trust the
  * module: the counter is the sum of what both sides added, a page that the mm op
@@ -19,7 +19,7 @@ static int check_result(struct race_env *e, int dev, int mm)
 	CHECK(may, "the device op failed: %d", dev);
 	CHECK(!mm || (flags & RACE_MAY_FAIL), "the mm op failed: %d", mm);
 	if (e->devop->moves && e->mmop->act && !strcmp(e->mmop->name, "nothing"))
-		CHECK(e->pages_moved == 1, "%llu pages migrated",
+		CHECK(e->huge || e->pages_moved == 1, "%llu pages migrated",
 		      (unsigned long long)e->pages_moved);
 	return 0;
 }
@@ -256,8 +256,8 @@ int race_check(struct race_env *e, int dev, int mm)
 	if (check_data(e, dev, mm) || check_neighbour(e) || check_device(e) ||
 	    check_views(e))
 		return -1;
-	/* 512 entries take long to read. */
-	if (e->len < XM_2M && check_rss(e))
+	/* A huge page of entries takes long to read. */
+	if (e->len < XM_PMD && check_rss(e))
 		return -1;
 	return 0;
 }

@@ -43,7 +43,7 @@ extern struct cell *race_cell;
 /** race_is_too_large: the page may be of a folio too large to be exclusive. */
 static inline bool race_is_too_large(const struct race_env *e)
 {
-	return e->mmop->flags & (RACE_THP | RACE_SMALL) &&
+	return (e->huge || e->mmop->flags & (RACE_THP | RACE_SMALL)) &&
 	       !(xm_caps() & XMIRROR_CAP_EXCLUSIVE_LARGE);
 }
 

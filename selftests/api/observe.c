@@ -1,0 +1,226 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * What can be seen of a mirror from outside: counters by name in debugfs, and
+ * trace events, both by the mirror's id.
+ */
+#include <dirent.h>
+#include <fcntl.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+
+#include "test.h"
+
+#define DEBUGFS	"/sys/kernel/debug"
+#define ROOT	DEBUGFS "/xmirror"
+#define TRACE	"/sys/kernel/tracing/instances/xmirror"
+
+/* The largest id: that of the mirror made last, 0 if there is none */
+static unsigned long long newest(void)
+{
+	unsigned long long id, max = 0;
+	struct dirent *entry;
+	DIR *dir = opendir(ROOT);
+
+	while (dir && (entry = readdir(dir))) {
+		id = strtoull(entry->d_name, NULL, 10);
+		max = id > max ? id : max;
+	}
+	if (dir)
+		closedir(dir);
+	return max;
+}
+
+static void stats_path(char *path, size_t room, unsigned long long id)
+{
+	snprintf(path, room, ROOT "/%llu/stats", id);
+}
+
+/* A counter by its name, ~0 if there is none */
+static unsigned long long counter(unsigned long long id, const char *name)
+{
+	unsigned long long value, n = ~0ULL;
+	char path[64], key[64];
+	FILE *f;
+
+	stats_path(path, sizeof(path), id);
+	f = fopen(path, "re");
+	while (f && fscanf(f, "%63s %llu", key, &value) == 2)
+		if (!strcmp(key, name))
+			n = value;
+	if (f)
+		fclose(f);
+	return n;
+}
+
+FIXTURE(observe) {
+	int fd;
+	unsigned long long id;
+	__u64 *p;
+};
+
+FIXTURE_SETUP(observe)
+{
+	self->fd = -1;
+	if (access(DEBUGFS, F_OK))
+		XM_SKIP(return, "no debugfs: CONFIG_DEBUG_FS");
+	/* Where it is mounted already there is nothing to do. */
+	if (access(ROOT, F_OK))
+		mount("debugfs", DEBUGFS, "debugfs", 0, NULL);
+	ASSERT_EQ(0, access(ROOT, F_OK));
+	OPEN(self->fd, 0);
+	self->id = newest();
+	ASSERT_NE(0, self->id);
+	self->p = xm_anon(XM_PAGE);
+	ASSERT_NE(NULL, self->p);
+	*self->p = 1;
+}
+
+FIXTURE_TEARDOWN(observe)
+{
+	/* What a test that failed has left: it would keep the module. */
+	rmdir(TRACE);
+	if (self->fd >= 0)
+		close(self->fd);
+}
+
+#define EXPECT_COUNTER(name, field) \
+	do { \
+		EXPECT_EQ(s.field, counter(self->id, name)) \
+			TH_LOG("%s", name); \
+	} while (0)
+
+TEST_F(observe, counters_by_name)
+{
+	struct xmirror_stats s;
+
+	ASSERT_EQ(0, xm_op(self->fd, XMIRROR_OP_STORE, 8, self->p, 5, NULL));
+	ASSERT_EQ(0, mprotect(self->p, XM_PAGE, PROT_READ));
+	ASSERT_EQ(0, xm_stats(self->fd, &s));
+	EXPECT_NE(0, s.ops);
+	EXPECT_NE(0, s.inv[XM_EV_PROTECTION_VMA]);
+	EXPECT_COUNTER("fault_pages", fault_pages);
+	EXPECT_COUNTER("fault_walks", fault_rounds);
+	EXPECT_COUNTER("inval_protection_vma", inv[XM_EV_PROTECTION_VMA]);
+	EXPECT_COUNTER("inval_unmap", inv[XM_EV_UNMAP]);
+	EXPECT_COUNTER("dirtied", dirtied);
+	EXPECT_COUNTER("fork_taken", fork_taken);
+}
+
+/* An open file does not keep the mirror, and nothing is read of one that went. */
+TEST_F(observe, go_with_the_mirror)
+{
+	char path[64], text[64];
+	int stats;
+
+	stats_path(path, sizeof(path), self->id);
+	stats = open(path, O_RDONLY | O_CLOEXEC);
+	ASSERT_GE(stats, 0);
+	ASSERT_EQ(0, close(self->fd));
+	self->fd = -1;
+	EXPECT_NE(0, access(path, F_OK));
+	EXPECT_GT(0, read(stats, text, sizeof(text)));
+	close(stats);
+}
+
+static int read_all(struct worker *w)
+{
+	unsigned long long id;
+	char path[64], text[256];
+	int fd;
+
+	while (!XM_LOAD(&w->stop)) {
+		id = newest();
+		stats_path(path, sizeof(path), id);
+		fd = open(path, O_RDONLY | O_CLOEXEC);
+		if (fd < 0)
+			continue;
+		while (read(fd, text, sizeof(text)) > 0)
+			XM_ADD(&w->arg, 1);
+		close(fd);
+	}
+	return 0;
+}
+
+TEST_F(observe, read_while_mirrors_go)
+{
+	struct worker w = { .fn = read_all };
+	__u64 start;
+	int fd;
+
+	ASSERT_EQ(0, worker_start(&w));
+	for (start = xm_now_ns(); XM_LOAD(&w.arg) < 200;) {
+		ASSERT_FALSE(xm_expired(start, XM_LONG));
+		OPEN(fd, 0);
+		EXPECT_EQ(0, xm_fault(fd, self->p, XM_PAGE, 0, NULL));
+		close(fd);
+	}
+	XM_STORE(&w.stop, true);
+	EXPECT_EQ(0, worker_join(&w));
+}
+
+/* The trace has a line with all of these in it, in this order. */
+static bool traced(const char *a, const char *b, const char *c)
+{
+	FILE *f = fopen(TRACE "/trace", "re");
+	char line[512], *at;
+	bool found = false;
+
+	while (f && !found && fgets(line, sizeof(line), f)) {
+		at = strstr(line, a);
+		at = at ? strstr(at, b) : NULL;
+		found = at && strstr(at, c);
+	}
+	if (f)
+		fclose(f);
+	if (!found)
+		dprintf(2, "# no event %s %s %s\n", a, b, c);
+	return found;
+}
+
+TEST_F(observe, events)
+{
+	unsigned long long id;
+	char mirror[32];
+	__u64 moved = 0;
+	int fd;
+
+	if (mkdir(TRACE, 0700) ||
+	    xm_write_file(TRACE "/events/xmirror/enable", "1")) {
+		rmdir(TRACE);
+		XM_SKIP(return, "no trace events: CONFIG_EVENT_TRACING");
+	}
+	OPEN(fd, 0);
+	id = newest();
+	snprintf(mirror, sizeof(mirror), "mirror=%llu ", id);
+	ASSERT_EQ(0, xm_op(fd, XMIRROR_OP_STORE, 8, self->p, 5, NULL));
+	if (xm_caps() & XMIRROR_CAP_EXCLUSIVE) {
+		ASSERT_EQ(0, xm_exclusive(fd, self->p, XM_PAGE, NULL));
+		ASSERT_EQ(0, xm_release(fd, self->p, XM_PAGE, NULL));
+	}
+	if (xm_caps() & XMIRROR_CAP_PRIVATE) {
+		ASSERT_EQ(0, xm_migrate(fd, self->p, XM_PAGE, 0, 0, &moved));
+		ASSERT_EQ(1, moved);
+		EXPECT_EQ(5, XM_LOAD(self->p));
+	}
+	ASSERT_EQ(0, mprotect(self->p, XM_PAGE, PROT_READ));
+	close(fd);
+	EXPECT_EQ(0, xm_write_file(TRACE "/tracing_on", "0"));
+
+	snprintf(mirror, sizeof(mirror), "mirror=%llu", id);
+	EXPECT_TRUE(traced("xm_create:", mirror, ""));
+	EXPECT_TRUE(traced("xm_interval:", mirror, "range="));
+	EXPECT_TRUE(traced("xm_fault:", mirror, "mode=write ret=0"));
+	EXPECT_TRUE(traced("xm_invalidate:", mirror, "event=PROTECTION_VMA"));
+	EXPECT_TRUE(traced("xm_destroy:", mirror, ""));
+	if (xm_caps() & XMIRROR_CAP_EXCLUSIVE) {
+		EXPECT_TRUE(traced("xm_exclusive:", mirror, "ret=0"));
+		EXPECT_TRUE(traced("xm_restore:", mirror, "ret=0"));
+	}
+	if (moved) {
+		EXPECT_TRUE(traced("xm_devmem_alloc:", mirror, "nr=1"));
+		EXPECT_TRUE(traced("xm_devmem_free:", mirror, "nr=1"));
+	}
+	EXPECT_EQ(0, rmdir(TRACE));
+}
+
+TEST_HARNESS_MAIN

@@ -1,0 +1,238 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * UFFDIO_MOVE of 2 MiB at once, which moves an entry and no page: the huge zero page
+ * that the device has read, a huge page that it has written to, and a huge page in
+ * its memory. The device follows, or the call fails as it does for small pages.
+ */
+#include "test.h"
+#include "uffd.h"
+
+#define PAGES	(XM_PMD / XM_PAGE)
+#define WORDS	(XM_PAGE / 8)
+
+FIXTURE(move) {
+	int fd;
+	int uffd;
+	__u64 *from;
+	__u64 *to;
+	struct xm_uffd_move m;
+};
+
+FIXTURE_SETUP(move)
+{
+	self->uffd = -1;
+	OPEN(self->fd, 0);
+	self->uffd = xm_uffd(XM_UFFD_MOVE);
+	if (self->uffd < 0)
+		XM_SKIP(return, "UFFDIO_MOVE: Linux 6.8");
+	self->from = xm_anon_aligned(XM_PMD, XM_PMD);
+	self->to = xm_anon_aligned(XM_PMD, XM_PMD);
+	ASSERT_NE(NULL, self->from);
+	ASSERT_NE(NULL, self->to);
+	if (madvise(self->from, XM_PMD, MADV_HUGEPAGE) ||
+	    madvise(self->to, XM_PMD, MADV_HUGEPAGE))
+		XM_SKIP(return, "no huge pages");
+	ASSERT_EQ(0, xm_uffd_register(self->uffd, self->to, XM_PMD,
+				      UFFDIO_REGISTER_MODE_MISSING));
+	self->m = (struct xm_uffd_move){
+		.dst = (uintptr_t)self->to,
+		.src = (uintptr_t)self->from,
+		.len = XM_PMD,
+	};
+}
+
+FIXTURE_TEARDOWN(move)
+{
+	EXPECT_CLEAN(self->fd);
+	if (self->uffd >= 0)
+		close(self->uffd);
+	if (self->from)
+		munmap(self->from, XM_PMD);
+	if (self->to)
+		munmap(self->to, XM_PMD);
+	close(self->fd);
+}
+
+/* Again for as long as the kernel says that it helps. */
+static int move(int uffd, struct xm_uffd_move *m)
+{
+	__u64 start = xm_now_ns();
+
+	while (ioctl(uffd, XM_UFFDIO_MOVE, m)) {
+		if (errno != EAGAIN || xm_expired(start, XM_LONG))
+			return -errno;
+		if (m->move > 0) {
+			m->dst += m->move;
+			m->src += m->move;
+			m->len -= m->move;
+		}
+		m->move = 0;
+		sched_yield();
+	}
+	return 0;
+}
+
+/* As the device has it, in the first, the last and a middle page */
+static size_t device_wrong(int fd, const __u64 *p, bool zero)
+{
+	static const size_t at[] = { 0, PAGES / 2 + 1, PAGES - 1 };
+	size_t i, n = 0;
+	__u64 word;
+
+	for (i = 0; i < ARRAY_SIZE(at); i++)
+		n += xm_read(fd, p + at[i] * WORDS, &word, 8) ||
+		     word != (zero ? 0 : xm_page_value(at[i]));
+	return n;
+}
+
+static bool is_zero(const __u64 *p)
+{
+	size_t i;
+
+	for (i = 0; i < PAGES; i++)
+		if (XM_LOAD(p + i * WORDS))
+			return false;
+	return true;
+}
+
+TEST_F(move, huge_zero_page)
+{
+	__u64 *other = xm_anon_aligned(XM_PMD, XM_PMD);
+	struct xmirror_page zero, page;
+	long rss = xm_vmrss_kb();
+
+	ASSERT_NE(NULL, other);
+	ASSERT_EQ(0, madvise(other, XM_PMD, MADV_HUGEPAGE));
+	EXPECT_EQ(0, device_wrong(self->fd, self->from, true));
+	EXPECT_EQ(0, device_wrong(self->fd, other, true));
+	zero = xm_page(self->fd, other);
+	page = xm_page(self->fd, self->from);
+	if (!(zero.cpu & page.cpu & XMIRROR_CPU_HUGE) ||
+	    zero.cpu_pfn != page.cpu_pfn)
+		XM_SKIP(return, "no huge zero page");
+	ASSERT_EQ(0, move(self->uffd, &self->m));
+	/* Nothing is left behind, and what has moved is the zero page still. */
+	page = xm_page(self->fd, self->from);
+	EXPECT_EQ(0, page.dev & XMIRROR_PTE_VALID);
+	EXPECT_EQ(0, page.cpu & (XMIRROR_CPU_PRESENT | XMIRROR_CPU_HUGE));
+	page = xm_page(self->fd, self->to);
+	EXPECT_EQ(zero.cpu_pfn, page.cpu_pfn);
+	EXPECT_EQ(XMIRROR_CPU_HUGE,
+		  page.cpu & (XMIRROR_CPU_HUGE | XMIRROR_CPU_WRITE));
+	EXPECT_CLEAN(self->fd);
+	EXPECT_EQ(0, device_wrong(self->fd, self->to, true));
+	EXPECT_TRUE(is_zero(self->to));
+	/* A write gets a page of its own: others have nothing but zeroes. */
+	ASSERT_EQ(0, xm_op(self->fd, XMIRROR_OP_STORE, 8, self->to, 7, NULL));
+	EXPECT_EQ(7, XM_LOAD(self->to));
+	EXPECT_EQ(0, device_wrong(self->fd, other, true));
+	EXPECT_TRUE(is_zero(other));
+	EXPECT_EQ(0, device_wrong(self->fd, self->from, true));
+	EXPECT_TRUE(is_zero(self->from));
+	ASSERT_EQ(0, madvise(self->to, XM_PMD, MADV_DONTNEED));
+	/* Zero pages are no memory of the process, before and after. */
+	EXPECT_LE(xm_vmrss_kb() - rss, 1024);
+	munmap(other, XM_PMD);
+}
+
+/* The device wrote it, all by one leaf or page by page with some exclusive. */
+TEST_F(move, huge_page)
+{
+	int i;
+
+	for (i = 0; i < 2; i++) {
+		xm_fill_pages(self->from, PAGES);
+		if (!(xm_page(self->fd, self->from).cpu & XMIRROR_CPU_HUGE))
+			XM_SKIP(return, "no huge page was to be had");
+		ASSERT_EQ(0, xm_fault(self->fd, self->from, XM_PMD,
+				      XMIRROR_FAULT_WRITE, NULL));
+		if (i && !(~xm_caps() & (XMIRROR_CAP_EXCLUSIVE |
+					 XMIRROR_CAP_EXCLUSIVE_LARGE))) {
+			ASSERT_EQ(0, xm_exclusive(self->fd,
+						  self->from + 8 * WORDS,
+						  2 * XM_PAGE, NULL));
+		}
+		self->m.dst = (uintptr_t)self->to;
+		self->m.src = (uintptr_t)self->from;
+		self->m.len = XM_PMD;
+		self->m.move = 0;
+		if (!i) {
+			ASSERT_EQ(0, move(self->uffd, &self->m));
+			EXPECT_EQ(0, device_wrong(self->fd, self->to, false));
+			EXPECT_EQ(0, xm_wrong_pages(self->to, PAGES));
+			EXPECT_EQ(LEAF_NONE, xm_page(self->fd, self->from).dev &
+				  LEAF_EXCL);
+		} else {
+			/* The exclusive ones may be refused; none is lost. */
+			int err = move(self->uffd, &self->m);
+			size_t k, n = 0, done = err ? self->m.src -
+				(uintptr_t)self->from : XM_PMD;
+
+			EXPECT_TRUE(!err || err == -EFAULT || err == -EBUSY) {
+				TH_LOG("%s", strerror(-err));
+			}
+			if (err && self->m.move > 0)
+				done += self->m.move;
+			for (k = 0; k < PAGES; k++)
+				n += XM_LOAD((k * XM_PAGE < done ? self->to :
+								   self->from) +
+					     k * WORDS) != xm_page_value(k);
+			EXPECT_EQ(0, n);
+		}
+		EXPECT_CLEAN(self->fd);
+		ASSERT_EQ(0, madvise(self->to, XM_PMD, MADV_DONTNEED));
+	}
+}
+
+/* In the device's memory. ENOENT says that there is nothing, a wrong answer. */
+TEST_F(move, huge_page_in_the_device)
+{
+	__u64 moved;
+	int err;
+
+	NEED(XMIRROR_CAP_PRIVATE | XMIRROR_CAP_PRIVATE_LARGE);
+	xm_fill_pages(self->from, PAGES);
+	ASSERT_EQ(0, xm_migrate(self->fd, self->from, XM_PMD, 0, 0, &moved));
+	ASSERT_EQ(PAGES, moved);
+	if (!(xm_page(self->fd, self->from).cpu & XMIRROR_CPU_HUGE))
+		XM_SKIP(return, "not in one piece");
+	err = move(self->uffd, &self->m);
+	EXPECT_TRUE(!err || err == -EFAULT || err == -EBUSY || err == -ENOENT) {
+		TH_LOG("%s", strerror(-err));
+	}
+	/* A kernel that has huge private pages has it. */
+	XM_XFAIL_IF(true, err != -ENOENT, "finding 29: ENOENT for a private page");
+	EXPECT_EQ(0, device_wrong(self->fd, err ? self->from : self->to, false));
+	EXPECT_EQ(0, xm_wrong_pages(err ? self->from : self->to, PAGES));
+	EXPECT_CLEAN(self->fd);
+}
+
+/* One page out of it, which splits the entry and perhaps the page. */
+TEST_F(move, part_of_a_huge_page_in_the_device)
+{
+	__u64 moved, free;
+	int err;
+
+	NEED(XMIRROR_CAP_PRIVATE | XMIRROR_CAP_PRIVATE_LARGE);
+	xm_fill_pages(self->from, PAGES);
+	free = xm_devmem_free(self->fd);
+	ASSERT_EQ(0, xm_migrate(self->fd, self->from, XM_PMD, 0, 0, &moved));
+	ASSERT_EQ(PAGES, moved);
+	self->m.src += 5 * XM_PAGE;
+	self->m.dst += 5 * XM_PAGE;
+	self->m.len = XM_PAGE;
+	err = move(self->uffd, &self->m);
+	EXPECT_TRUE(!err || err == -EFAULT || err == -EBUSY) {
+		TH_LOG("%s", strerror(-err));
+	}
+	EXPECT_EQ(free - PAGES + !err, xm_devmem_free(self->fd));
+	EXPECT_EQ(0, device_wrong(self->fd, self->from, false));
+	EXPECT_EQ(xm_page_value(5), XM_LOAD((err ? self->from : self->to) + 5 * WORDS));
+	EXPECT_LE(xm_wrong_pages(self->from, PAGES), err ? 0 : 1);
+	EXPECT_CLEAN(self->fd);
+	munmap(self->from, XM_PMD);
+	EXPECT_EQ(free, xm_devmem_free(self->fd));
+	self->from = NULL;
+}
+
+TEST_HARNESS_MAIN

@@ -1,0 +1,184 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * What tells about mappings and takes advice for them, over private pages.
+ */
+#include <fcntl.h>
+#include <linux/mempolicy.h>
+
+#include "uffd.h"
+#define PAGE_NEEDS	XMIRROR_CAP_PRIVATE
+#include "page_fixture.h"
+
+static int read_all(const char *path)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	char text[4096];
+	ssize_t n;
+
+	if (fd < 0)
+		return 0;
+	do {
+		n = read(fd, text, sizeof(text));
+	} while (n > 0);
+	close(fd);
+	return n;
+}
+
+static int view_all(char *p, size_t len)
+{
+	unsigned char core[1024];
+	__u64 sum = 0;
+	size_t i;
+
+	for (i = 0; i < len; i += XM_PAGE)
+		sum += xm_pagemap(p + i);
+	return !sum || read_all("/proc/self/smaps") ||
+	       read_all("/proc/self/smaps_rollup") ||
+	       read_all("/proc/self/numa_maps") || mincore(p, len, core);
+}
+
+/* M13: everything that tells about mappings, over every kind of entry */
+/* covers: M13 */
+TEST_F(page, views_of_every_kind)
+{
+	char *thp, *p = xm_anon(8 * XM_PAGE);
+	__u64 moved;
+	int i;
+
+	ASSERT_NE(NULL, p);
+	memset(p, 0x11, 7 * XM_PAGE);
+	ASSERT_EQ(0, xm_exclusive(self->fd, p, XM_PAGE, NULL));
+	if (xm_caps() & XMIRROR_CAP_PRIVATE) {
+		ASSERT_EQ(0, xm_migrate(self->fd, p + XM_PAGE, XM_PAGE, 0, 0,
+					&moved));
+		ASSERT_EQ(1, moved);
+	}
+	if (xm_meminfo_kb("SwapTotal") > 0) {
+		ASSERT_EQ(0, xm_pageout(p + 2 * XM_PAGE, XM_PAGE));
+	}
+	thp = xm_thp(self->fd, 0x22);
+	for (i = 0; i < 3; i++) {
+		EXPECT_EQ(0, view_all(p, 8 * XM_PAGE));
+		if (thp) {
+			EXPECT_EQ(0, view_all(thp, XM_PMD));
+		}
+		EXPECT_EQ(0, xm_write_file("/proc/self/clear_refs",
+					   i ? "1" : "4"));
+		if (thp && (xm_caps() & XMIRROR_CAP_PRIVATE)) {
+			EXPECT_EQ(0, xm_migrate(self->fd, thp, XM_PMD, 0, 0,
+						&moved));
+			/* No view has brought it back since. */
+			EXPECT_EQ(i ? 0 : XM_PMD_PAGES, moved);
+		}
+	}
+	EXPECT_TRUE(xm_is_exclusive(p));
+	for (i = 0; i < 7; i++) {
+		EXPECT_EQ(0x11, p[i * XM_PAGE]);
+	}
+	if (thp) {
+		EXPECT_EQ(0x22, thp[XM_PMD - 1]);
+	}
+}
+
+/* M14: advice for memory of the device */
+static void advise_private(struct __test_metadata *_metadata, int fd, bool huge)
+{
+	static const int advice[] = {
+		MADV_COLD, MADV_PAGEOUT, MADV_WILLNEED, MADV_MERGEABLE,
+		MADV_UNMERGEABLE, MADV_FREE, MADV_DONTNEED, -1
+	};
+	size_t len = huge ? XM_PMD : 4 * XM_PAGE;
+	unsigned long nodes = 1;
+	unsigned int i;
+	__u64 moved;
+
+	for (i = 0; advice[i] >= 0; i++) {
+		char *p = huge ? xm_thp(fd, 0x22) : xm_anon(len);
+		char seen;
+
+		if (!p && huge)
+			XM_SKIP(return, "THP allocation failed");
+		ASSERT_NE(NULL, p);
+		memset(p, 0x22, len);
+		ASSERT_EQ(0, xm_migrate(fd, p, len, 0, 0, &moved));
+		ASSERT_EQ(len / XM_PAGE, moved);
+		ASSERT_EQ(0, madvise(p, len, advice[i]))
+			TH_LOG("advice %d: %s", advice[i], strerror(errno));
+		EXPECT_EQ(0, syscall(SYS_mbind, p, len, MPOL_PREFERRED, &nodes,
+				     8UL, MPOL_MF_MOVE));
+		EXPECT_CLEAN(fd);
+		seen = p[len - 1];
+		/* After MADV_FREE it may be either. */
+		if (advice[i] == MADV_DONTNEED) {
+			EXPECT_EQ(0, seen);
+		} else if (advice[i] != MADV_FREE || seen) {
+			EXPECT_EQ(0x22, seen);
+		}
+		munmap(p, len);
+	}
+}
+
+/* covers: M14 */
+TEST_F(page, advice_for_private_pages)
+{
+	NEED(XMIRROR_CAP_PRIVATE);
+	advise_private(_metadata, self->fd, false);
+}
+
+/* covers: M14 */
+TEST_F(page, advice_for_a_private_huge_page)
+{
+	NEED(XMIRROR_CAP_PRIVATE);
+	advise_private(_metadata, self->fd, true);
+}
+
+/* M15: write protection of a huge page outlives its stay in the device. */
+/* covers: M15, F.private */
+TEST_F(page, uffd_wp_of_private_memory)
+{
+	int uffd = xm_uffd(UFFD_FEATURE_PAGEFAULT_FLAG_WP);
+	char *p = xm_thp(self->fd, 0x22);
+
+	NEED(XMIRROR_CAP_PRIVATE);
+	if (uffd < 0)
+		XM_SKIP(return, "no CONFIG_USERFAULTFD");
+	if (!p)
+		XM_SKIP(return, "THP allocation failed");
+	ASSERT_EQ(0, xm_uffd_register(uffd, p, XM_PMD,
+				      UFFDIO_REGISTER_MODE_WP));
+	ASSERT_EQ(0, xm_uffd_wp(uffd, p, XM_PMD, true));
+	ASSERT_EQ(0, xm_migrate(self->fd, p, XM_PMD, 0, 0, NULL));
+	EXPECT_NE(0, xm_pagemap(p + 7 * XM_PAGE) & XM_PM_UFFD_WP);
+	ASSERT_EQ(0, mprotect(p, XM_PMD, PROT_READ));
+	ASSERT_EQ(0, mprotect(p, XM_PMD, PROT_READ | PROT_WRITE));
+	EXPECT_NE(0, xm_pagemap(p + 7 * XM_PAGE) & XM_PM_UFFD_WP);
+	EXPECT_EQ(0x22, p[7 * XM_PAGE]);
+	EXPECT_NE(0, xm_pagemap(p + 7 * XM_PAGE) & XM_PM_UFFD_WP);
+	EXPECT_EQ(0, xm_page(self->fd, p + 7 * XM_PAGE).cpu &
+		     XMIRROR_CPU_WRITE);
+	close(uffd);
+}
+
+/*
+ * M17: device memory lies above all RAM, and the kernel does not count it as RAM:
+ * else devices that cannot address it get bounce buffers for everything.
+ * /proc/kpagecount ends where the kernel believes RAM to end.
+ */
+/* covers: M17 */
+TEST_F(page, private_memory_is_not_the_end_of_ram)
+{
+	int fd = open("/proc/kpagecount", O_RDONLY | O_CLOEXEC);
+	__u64 pfn, ram = xm_pfn(self->p), v, moved;
+
+	ASSERT_GE(fd, 0);
+	ASSERT_EQ(0, xm_migrate(self->fd, self->p, XM_PAGE, 0, 0, &moved));
+	ASSERT_EQ(1, moved);
+	pfn = xm_private_pfn(self->fd, self->p);
+	ASSERT_NE(0, pfn);
+	EXPECT_LT(ram, pfn);
+	EXPECT_EQ(8, pread(fd, &v, 8, ram * 8));
+	EXPECT_EQ(0, pread(fd, &v, 8, pfn * 8));
+	close(fd);
+}
+
+TEST_HARNESS_MAIN

@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Memory control groups, see group.h.
+ */
+#include <fcntl.h>
+#include <sched.h>
+#include <sys/stat.h>
+
+#include "group.h"
+#include "memory.h"
+#include "pagemap.h"
+
+#define ROOT	"/sys/fs/cgroup"
+
+/* The number behind @field, or the first one without it. */
+static long number(const char *path, const char *field)
+{
+	char line[256];
+	size_t len = field ? strlen(field) : 0;
+	long n = -ENOENT;
+	FILE *f = fopen(path, "re");
+
+	if (!f)
+		return -errno;
+	while (n < 0 && fgets(line, sizeof(line), f))
+		if (!len || (!strncmp(line, field, len) && line[len] == ' '))
+			n = atol(line + len);
+	fclose(f);
+	return n;
+}
+
+static long file_number(const struct group *g, const char *file,
+			const char *field)
+{
+	char path[128];
+
+	snprintf(path, sizeof(path), "%s/%s", g->path, file);
+	return number(path, field);
+}
+
+static long dying(void)
+{
+	return number(ROOT "/cgroup.stat", "nr_dying_descendants");
+}
+
+int group_make(struct group *g, const char *name)
+{
+	snprintf(g->path, sizeof(g->path), ROOT "/xm-%s-%d", name, getpid());
+	g->dying = dying();
+	if (mkdir(g->path, 0755))
+		return -errno;
+	if (group_current(g) < 0) {
+		rmdir(g->path);
+		return -ENOENT;
+	}
+	return 0;
+}
+
+static int enter(const char *path)
+{
+	char file[128];
+
+	snprintf(file, sizeof(file), "%s/cgroup.procs", path);
+	return xm_write_file(file, "0");
+}
+
+int group_enter(const struct group *g)
+{
+	return enter(g->path);
+}
+
+int group_leave(void)
+{
+	return enter(ROOT "/xm-run");
+}
+
+long group_current(const struct group *g)
+{
+	return file_number(g, "memory.current", NULL);
+}
+
+long group_stat(const struct group *g, const char *field)
+{
+	return file_number(g, "memory.stat", field);
+}
+
+int group_remove(struct group *g)
+{
+	__u64 start = xm_now_ns();
+
+	/* A process that has just ended may still be in it. */
+	while (rmdir(g->path)) {
+		if (errno != EBUSY || xm_expired(start, XM_LONG))
+			return -errno;
+		sched_yield();
+	}
+	return 0;
+}
+
+int group_gone(const struct group *g)
+{
+	__u64 start = xm_now_ns();
+
+	while (dying() > g->dying) {
+		if (xm_expired(start, XM_LONG))
+			return -ETIMEDOUT;
+		/* Pages in batches of a CPU are references, too. */
+		xm_drain();
+		sched_yield();
+	}
+	return 0;
+}

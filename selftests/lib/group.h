@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Memory control groups of the test's own. Functions return 0 or a negative errno.
+ */
+#ifndef XM_LIBGROUP_H
+#define XM_LIBGROUP_H
+
+#include "xm.h"
+
+/**
+ * struct group - a control group
+ * @path: its directory
+ * @dying: groups that were gone already and still held when it was made
+ */
+struct group {
+	char path[64];
+	long dying;
+};
+
+/** group_make: -ENOENT without the controller. */
+int group_make(struct group *g, const char *name);
+/** group_enter: the calling process from now on. */
+int group_enter(const struct group *g);
+/** group_leave: the calling process, to where tests run. */
+int group_leave(void);
+/** group_current: memory.current in bytes. */
+long group_current(const struct group *g);
+/** group_stat: a field of memory.stat in bytes, -ENOENT. */
+long group_stat(const struct group *g, const char *field);
+/** group_remove: the directory; nobody is in it. */
+int group_remove(struct group *g);
+/**
+ * group_gone: wait until nothing that was charged to a removed group is left, which
+ * is when the kernel frees it: -ETIMEDOUT.
+ */
+int group_gone(const struct group *g);
+
+#endif

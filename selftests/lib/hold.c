@@ -1,0 +1,422 @@
+// SPDX-License-Identifier: GPL-2.0
+#include <fcntl.h>
+#include <sched.h>
+#include <sys/mount.h>
+#ifdef __x86_64__
+#include <cpuid.h>
+#endif
+
+#include "hold.h"
+
+/* --- the functions -------------------------------------------------------- */
+
+#define TRACEFS	"/sys/kernel/tracing"
+
+/*
+ * Of mm/, from its first files to its last, as the Makefile there has them. None that
+ * is cold or never returns: the linker puts these elsewhere.
+ */
+static const char * const anchors[] = {
+	"filemap_fault", "generic_file_read_iter", "mempool_alloc",
+	"mempool_alloc_noprof", "shrink_folio_list", "handle_mm_fault",
+	"try_to_unmap", "migrate_pages", "make_device_exclusive",
+	"hmm_range_fault", "memremap_pages", "migrate_vma_setup",
+	"ksm_might_need_to_copy", "collapse_pte_mapped_thp",
+	"madvise_collapse", "memory_failure",
+	"mfill_atomic_copy",
+	"__x64_sys_memfd_secret", "get_ioremap_prot", "ioremap_page_range",
+	"mseal", "folio_mark_accessed", "__mmu_notifier_register",
+	"mmu_interval_notifier_insert", "process_vm_rw", "swapin_readahead",
+};
+
+static struct hold_function *functions;
+static unsigned int nr_functions, room;
+
+static FILE *open_tracefs(const char *file)
+{
+	char path[96];
+	FILE *f;
+
+	snprintf(path, sizeof(path), TRACEFS "/%s", file);
+	f = fopen(path, "re");
+	if (!f && !mount("tracefs", TRACEFS, "tracefs", 0, NULL))
+		f = fopen(path, "re");
+	return f;
+}
+
+/* The name is not copied. */
+static int add(__u64 address, char *name)
+{
+	struct hold_function *more;
+
+	if (nr_functions == room) {
+		room = room ? 2 * room : 4000;
+		more = realloc(functions, room * sizeof(*functions));
+		if (!more)
+			return -ENOMEM;
+		functions = more;
+	}
+	functions[nr_functions].address = address;
+	functions[nr_functions++].name = name;
+	return 0;
+}
+
+static int by_address(const void *a, const void *b)
+{
+	const struct hold_function *f = a, *g = b;
+
+	return f->address < g->address ? -1 : f->address > g->address;
+}
+
+static int by_name(const void *a, const void *b)
+{
+	const struct hold_function *f = a, *g = b;
+	int order = strcmp(f->name, g->name);
+
+	return order ? order : by_address(a, b);
+}
+
+static bool is_anchor(const char *name)
+{
+	unsigned int i;
+
+	for (i = 0; i < sizeof(anchors) / sizeof(*anchors); i++) {
+		if (!strcmp(name, anchors[i]))
+			return true;
+	}
+	return false;
+}
+
+/* All of a file without a size, as a string */
+static char *read_all(const char *path)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	size_t size = 0, max = 32 << 20;
+	char *text = malloc(max);
+	ssize_t n = -1;
+
+	while (fd >= 0 && text && size < max - 1) {
+		n = read(fd, text + size, max - 1 - size);
+		if (n <= 0)
+			break;
+		size += n;
+	}
+	if (fd >= 0)
+		close(fd);
+	if (n || !text) {
+		free(text);
+		return NULL;
+	}
+	text[size] = 0;
+	return text;
+}
+
+/* The next function of the kernel itself; *@name goes to its end. */
+static char *next_symbol(char *at, __u64 *address, char **name)
+{
+	char *end, *type;
+
+	for (; *at; at = end + 1) {
+		end = strchr(at, '\n');
+		if (!end)
+			return NULL;
+		*end = 0;
+		*address = strtoull(at, &type, 16);
+		if ((type[1] != 't' && type[1] != 'T') || !*address ||
+		    strchr(type + 3, '\t'))
+			continue;
+		*name = type + 3;
+		return end + 1;
+	}
+	return NULL;
+}
+
+/* Keeps those of mm/, which is found by the way. */
+static int read_symbols(void)
+{
+	char *text = read_all("/proc/kallsyms"), *at, *name;
+	__u64 address, low = ~0ULL, high = 0;
+	unsigned int i, n = 0;
+	int err = 0;
+
+	if (!text)
+		return -ENOENT;
+	at = next_symbol(text, &address, &name);
+	for (; at && !err; at = next_symbol(at, &address, &name)) {
+		if (is_anchor(name)) {
+			low = address < low ? address : low;
+			high = address > high ? address : high;
+		}
+		err = add(address, name);
+	}
+	for (i = 0; i < nr_functions && !err; i++) {
+		if (functions[i].address < low || functions[i].address > high)
+			continue;
+		functions[n] = functions[i];
+		functions[n].name = strdup(functions[i].name);
+		err = functions[n++].name ? 0 : -ENOMEM;
+	}
+	nr_functions = n;
+	free(text);
+	return err ? err : n ? 0 : -ENOENT;
+}
+
+/* Which of them is at an address, or a few bytes before it? -1 if none. */
+static int find_at(__u64 ip)
+{
+	unsigned int low = 0, high = nr_functions, mid;
+
+	while (low < high) {
+		mid = (low + high) / 2;
+		if (functions[mid].address <= ip)
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	return low && ip - functions[low - 1].address < 16 ? (int)low - 1 : -1;
+}
+
+/* Since Linux 6.5 the addresses are told. */
+static void keep_addresses(FILE *f, bool *keep)
+{
+	char line[512];
+	int i;
+
+	qsort(functions, nr_functions, sizeof(*functions), by_address);
+
+	while (fgets(line, sizeof(line), f)) {
+		i = find_at(strtoull(line, NULL, 16));
+		if (i >= 0)
+			keep[i] = true;
+	}
+}
+
+/* Names of the same are all kept; the kernel sorts out. */
+static void keep_names(FILE *f, bool *keep)
+{
+	unsigned int low, high, mid;
+	char line[512];
+
+	qsort(functions, nr_functions, sizeof(*functions), by_name);
+	while (fgets(line, sizeof(line), f)) {
+		line[strcspn(line, "\n ")] = 0;
+		low = 0;
+		high = nr_functions;
+		while (low < high) {
+			mid = (low + high) / 2;
+			if (strcmp(functions[mid].name, line) < 0)
+				low = mid + 1;
+			else
+				high = mid;
+		}
+		for (; low < nr_functions; low++) {
+			if (strcmp(functions[low].name, line))
+				break;
+			keep[low] = true;
+		}
+	}
+}
+
+static int keep_traceable(void)
+{
+	FILE *f = open_tracefs("available_filter_functions_addrs");
+	bool *keep = calloc(nr_functions, sizeof(*keep));
+	unsigned int i, n = 0;
+
+	if (!keep)
+		return -ENOMEM;
+	if (f) {
+		keep_addresses(f, keep);
+	} else {
+		f = open_tracefs("available_filter_functions");
+		if (!f)
+			return -ENOENT;
+		keep_names(f, keep);
+	}
+	fclose(f);
+	for (i = 0; i < nr_functions; i++) {
+		if (keep[i])
+			functions[n++] = functions[i];
+		else
+			free(functions[i].name);
+	}
+	nr_functions = n;
+	free(keep);
+	qsort(functions, n, sizeof(*functions), by_name);
+	return n ? 0 : -ENOENT;
+}
+
+/* They are in the order of their names. */
+static int tell_apart(void)
+{
+	unsigned int i, same = 1;
+	char *name;
+
+	for (i = nr_functions; i-- > 1; ) {
+		same = 1;
+		while (i >= same && !strcmp(functions[i - same].name,
+					    functions[i].name))
+			same++;
+		if (same == 1)
+			continue;
+		if (asprintf(&name, "%s~%u", functions[i].name, same) < 0)
+			return -ENOMEM;
+		free(functions[i].name);
+		functions[i].name = name;
+	}
+	return 0;
+}
+
+int hold_load(void)
+{
+	int err;
+
+	if (functions)
+		return 0;
+	err = read_symbols();
+	if (!err)
+		err = keep_traceable();
+	if (!err)
+		err = tell_apart();
+	qsort(functions, nr_functions, sizeof(*functions), by_address);
+	return err;
+}
+
+const struct hold_function *hold_functions(unsigned int *nr)
+{
+	*nr = nr_functions;
+	return functions;
+}
+
+const struct hold_function *hold_at(__u64 ip)
+{
+	int i = find_at(ip);
+
+	return i < 0 ? NULL : &functions[i];
+}
+
+const struct hold_function *hold_named(const char *name)
+{
+	unsigned int i;
+
+	for (i = 0; i < nr_functions; i++) {
+		if (!strcmp(functions[i].name, name))
+			return &functions[i];
+	}
+	return NULL;
+}
+
+/* --- the calls ------------------------------------------------------------ */
+
+static bool is_qemu(void)
+{
+#ifdef __x86_64__
+	unsigned int max, who[4] = {};
+
+	__cpuid(0x40000000, max, who[0], who[1], who[2]);
+	return !strcmp((char *)who, "TCGTCGTCGTCG");
+#else
+	return false;
+#endif
+}
+
+/* Off: those that are on, by a bit each. On: these again. */
+static void other_cpus(__u64 *cpus, bool on)
+{
+	cpu_set_t set;
+	char path[64];
+	int i;
+
+	if (!is_qemu() || sched_getaffinity(0, sizeof(set), &set))
+		return;
+	for (i = 1; i < 64; i++) {
+		snprintf(path, sizeof(path),
+			 "/sys/devices/system/cpu/cpu%d/online", i);
+		if (on && *cpus & 1ULL << i)
+			xm_write_file(path, "1");
+		else if (!on && CPU_ISSET(i, &set) && !xm_write_file(path, "0"))
+			*cpus |= 1ULL << i;
+	}
+}
+
+int hold_attach(int fd, const __u64 *f, unsigned int nr, unsigned int *taken)
+{
+	struct xmirror_hold h = {
+		.size = sizeof(h), .cmd = XMIRROR_HOLD_FUNCTIONS,
+		.array = (uintptr_t)f, .nr = nr,
+	};
+	__u64 cpus = 0;
+	int err;
+
+	other_cpus(&cpus, false);
+	err = xm_ioctl(fd, XMIRROR_IOC_HOLD, &h);
+	other_cpus(&cpus, true);
+	if (taken)
+		*taken = h.nr;
+	return err;
+}
+
+int hold_record(int fd, pid_t tid, unsigned int nr)
+{
+	struct xmirror_hold h = {
+		.size = sizeof(h), .cmd = XMIRROR_HOLD_RECORD,
+		.tid = tid, .nr = nr,
+	};
+
+	return xm_ioctl(fd, XMIRROR_IOC_HOLD, &h);
+}
+
+int hold_calls(int fd, struct xmirror_call *calls, unsigned int nr)
+{
+	struct xmirror_hold h = {
+		.size = sizeof(h), .cmd = XMIRROR_HOLD_CALLS,
+		.array = (uintptr_t)calls, .nr = nr,
+	};
+	int err = xm_ioctl(fd, XMIRROR_IOC_HOLD, &h);
+
+	return err ? err : (int)h.nr;
+}
+
+int hold_arm(int fd, pid_t tid, __u64 function, __u32 hit, __u32 flags)
+{
+	struct xmirror_hold h = {
+		.size = sizeof(h), .cmd = XMIRROR_HOLD_ARM, .flags = flags,
+		.tid = tid, .function = function, .hit = hit,
+		.sleep_ms = HOLD_SLEEP_MS, .spin_ms = HOLD_SPIN_MS,
+	};
+
+	return xm_ioctl(fd, XMIRROR_IOC_HOLD, &h);
+}
+
+int hold_reached(int fd, __u32 timeout_ms, __u32 *state)
+{
+	struct xmirror_hold h = {
+		.size = sizeof(h), .cmd = XMIRROR_HOLD_REACHED,
+		.timeout_ms = timeout_ms,
+	};
+	int err = xm_ioctl(fd, XMIRROR_IOC_HOLD, &h);
+
+	if (state)
+		*state = h.state;
+	return err;
+}
+
+__u32 hold_state(int fd)
+{
+	__u32 state = 0;
+
+	hold_reached(fd, 0, &state);
+	return state;
+}
+
+int hold_release(int fd, struct xmirror_hold *how)
+{
+	struct xmirror_hold h = {
+		.size = sizeof(h), .cmd = XMIRROR_HOLD_RELEASE,
+	};
+	int err = xm_ioctl(fd, XMIRROR_IOC_HOLD, &h);
+
+	if (how)
+		*how = h;
+	return err;
+}

@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Memory of every kind, one page of it, for tests of what the kernel's functions say
+ * of each.
+ */
+#ifndef XM_LIBKINDS_H
+#define XM_LIBKINDS_H
+
+#include "proc.h"
+#include "xm.h"
+
+/** KIND_WORD: the first word of memory that has been written. */
+#define KIND_WORD	0x1234567812345678ULL
+
+/* Each page is alone in its VMA, but for those of huge pages. */
+#define KINDS(X) \
+	X(hole)			/* no VMA */ \
+	X(untouched) \
+	X(written) \
+	X(zero_page)		/* read, and never written */ \
+	X(locked)		/* mlock() */ \
+	X(swapped) \
+	X(swapcache)		/* and mapped again */ \
+	X(lazyfree) \
+	X(forked)		/* a child has it, too */ \
+	X(file_read)		/* private mapping of a file */ \
+	X(file_copied)		/* the same, written to */ \
+	X(shared_file)		/* memfd */ \
+	X(shared_anon) \
+	X(hugetlb) \
+	X(prot_none)		/* after it was written */ \
+	X(prot_read)		/* the same */ \
+	X(uffd_missing) \
+	X(uffd_wp) \
+	X(merged)		/* by KSM */ \
+	X(pinned)		/* by GUP, with a reference */ \
+	X(pool_page)		/* in the pool of raw calls */ \
+	X(private_page)		/* in the memory of the device of @fd */ \
+	X(exclusive)		/* to the mirror of @fd */ \
+	X(thp_head) \
+	X(thp_middle) \
+	X(pfn_map) \
+	X(secret)		/* memfd_secret() */
+
+enum kind {
+#define ENUM_KIND(name) K_##name,
+	KINDS(ENUM_KIND)
+#undef ENUM_KIND
+	NR_KINDS
+};
+
+/**
+ * struct memory - one page of a kind
+ * @p: the page, NULL if there is none
+ * @why: for want of what
+ * @readable: the CPU can read @word
+ * @word: the first word
+ * @private: what follows is private
+ */
+struct memory {
+	__u64 *p;
+	const char *why;
+	bool readable;
+	__u64 word;
+	/* private */
+	void *map;
+	size_t len;
+	int file;
+	int pipe[2];
+	struct child c;
+	bool has_child;
+};
+
+/** memory_make: a page of @kind, with help of the device @fd where it needs one. */
+void memory_make(struct memory *m, int fd, enum kind kind);
+/** memory_free: -EIO if @word is not there any more. */
+int memory_free(struct memory *m);
+/** kind_name: as in KINDS(). */
+const char *kind_name(enum kind kind);
+
+#endif

@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The kernel log, see klog.h.
+ */
+#include <fcntl.h>
+#include <poll.h>
+#include <regex.h>
+
+#include "klog.h"
+#include "xm.h"
+
+/* What the tests write to the log begins with it. */
+#define MARK	"xmirror-test: "
+
+int klog_open(struct klog *log)
+{
+	int err;
+
+	*log = (struct klog){
+		.fd = open("/dev/kmsg", O_RDONLY | O_NONBLOCK | O_CLOEXEC),
+	};
+	if (log->fd >= 0 && lseek(log->fd, 0, SEEK_END) >= 0)
+		return 0;
+	err = -errno;
+	klog_close(log);
+	return err;
+}
+
+void klog_close(struct klog *log)
+{
+	if (log->fd >= 0)
+		close(log->fd);
+	free(log->text);
+	*log = (struct klog){ .fd = -1 };
+}
+
+/*
+ * "6,1234,5678,-;text\n KEY=value\n": the text, with its line feed. The tests' own
+ * lines are left out: an announcement is not the report.
+ */
+static int add_record(struct klog *log, char *record)
+{
+	char *text = strchr(record, ';');
+	size_t n;
+	char *all;
+
+	if (!text)
+		return 0;
+	if (!strncmp(++text, MARK, strlen(MARK)))
+		return 0;
+	n = strcspn(text, "\n");
+	all = realloc(log->text, log->len + n + 2);
+	if (!all)
+		return -ENOMEM;
+	memcpy(all + log->len, text, n);
+	memcpy(all + log->len + n, "\n", 2);
+	log->text = all;
+	log->len += n + 1;
+	return 0;
+}
+
+/* Each read() gets one record. EPIPE: some were overwritten. */
+static void add_new(struct klog *log)
+{
+	char record[8192];
+	ssize_t n;
+
+	while ((n = read(log->fd, record, sizeof(record) - 1)) > 0 ||
+	       (n < 0 && errno == EPIPE)) {
+		if (n < 0)
+			continue;
+		record[n] = 0;
+		if (add_record(log, record))
+			break;
+	}
+}
+
+static unsigned int matches(struct klog *log, const char *pattern)
+{
+	regmatch_t match;
+	unsigned int n = 0;
+	const char *text;
+	regex_t re;
+
+	add_new(log);
+	if (!log->text || regcomp(&re, pattern, REG_EXTENDED | REG_NEWLINE))
+		return 0;
+	for (text = log->text; *text && !regexec(&re, text, 1, &match, 0); n++) {
+		text += match.rm_eo;
+		text += strcspn(text, "\n");
+	}
+	regfree(&re);
+	return n;
+}
+
+bool klog_has(struct klog *log, const char *pattern)
+{
+	return matches(log, pattern);
+}
+
+void klog_wait(struct klog *log, const char *pattern, unsigned int times)
+{
+	struct pollfd more = { .fd = log->fd, .events = POLLIN };
+
+	while (matches(log, pattern) < times)
+		poll(&more, 1, -1);
+}
+
+bool klog_is_report(const char *line)
+{
+	static const char * const signs[] = {
+		"BUG:", "WARNING:", "Bad rss-counter", "Bad page",
+		"page dumped because", "kernel BUG", "possible circular",
+		"possible recursive", "INFO: task", "suspicious RCU",
+		"list_add corruption", "list_del corruption", NULL,
+	};
+	const char * const *sign;
+
+	for (sign = signs; *sign; sign++) {
+		if (strstr(line, *sign))
+			return true;
+	}
+	return false;
+}
+
+void klog_expect(const char *count, const char *pattern)
+{
+	char line[512];
+
+	snprintf(line, sizeof(line), MARK "expect %s %s\n", count,
+		 pattern);
+	xm_write_file("/dev/kmsg", line);
+}
+
+void klog_expected(void)
+{
+	xm_write_file("/dev/kmsg", MARK "expected\n");
+}

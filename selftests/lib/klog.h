@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * The kernel log: what the kernel has said since a test began, and what a test
+ * says there to the judge of the whole log.
+ */
+#ifndef XM_KLOG_H
+#define XM_KLOG_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+/** struct klog - the kernel log from klog_open() on */
+struct klog {
+	int fd;
+	size_t len;
+	char *text;
+};
+
+/** klog_open: begin here. 0 or a negative errno. */
+int klog_open(struct klog *log);
+void klog_close(struct klog *log);
+/**
+ * klog_has: whether a line since klog_open() matches @pattern, an extended regular
+ * expression that may match a part of the line.
+ */
+bool klog_has(struct klog *log, const char *pattern);
+
+/**
+ * klog_wait: until @times lines since klog_open() match. What the kernel says when
+ * an mm is freed can come after its process is reaped: a CPU that runs a kernel
+ * thread, and the free of a notifier, have references.
+ */
+void klog_wait(struct klog *log, const char *pattern, unsigned int times);
+
+/** klog_is_report: whether @line is how the kernel begins to report a bug. */
+bool klog_is_report(const char *line);
+
+/**
+ * klog_expect() - say in the kernel log that a report of the kernel is coming
+ * @count: how many times, "1", or "0-1" where the kernel says it once per boot
+ * @pattern: an extended regular expression that matches the whole first line
+ *
+ * Any other report is a failure, and so is another number of this one by the time
+ * of klog_expected().
+ */
+void klog_expect(const char *count, const char *pattern);
+/** klog_expected: all reports that were announced have come by now. */
+void klog_expected(void);
+
+/*
+ * First lines of reports that more than one test is about. The line of a WARNING
+ * names the file since Linux 7.0 before the "at", before that after it, and never
+ * without CONFIG_DEBUG_BUGVERBOSE.
+ */
+#define KLOG_WARNING(function) \
+	"WARNING: (.* )?at ([^ ]+ )?" function "\\+0x[0-9a-f]+/.*"
+
+#endif /* XM_KLOG_H */

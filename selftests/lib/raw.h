@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Raw calls: the kernel's functions as a test asks for them, see uapi/linux/xmirror.h.
+ *
+ * A function that returns int returns what the kernel's function did, or the negative
+ * errno of the ioctl, unless said otherwise.
+ */
+#ifndef XM_LIBRAW_H
+#define XM_LIBRAW_H
+
+#include "xm.h"
+
+/** RAW_NEW: exclusive entries as they are since Linux 6.15, see uapi. */
+#define RAW_NEW		(!!(xm_caps() & XMIRROR_CAP_EXCLUSIVE_LARGE))
+
+/** raw_exclusive: make_device_exclusive() of @nr pages; @pfns may be NULL. */
+int raw_exclusive(int fd, const void *addr, unsigned int nr, __u32 owner,
+		  __u64 *pfns);
+
+/** raw_hmm: hmm_range_fault() of @nr pages with @r's default_flags, mask, owner. */
+int raw_hmm(int fd, const void *addr, size_t nr, struct xmirror_raw_hmm *r,
+	    struct xmirror_raw_pfn *pfns);
+/** raw_hmm_one: the same for one page, nobody's, @req for it; *@pfn may be NULL. */
+int raw_hmm_one(int fd, const void *addr, __u32 req, __u32 owner,
+		struct xmirror_raw_pfn *pfn);
+
+/**
+ * raw_migrate: a migration of @nr pages; of @r only flags and owner are used, and
+ * everything is filled in. 0 or what migrate_vma_setup() returned.
+ */
+int raw_migrate(int fd, const void *addr, size_t nr,
+		struct xmirror_raw_migrate *r, struct xmirror_raw_move *moves);
+/** raw_to: all pages of the system to @dst; pages moved or a negative errno. */
+long raw_to(int fd, const void *addr, size_t nr, enum xmirror_raw_dst dst);
+/** raw_back: all pages of the pool to system memory; the same. */
+long raw_back(int fd, const void *addr, size_t nr);
+
+/** raw_state: 0 or a negative errno. */
+int raw_state(int fd, const void *addr, size_t nr,
+	      struct xmirror_raw_page *pages);
+/** raw_page: the page at @addr; all zero if that failed. */
+struct xmirror_raw_page raw_page(int fd, const volatile void *addr);
+
+/** raw_notifier: the ioctl's own return value; @r->id and what @cmd needs are set. */
+int raw_notifier(int fd, __u32 cmd, struct xmirror_raw_notifier *r);
+/** raw_insert: a notifier for @len bytes at @addr: its number or a negative errno. */
+int raw_insert(int fd, const void *addr, size_t len);
+/** raw_tell: a command without arguments. */
+int raw_tell(int fd, __u32 cmd, int id);
+/** raw_hits: invalidations that @id has heard, -1: no such */
+long raw_hits(int fd, int id);
+
+#endif

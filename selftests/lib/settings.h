@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Settings of the machine that a test changes, such as files in /sys. What was
+ * there comes back after the test however it ends, also by abort() or SIGKILL:
+ * the process that starts the tests puts it back before it starts the next one,
+ * and when it ends.
+ */
+#ifndef XM_SETTINGS_H
+#define XM_SETTINGS_H
+
+/**
+ * xm_setting: write @value to the file @path. What was there is restored after the
+ * test, or when the program ends if no test has called this. 0 or a negative
+ * errno.
+ */
+int xm_setting(const char *path, const char *value);
+/** xm_settings_restore: restore the test's settings now, the last change first. */
+void xm_settings_restore(void);
+
+#endif /* XM_SETTINGS_H */

@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * What the device may reach, and how far a fault goes.
+ */
+#define PAGE_NEEDS	XMIRROR_CAP_EXCLUSIVE
+#include "page_fixture.h"
+
+/* D3: an atomic in a batch does not make atomics of what follows. */
+/* covers: D3 */
+TEST_F(page, atomic_before_read_of_a_file)
+{
+	int file = memfd_create("xmirror", MFD_CLOEXEC);
+	__u64 *q, fence, result[2] = {}, word = 42;
+	struct xmirror_cmd cmds[2];
+	struct xmirror_wait w;
+
+	ASSERT_EQ(8, write(file, &word, 8));
+	q = mmap(NULL, XM_PAGE, PROT_READ, MAP_SHARED, file, 0);
+	ASSERT_NE(MAP_FAILED, q);
+	cmds[0] = xm_cmd(XMIRROR_OP_ADD, 8, self->p, 1);
+	cmds[1] = xm_cmd(XMIRROR_OP_LOAD, 8, q, 0);
+	ASSERT_EQ(0, xm_submit(self->fd, 0, cmds, 2, 1, &fence));
+	ASSERT_EQ(0, xm_wait_results(self->fd, fence, XM_LONG, result, 2, &w));
+	EXPECT_EQ(0, w.status);
+	EXPECT_EQ(42, result[1]);
+	EXPECT_EQ(0x1111111111111112ULL, XM_LOAD(self->p));
+	close(file);
+}
+
+/* D6: the middle of a huge page, and not more */
+/* covers: D6 */
+TEST_F(page, fault_stays_in_its_range)
+{
+	char *p = xm_thp(self->fd, 0x22);
+	struct xmirror_page page;
+	__u64 old;
+	size_t i;
+
+	if (!p)
+		XM_SKIP(return, "THP allocation failed");
+	ASSERT_EQ(0, xm_set(self->fd, XMIRROR_SET_GRANULE, XM_PAGE, &old));
+	ASSERT_EQ(0, xm_fault(self->fd, p + 512 * 1024, 64 * 1024, 0, NULL));
+	for (i = 0; i < XM_PMD; i += XM_PAGE) {
+		page = xm_page(self->fd, p + i);
+		EXPECT_EQ(i >= 512 * 1024 && i < 576 * 1024,
+			  page.dev & XMIRROR_PTE_VALID);
+	}
+}
+
+/* D12: memory that may be written only, as far as the mapping says */
+/* covers: D12 */
+TEST_F(page, memory_without_the_right_to_read)
+{
+	__u64 *p = xm_anon_prot(XM_PAGE, PROT_WRITE);
+
+	ASSERT_NE(NULL, p);
+	EXPECT_EQ(-EFAULT, xm_op(self->fd, XMIRROR_OP_LOAD, 8, p, 0, NULL));
+	EXPECT_EQ(-EFAULT, xm_add(self->fd, p, 1));
+	EXPECT_EQ(-EFAULT, xm_exclusive(self->fd, p, XM_PAGE, NULL));
+	EXPECT_LEAF(self->fd, p, LEAF_NONE);
+}
+
+TEST_HARNESS_MAIN

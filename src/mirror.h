@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * A mirror: the object, its calls and its counters.
+ *
+ * Lock order, outermost first:
+ *
+ *	xmirror.interval_mutex
+ *	xmirror_devmem.evict_mutex
+ *	mmap_lock of the mirrored mm
+ *	folio lock (exclusive.c holds it from creation to commit)
+ *	mmu_notifier_invalidate_range_start (of any caller)
+ *	xmirror_interval.lock
+ *	the locks that folio_mark_dirty() takes, xm_fork.lock, xmirror_devmem.lock,
+ *	and what the driver takes in its map and unmap
+ *
+ * xm_mms_mutex, for the list of all mirrored mms, is taken with none of them.
+ *
+ * xmirror_interval.lock is a spinning lock. Device accesses hold it for reading
+ * over a bounded number of locations; commits and invalidations hold it for
+ * writing. An invalidation thus waits for no memory and no I/O, and when it
+ * returns no access to what it cleared is in flight.
+ */
+#ifndef _XM_MIRROR_H
+#define _XM_MIRROR_H
+
+#include <linux/atomic.h>
+#include <linux/jiffies.h>
+#include <linux/kref.h>
+#include <linux/list.h>
+#include <linux/mutex.h>
+#include <linux/xarray.h>
+#include <xmirror/xmirror.h>
+#include "fork.h"
+
+/**
+ * struct xm_mm - what the mirrors of an mm share
+ * @node: on the list of all of them
+ * @mm: the mm; each mirror holds mm_count
+ * @mirrors: how many there are
+ * @entered: calls that began, each of which then held mm_users
+ * @left: calls that were about to give it back
+ */
+struct xm_mm {
+	struct list_head node;
+	struct mm_struct *mm;
+	unsigned int mirrors;
+	atomic_t entered;
+	atomic_t left;
+};
+
+/**
+ * struct xmirror - a device's view of one mm
+ * @mm: the mirrored mm; holds mm_count, not mm_users
+ * @shared: what it shares with other mirrors of @mm
+ * @ops: the driver's operations
+ * @priv: the driver's
+ * @dm: its device memory, or NULL
+ * @id: a number that no other mirror has or had
+ * @intervals: struct xmirror_interval by address >> xm_interval_shift
+ * @interval_mutex: serialises adding to @intervals
+ * @stopped: every call fails with -ECANCELED
+ * @ended: nobody has it any more, its exclusive pages go back
+ * @ref: references: the creator's and those of xmirror_get()
+ * @has_devmem: pages of @dm may have been allocated for this mirror
+ * @granule: bytes of the largest entry and of what a device fault looks at
+ * @timeout: milliseconds that a range may be retried
+ * @fork: the policy for forks
+ * @debugfs: its directory there
+ * @stat: the counters, by enum xm_stat
+ *
+ * The mirror itself is the owner that own invalidations are known by: two
+ * mirrors of one device are strangers to each other.
+ */
+struct xmirror {
+	struct mm_struct *mm;
+	struct xm_mm *shared;
+	const struct xmirror_ops *ops;
+	void *priv;
+	struct xmirror_devmem *dm;
+	u64 id;
+	struct xarray intervals;
+	struct mutex interval_mutex; /* see @interval_mutex above */
+	struct kref ref;
+	bool stopped;
+	bool ended;
+	bool has_devmem;
+	unsigned long granule;
+	unsigned int timeout;
+	struct xm_fork fork;
+	struct dentry *debugfs;
+	atomic64_t stat[XM_NR_STATS];
+};
+
+/* Add to a counter, by its name in enum xm_stat. */
+#define xm_count(m, name, n)	atomic64_add(n, &(m)->stat[XM_STAT_##name])
+
+int xm_check_range(struct xmirror *m, unsigned long start, unsigned long end);
+int xm_check_retry(struct xmirror *m, unsigned long deadline);
+
+/* debugfs.c */
+void xm_debugfs_init(void);
+void xm_debugfs_exit(void);
+void xm_debugfs_add(struct xmirror *m);
+void xm_debugfs_remove(struct xmirror *m);
+
+/* verify.c, between xmirror_enter() and xmirror_leave() */
+int xm_snapshot(struct xmirror *m, unsigned long start, unsigned long end,
+		struct xmirror_view *views);
+
+static inline unsigned long xm_deadline(struct xmirror *m)
+{
+	return jiffies + msecs_to_jiffies(READ_ONCE(m->timeout));
+}
+
+#endif /* _XM_MIRROR_H */

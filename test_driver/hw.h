@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * The simulated hardware: what a mirror has of it, its page table, its accesses
+ * and its memory. ptable.c, access.c, memory.c.
+ */
+#ifndef _XT_HW_H
+#define _XT_HW_H
+
+#include <linux/atomic.h>
+#include <linux/types.h>
+#include <uapi/linux/xmirror.h>
+#include <xmirror/xmirror.h>
+
+struct xt_file;
+
+/* Counters, as struct xmirror_stats of the uapi has them */
+enum xt_stat {
+	XT_INV_LEAVES,
+	XT_OPS,
+	XT_DEVICE_FAULTS,
+	XT_LEAVES,
+	XT_TABLE_BYTES,
+	XT_SPLITS,
+	XT_NR_STATS
+};
+
+/**
+ * struct xt_memory - the device's own memory
+ * @dm: the pool, which the core knows
+ * @first_pfn: page frame number of its first page
+ * @node: NUMA node
+ * @fail_large: the next migration of a large folio has to do with small pages
+ * @backing: for each page in use, the system memory that plays the device's; NULL
+ *	for coherent memory, which is its own
+ * @whole: a bit for each block of PMD size whose backing is one allocation
+ */
+struct xt_memory {
+	struct xmirror_devmem *dm;
+	unsigned long first_pfn;
+	int node;
+	bool fail_large;
+	struct page **backing;
+	unsigned long *whole;
+};
+
+/**
+ * struct xt_hw - the hardware's part of a mirror
+ * @m: the mirror, whose priv this is
+ * @file: the file of /dev/xmirrorN, NULL for others
+ * @mem: the device's memory, or NULL
+ * @stat: counters, by enum xt_stat
+ */
+struct xt_hw {
+	struct xmirror *m;
+	struct xt_file *file;
+	struct xt_memory *mem;
+	atomic64_t stat[XT_NR_STATS];
+};
+
+#define xt_count(hw, name, n)	atomic64_add(n, &(hw)->stat[XT_##name])
+
+/**
+ * struct xt_access - one command: the same operation on some locations
+ * @op: enum xmirror_op
+ * @width: 1, 2, 4 or 8 bytes
+ * @addr: the first location, aligned to @width
+ * @stride: bytes between locations, a multiple of @width
+ * @count: number of locations
+ * @operand: second operand
+ * @compare: what XMIRROR_OP_CMPXCHG compares with
+ * @done: out: locations done
+ * @result: out: value of the last location before the operation
+ */
+struct xt_access {
+	enum xmirror_op op;
+	unsigned int width;
+	u64 addr;
+	s64 stride;
+	u64 count;
+	u64 operand;
+	u64 compare;
+	u64 done;
+	u64 result;
+};
+
+/* ptable.c */
+extern const struct xmirror_ops xt_mirror_ops;
+extern const struct xmirror_ops xt_dmirror_mirror_ops;
+int xt_hw_create(struct xt_hw *hw, struct xt_memory *mem,
+		 const struct xmirror_ops *ops);
+unsigned long xt_pte(struct xmirror_interval *iv, unsigned long addr,
+		     unsigned long **word);
+bool xt_pt_map(struct xmirror_interval *iv, const struct xmirror_map *map);
+
+/* access.c */
+int xt_access(struct xt_hw *hw, struct xt_access *a);
+void xt_access_exclusive(struct xmirror_interval *iv, unsigned long addr,
+			 void *arg);
+int xt_copy(struct xt_hw *hw, unsigned long addr, void *buf, size_t len,
+	    bool write, size_t *done);
+
+/* memory.c */
+struct xt_memory *xt_memory_create(u64 size, u64 addr, int node);
+void xt_memory_destroy(struct xt_memory *mem);
+
+/* The memory behind an entry of the device's page table. */
+static inline struct page *xt_pte_page(struct xt_hw *hw, unsigned long pte)
+{
+	unsigned long pfn = xmirror_pte_pfn(pte);
+
+	if (pte & XM_PTE_LOCAL && hw->mem->backing)
+		return hw->mem->backing[pfn - hw->mem->first_pfn];
+	return pfn_to_page(pfn);
+}
+
+#endif /* _XT_HW_H */

@@ -1,0 +1,487 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The device's page table of an interval: for each span of 2 MiB one large entry,
+ * or a table of entries of a CPU page.
+ *
+ * An entry is made and cleared with the interval's lock for writing, and used by an
+ * access with it for reading. So when xt_pt_unmap() returns no access is in
+ * flight: this is where a real device flushes its TLB and waits for that.
+ *
+ * A table entry is a PTE of the core's. XMIRROR_PTE_64K is set on an aligned group
+ * of entries that map contiguous memory with the same rights, which hardware could
+ * hold as one; each keeps its own DIRTY bit.
+ *
+ * A slot is the word that stands for a span: an entry for all of it, with
+ * XM_PTE_VALID and XMIRROR_PTE_2M set; the address of a table, which is aligned
+ * and so has those clear; or 0.
+ */
+
+#include <linux/mm.h>
+#include <linux/sizes.h>
+#include <linux/slab.h>
+#include "compat.h"
+#include "engine.h"
+#include "hw.h"
+#include "test_driver.h"
+#include "trace.h"
+
+#define XT_PT_SIZE		(XM_SPAN_PAGES * sizeof(unsigned long))
+#define XT_CONTIG_SIZE		SZ_64K
+#define XT_CONTIG_PAGES		(XT_CONTIG_SIZE / PAGE_SIZE) /* 1: none */
+
+static_assert(XT_CONTIG_PAGES <= XM_UNMAP_BATCH);
+
+/**
+ * struct xt_table - the page table of an interval
+ * @used: for each slot the number of valid entries in its table, 0 if it has none
+ * @slot: the slots
+ */
+struct xt_table {
+	u16 *used;
+	unsigned long slot[];
+};
+
+/* Bytes for each slot. */
+#define XT_SLOT_BYTES	(sizeof(unsigned long) + sizeof(u16))
+
+static struct xt_hw *xt_hw(struct xmirror_interval *iv)
+{
+	return xmirror_priv(iv->m);
+}
+
+static bool xt_slot_is_large(unsigned long slot)
+{
+	return slot & XM_PTE_VALID;
+}
+
+/* The table of a slot, NULL if there is none. */
+static unsigned long *xt_slot_table(unsigned long slot)
+{
+	return xt_slot_is_large(slot) ? NULL : (unsigned long *)slot;
+}
+
+static unsigned long xt_slot_nr(struct xmirror_interval *iv, unsigned long addr)
+{
+	return (addr - iv->start) / XM_SPAN_SIZE;
+}
+
+static unsigned long xt_index(unsigned long addr)
+{
+	return (addr / PAGE_SIZE) % XM_SPAN_PAGES;
+}
+
+static unsigned long xt_address(struct xmirror_interval *iv, unsigned long nr,
+				unsigned long index)
+{
+	return iv->start + nr * XM_SPAN_SIZE + index * PAGE_SIZE;
+}
+
+/* &struct xmirror_ops.add */
+static int xt_pt_add(struct xmirror_interval *iv)
+{
+	unsigned long slots = (iv->end - iv->start) / XM_SPAN_SIZE;
+	struct xt_table *t;
+
+	t = kvzalloc(sizeof(*t) + slots * XT_SLOT_BYTES, GFP_KERNEL_ACCOUNT);
+	if (!t)
+		return -ENOMEM;
+	t->used = (u16 *)&t->slot[slots];
+	iv->priv = t;
+	xt_count(xt_hw(iv), TABLE_BYTES, slots * XT_SLOT_BYTES);
+	return 0;
+}
+
+/* &struct xmirror_ops.remove */
+static void xt_pt_remove(struct xmirror_interval *iv)
+{
+	unsigned long slots = (iv->end - iv->start) / XM_SPAN_SIZE;
+
+	xt_count(xt_hw(iv), TABLE_BYTES, -(long)(slots * XT_SLOT_BYTES));
+	kvfree(iv->priv);
+}
+
+/*
+ * Ensure that @addr has a table or a large entry. Somebody else may take it away
+ * again: by an invalidation, which makes the commit retry; or for a large entry,
+ * which xt_pt_map() finds. &struct xmirror_ops.prepare
+ */
+static int xt_pt_prepare(struct xmirror_interval *iv, unsigned long addr)
+{
+	struct xt_table *t = iv->priv;
+	unsigned long *slot = &t->slot[xt_slot_nr(iv, addr)];
+	unsigned long *table;
+
+	if (READ_ONCE(*slot))
+		return 0;
+	table = kzalloc(XT_PT_SIZE, GFP_KERNEL_ACCOUNT);
+	if (!table)
+		return -ENOMEM;
+
+	write_lock(&iv->lock);
+	if (!*slot) {
+		WRITE_ONCE(*slot, (unsigned long)table);
+		xt_count(xt_hw(iv), TABLE_BYTES, XT_PT_SIZE);
+		table = NULL;
+	}
+	write_unlock(&iv->lock);
+	kfree(table);
+	return 0;
+}
+
+/**
+ * xt_pte() - the entry of a page
+ * @iv: the interval, whose lock is held
+ * @addr: the address
+ * @word: out: where its bits are, if there is one
+ *
+ * Return: the entry, 0 if there is none.
+ */
+unsigned long xt_pte(struct xmirror_interval *iv, unsigned long addr,
+		     unsigned long **word)
+{
+	struct xt_table *t = iv->priv;
+	unsigned long *p = &t->slot[xt_slot_nr(iv, addr)], pte;
+
+	lockdep_assert_held(&iv->lock);
+	if (!*p)
+		return 0;
+	if (xt_slot_is_large(*p)) {
+		pte = READ_ONCE(*p) + (xt_index(addr) << PAGE_SHIFT);
+	} else {
+		p = &xt_slot_table(*p)[xt_index(addr)];
+		pte = READ_ONCE(*p);
+	}
+	*word = p;
+	return pte;
+}
+
+/* &struct xmirror_ops.lookup */
+static bool xt_pt_lookup(struct xmirror_interval *iv, unsigned long start,
+			 unsigned long end, unsigned long *ptes)
+{
+	unsigned long nr = xt_slot_nr(iv, start), i, n, slot, *table;
+	struct xt_table *t = iv->priv;
+
+	lockdep_assert_held(&iv->lock);
+	slot = READ_ONCE(t->slot[nr]);
+	table = xt_slot_table(slot);
+	if (table ? !t->used[nr] : !slot)
+		return false;
+	n = ptes ? (end - start) >> PAGE_SHIFT : 0;
+	for (i = 0; i < n; i++)
+		ptes[i] = table ? READ_ONCE(table[xt_index(start) + i]) :
+				  slot + ((xt_index(start) + i) << PAGE_SHIFT);
+	return true;
+}
+
+/* No entry of the group of @index is part of a larger one any more. */
+static void xt_contig_clear(struct xmirror_interval *iv, unsigned long nr,
+			    unsigned long index)
+{
+	struct xt_table *t = iv->priv;
+	unsigned long *table = xt_slot_table(t->slot[nr]);
+	unsigned long i, first = ALIGN_DOWN(index, XT_CONTIG_PAGES);
+
+	if (!(table[index] & XMIRROR_PTE_64K))
+		return;
+	for (i = first; i < first + XT_CONTIG_PAGES; i++)
+		table[i] &= ~(unsigned long)XMIRROR_PTE_64K;
+	xt_count(xt_hw(iv), SPLITS, 1);
+	trace_xt_split(xmirror_id(iv->m), xt_address(iv, nr, first),
+		       xt_address(iv, nr, first + XT_CONTIG_PAGES));
+}
+
+static void xt_free_table(struct xmirror_interval *iv, unsigned long nr)
+{
+	struct xt_table *t = iv->priv;
+	unsigned long *table = xt_slot_table(t->slot[nr]);
+
+	if (!table)
+		return;
+	WRITE_ONCE(t->slot[nr], 0);
+	kfree(table);
+	xt_count(xt_hw(iv), TABLE_BYTES, -(long)XT_PT_SIZE);
+}
+
+static void xt_clear_large(struct xmirror_interval *iv, unsigned long nr,
+			   struct xmirror_unmap *u)
+{
+	struct xt_table *t = iv->priv;
+
+	xmirror_unmap_note(u, xt_address(iv, nr, 0), t->slot[nr]);
+	u->cleared++;
+	xt_count(xt_hw(iv), LEAVES, -1L);
+	xt_count(xt_hw(iv), INV_LEAVES, 1);
+	WRITE_ONCE(t->slot[nr], 0);
+}
+
+/* Make pages of a large entry. False if there is no memory for the table. */
+static bool xt_split_large(struct xmirror_interval *iv, unsigned long nr)
+{
+	struct xt_table *t = iv->priv;
+	unsigned long pte = t->slot[nr] & ~(unsigned long)XMIRROR_PTE_2M;
+	unsigned long *table, i;
+
+	/*
+	 * Under the lock there is no waiting for memory. In a notifier current
+	 * may be anybody, hence no accounting; it may be reclaiming memory, hence
+	 * __GFP_NOMEMALLOC: PF_MEMALLOC gives it the reserves, which are not for
+	 * this (mm/page_alloc.c, __gfp_pfmemalloc_flags()).
+	 */
+	table = kzalloc(XT_PT_SIZE,
+			GFP_NOWAIT | __GFP_NOWARN | __GFP_NOMEMALLOC);
+	if (!table)
+		return false;
+	for (i = 0; i < XM_SPAN_PAGES; i++)
+		table[i] = pte + (i << PAGE_SHIFT);
+	WRITE_ONCE(t->slot[nr], (unsigned long)table);
+	t->used[nr] = XM_SPAN_PAGES;
+	xt_count(xt_hw(iv), TABLE_BYTES, XT_PT_SIZE);
+	xt_count(xt_hw(iv), LEAVES, (long)XM_SPAN_PAGES - 1);
+	xt_count(xt_hw(iv), SPLITS, 1);
+	trace_xt_split(xmirror_id(iv->m), xt_address(iv, nr, 0),
+		       xt_address(iv, nr + 1, 0));
+	return true;
+}
+
+/*
+ * A part of a large entry goes: the rest become pages. Without memory all of it
+ * goes, and the device has to fault for the rest.
+ */
+static void xt_unmap_split(struct xmirror_interval *iv, unsigned long nr,
+			   struct xmirror_unmap *u)
+{
+	struct xt_table *t = iv->priv;
+	unsigned long *table, i;
+
+	if (!xt_split_large(iv, nr)) {
+		xt_clear_large(iv, nr, u);
+		return;
+	}
+	table = xt_slot_table(t->slot[nr]);
+	if (!(table[0] & XM_PTE_DIRTY))
+		return;
+	/* The folio is dirty now, so clear DIRTY in the new entries. */
+	xmirror_unmap_note(u, xt_address(iv, nr, 0), table[0]);
+	for (i = 0; i < XM_SPAN_PAGES; i++)
+		table[i] &= ~XM_PTE_DIRTY;
+}
+
+/*
+ * Clear the entries @first to @last of slot number @nr, which has a table. Returns
+ * the next index: behind @last, or where the room for notes ended, which is
+ * never inside a group.
+ */
+static unsigned long xt_clear_table(struct xmirror_interval *iv,
+				    unsigned long nr, unsigned long first,
+				    unsigned long last, struct xmirror_unmap *u)
+{
+	struct xt_table *t = iv->priv;
+	unsigned long *table = xt_slot_table(t->slot[nr]);
+	unsigned long i, cleared = 0;
+
+	if (!IS_ALIGNED(first, XT_CONTIG_PAGES))
+		xt_contig_clear(iv, nr, first);
+	if (!IS_ALIGNED(last + 1, XT_CONTIG_PAGES))
+		xt_contig_clear(iv, nr, last);
+	for (i = first; i <= last; i++) {
+		if (IS_ALIGNED(i, XT_CONTIG_PAGES) &&
+		    xmirror_unmap_room(u) < XT_CONTIG_PAGES)
+			break;
+		if (cleared == t->used[nr]) {
+			i = last + 1;
+			break;
+		}
+		if (!table[i])
+			continue;
+		xmirror_unmap_note(u, xt_address(iv, nr, i), table[i]);
+		table[i] = 0;
+		cleared++;
+	}
+	t->used[nr] -= cleared;
+	u->cleared += cleared;
+	xt_count(xt_hw(iv), LEAVES, -cleared);
+	xt_count(xt_hw(iv), INV_LEAVES, cleared);
+	return i;
+}
+
+/* &struct xmirror_ops.unmap */
+static unsigned long xt_pt_unmap(struct xmirror_interval *iv,
+				 unsigned long start, unsigned long end,
+				 struct xmirror_unmap *u)
+{
+	unsigned long addr, next, nr, index;
+	struct xt_table *t = iv->priv;
+
+	lockdep_assert_held_write(&iv->lock);
+	for (addr = start; addr < end; addr = next) {
+		next = min(end, ALIGN(addr + 1, XM_SPAN_SIZE));
+		nr = xt_slot_nr(iv, addr);
+		/* Room for a large entry and for the begin of a table */
+		if (xmirror_unmap_room(u) < XT_CONTIG_PAGES + 1)
+			return addr;
+		if (xt_slot_is_large(t->slot[nr])) {
+			if (next - addr == XM_SPAN_SIZE)
+				xt_clear_large(iv, nr, u);
+			else
+				xt_unmap_split(iv, nr, u);
+		}
+		if (t->used[nr]) {
+			index = xt_clear_table(iv, nr, xt_index(addr),
+					       xt_index(next - 1), u);
+			if (index <= xt_index(next - 1))
+				return xt_address(iv, nr, index);
+		}
+		if (u->gone && IS_ALIGNED(next, XM_SPAN_SIZE) &&
+		    ALIGN_DOWN(addr, XM_SPAN_SIZE) >= u->start)
+			xt_free_table(iv, nr);
+	}
+	return end;
+}
+
+/*
+ * An entry that is there already points to the same page, or an invalidation would
+ * have cleared it: what the device knows about the page is kept.
+ */
+static void xt_pte_set(struct xmirror_interval *iv, unsigned long nr,
+		       unsigned long *table, unsigned long index,
+		       unsigned long pte)
+{
+	unsigned long *p = &table[index];
+	struct xt_table *t = iv->priv;
+
+	if (*p) {
+		WARN_ON_ONCE(xmirror_pte_pfn(*p) != xmirror_pte_pfn(pte));
+		/* A fault around it comes across many that stay as they are. */
+		if (!(pte & ~*p & XM_PTE_BITS))
+			return;
+		xt_contig_clear(iv, nr, index);
+		pte |= *p & XM_PTE_BITS;
+	} else {
+		t->used[nr]++;
+		xt_count(xt_hw(iv), LEAVES, 1);
+	}
+	*p = pte;
+}
+
+static void xt_large_set(struct xmirror_interval *iv, unsigned long nr,
+			 unsigned long pte)
+{
+	struct xt_table *t = iv->priv;
+	unsigned long *table = xt_slot_table(t->slot[nr]), i;
+
+	if (xt_slot_is_large(t->slot[nr])) {
+		WARN_ON_ONCE(xmirror_pte_pfn(t->slot[nr]) !=
+			     xmirror_pte_pfn(pte));
+		pte |= t->slot[nr] & XM_PTE_BITS;
+	} else {
+		/* It is one folio: what was written is its. */
+		for (i = 0; t->used[nr] && i < XM_SPAN_PAGES; i++)
+			pte |= table[i] & (XM_PTE_ACCESSED | XM_PTE_DIRTY);
+		xt_count(xt_hw(iv), LEAVES, 1 - (long)t->used[nr]);
+		xt_count(xt_hw(iv), INV_LEAVES, t->used[nr]);
+		t->used[nr] = 0;
+		xt_free_table(iv, nr);
+	}
+	WRITE_ONCE(t->slot[nr], pte | XMIRROR_PTE_2M);
+}
+
+/*
+ * Find aligned groups of entries in [@first, @last] that can be one of 64 KiB. Where
+ * that is the page size there are none.
+ */
+static void xt_contig_set(unsigned long *table, unsigned long first,
+			  unsigned long last)
+{
+	unsigned long rights = XM_PTE_VALID | XM_PTE_WRITE | XM_PTE_EXCLUSIVE |
+			       XM_PTE_LOCAL;
+	unsigned long i, *p;
+
+	for (first = ALIGN(first, XT_CONTIG_PAGES);
+	     XT_CONTIG_PAGES > 1 && first + XT_CONTIG_PAGES <= last + 1;
+	     first += XT_CONTIG_PAGES) {
+		p = &table[first];
+		if (!*p || *p & XMIRROR_PTE_64K)
+			continue;
+		for (i = 1; i < XT_CONTIG_PAGES; i++)
+			if (xmirror_pte_pfn(p[i]) != xmirror_pte_pfn(*p) + i ||
+			    (p[i] ^ *p) & rights)
+				break;
+		if (i < XT_CONTIG_PAGES)
+			continue;
+		for (i = 0; i < XT_CONTIG_PAGES; i++)
+			p[i] |= XMIRROR_PTE_64K;
+	}
+}
+
+/**
+ * xt_pt_map() - make entries
+ * @iv: the interval, whose lock is held for writing
+ * @map: what
+ *
+ * &struct xmirror_ops.map
+ *
+ * Return: false if there is no table: try again from xt_pt_prepare().
+ */
+bool xt_pt_map(struct xmirror_interval *iv, const struct xmirror_map *map)
+{
+	unsigned long nr = xt_slot_nr(iv, map->start), first, i, n, *table;
+	struct xt_table *t = iv->priv;
+
+	lockdep_assert_held_write(&iv->lock);
+	if (map->huge) {
+		xt_large_set(iv, nr, map->ptes[0]);
+		return true;
+	}
+	n = (map->end - map->start) >> PAGE_SHIFT;
+	first = xt_index(map->start);
+	for (i = 0; i < n && !map->ptes[i]; i++)
+		;
+	if (i == n)
+		return true;
+	if (xt_slot_is_large(t->slot[nr]) && !xt_split_large(iv, nr))
+		return false;
+	table = xt_slot_table(t->slot[nr]);
+	if (!table)
+		return false;
+	for (; i < n; i++)
+		if (map->ptes[i])
+			xt_pte_set(iv, nr, table, first + i, map->ptes[i]);
+	if (xmirror_granule(iv->m) >= XT_CONTIG_SIZE)
+		xt_contig_set(table, first, first + n - 1);
+	return true;
+}
+
+#define XT_PT_OPS				\
+	.add = xt_pt_add,			\
+	.remove = xt_pt_remove,			\
+	.prepare = xt_pt_prepare,		\
+	.map = xt_pt_map,			\
+	.unmap = xt_pt_unmap,			\
+	.lookup = xt_pt_lookup,			\
+	.access = xt_access_exclusive
+
+const struct xmirror_ops xt_mirror_ops = {
+	XT_PT_OPS,
+	.check = xt_engine_check,
+	.release = xt_file_free,
+};
+
+/* The same, for mirrors that tests have no hooks in */
+const struct xmirror_ops xt_dmirror_mirror_ops = { XT_PT_OPS };
+
+/**
+ * xt_hw_create() - have the current process mirrored
+ * @hw: the hardware's part, all zeroes
+ * @mem: the device's memory, or NULL
+ * @ops: what the core shall call
+ *
+ * Return: 0 or an error of xmirror_create().
+ */
+int xt_hw_create(struct xt_hw *hw, struct xt_memory *mem,
+		 const struct xmirror_ops *ops)
+{
+	hw->mem = mem;
+	hw->m = xmirror_create(current->mm, mem ? mem->dm : NULL, ops, hw);
+	return PTR_ERR_OR_ZERO(hw->m);
+}
