@@ -1,0 +1,200 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * A driver on xmirror.ko alone, as short as can be: a device whose page table of
+ * an interval is one array, and which can load a word and add to it.
+ *
+ * At load it works on a page of the process that loads it: a read through a range
+ * fault, and an add through an exclusive entry, whose result the CPU then has.
+ */
+
+#include <linux/highmem.h>
+#include <linux/mm.h>
+#include <linux/mman.h>
+#include <linux/module.h>
+#include <linux/slab.h>
+#include <linux/uaccess.h>
+#include <xmirror/xmirror.h>
+
+/* What the device wants to do with the word at @addr */
+struct toy_op {
+	unsigned long addr;
+	bool add;
+	int operand;
+	int result;
+	bool done;
+};
+
+static unsigned long *toy_pte(struct xmirror_interval *iv, unsigned long addr)
+{
+	return (unsigned long *)iv->priv + ((addr - iv->start) >> PAGE_SHIFT);
+}
+
+static int toy_pt_add(struct xmirror_interval *iv)
+{
+	iv->priv = kvcalloc((iv->end - iv->start) >> PAGE_SHIFT,
+			    sizeof(unsigned long), GFP_KERNEL_ACCOUNT);
+	return iv->priv ? 0 : -ENOMEM;
+}
+
+static void toy_pt_remove(struct xmirror_interval *iv)
+{
+	kvfree(iv->priv);
+}
+
+static int toy_pt_prepare(struct xmirror_interval *iv, unsigned long addr)
+{
+	return 0;
+}
+
+/* A driver with a DMA API maps the pages here. */
+static bool toy_pt_map(struct xmirror_interval *iv,
+		       const struct xmirror_map *map)
+{
+	unsigned long addr, *p = toy_pte(iv, map->start), i = 0;
+
+	for (addr = map->start; addr < map->end; addr += PAGE_SIZE, p++, i++)
+		if (map->ptes[i])
+			*p = map->ptes[i] | (*p & XM_PTE_BITS);
+	return true;
+}
+
+/* A driver with a TLB flushes it here, before the core learns what was dirty. */
+static unsigned long toy_pt_unmap(struct xmirror_interval *iv,
+				  unsigned long start, unsigned long end,
+				  struct xmirror_unmap *u)
+{
+	unsigned long addr, *p = toy_pte(iv, start);
+
+	for (addr = start; addr < end; addr += PAGE_SIZE, p++) {
+		if (!*p)
+			continue;
+		if (!xmirror_unmap_room(u))
+			return addr;
+		xmirror_unmap_note(u, addr, *p);
+		u->cleared++;
+		*p = 0;
+	}
+	return end;
+}
+
+static bool toy_pt_lookup(struct xmirror_interval *iv, unsigned long start,
+			  unsigned long end, unsigned long *ptes)
+{
+	size_t size = ((end - start) >> PAGE_SHIFT) * sizeof(*ptes);
+
+	if (!memchr_inv(toy_pte(iv, start), 0, size))
+		return false;
+	if (ptes)
+		memcpy(ptes, toy_pte(iv, start), size);
+	return true;
+}
+
+/* One access, if the page table allows it. */
+static void toy_access(struct xmirror_interval *iv, struct toy_op *op)
+{
+	unsigned long need = XM_PTE_VALID | (op->add ? XM_PTE_EXCLUSIVE : 0);
+	void *kaddr, *word;
+	unsigned long *p;
+
+	/* No invalidation of the page returns before this is over. */
+	write_lock(&iv->lock);
+	p = toy_pte(iv, op->addr);
+	op->done = (*p & need) == need;
+	if (op->done) {
+		*p |= XM_PTE_ACCESSED | (op->add ? XM_PTE_DIRTY : 0);
+		kaddr = kmap_local_page(pfn_to_page(xmirror_pte_pfn(*p)));
+		word = kaddr + offset_in_page(op->addr);
+		op->result = op->add ? atomic_fetch_add(op->operand, word) :
+				       READ_ONCE(*(int *)word);
+		kunmap_local(kaddr);
+	}
+	write_unlock(&iv->lock);
+}
+
+/* The page has just become exclusive: have the turn that was waited for. */
+static void toy_exclusive(struct xmirror_interval *iv, unsigned long addr,
+			  void *arg)
+{
+	toy_access(iv, arg);
+}
+
+static const struct xmirror_ops toy_ops = {
+	.add = toy_pt_add,
+	.remove = toy_pt_remove,
+	.prepare = toy_pt_prepare,
+	.map = toy_pt_map,
+	.unmap = toy_pt_unmap,
+	.lookup = toy_pt_lookup,
+	.access = toy_exclusive,
+};
+
+/* The device's fault handler: replay until the access is done. */
+static int toy_run(struct xmirror *m, struct toy_op *op)
+{
+	unsigned long page = op->addr & PAGE_MASK;
+	struct xmirror_interval *iv;
+	struct xmirror_result res;
+	int ret;
+
+	for (op->done = false;;) {
+		iv = xmirror_interval_find(m, op->addr);
+		if (iv)
+			toy_access(iv, op);
+		if (op->done)
+			return 0;
+		ret = op->add ?
+		      xmirror_exclusive(m, page, page + PAGE_SIZE, op, &res) :
+		      xmirror_fault(m, page, page + PAGE_SIZE, XM_READ, &res);
+		if (ret || op->done)
+			return ret;
+	}
+}
+
+static int toy_try(struct xmirror *m, unsigned long addr)
+{
+	struct toy_op op = { .addr = addr, .operand = 1 };
+	int ret, value;
+
+	ret = toy_run(m, &op);
+	if (ret || op.result != 41)
+		return ret ?: -EBADMSG;
+	op.add = true;
+	ret = toy_run(m, &op);
+	/* A kernel without exclusive entries */
+	if (ret)
+		return ret == -EOPNOTSUPP ? 0 : ret;
+	/* The CPU's access ends the exclusivity, and sees what the device did. */
+	if (get_user(value, (int __user *)addr))
+		return -EFAULT;
+	return value == 42 ? 0 : -EBADMSG;
+}
+
+static int __init toy_init(void)
+{
+	struct xmirror *m;
+	unsigned long addr;
+	int ret;
+
+	addr = vm_mmap(NULL, 0, PAGE_SIZE, PROT_READ | PROT_WRITE,
+		       MAP_PRIVATE | MAP_ANONYMOUS, 0);
+	if (IS_ERR_VALUE(addr))
+		return addr;
+	m = xmirror_create(current->mm, NULL, &toy_ops, NULL);
+	ret = PTR_ERR_OR_ZERO(m);
+	if (!ret) {
+		ret = put_user(41, (int __user *)addr) ?: toy_try(m, addr);
+		xmirror_put(m);
+	}
+	vm_munmap(addr, PAGE_SIZE);
+	return ret;
+}
+
+static void __exit toy_exit(void)
+{
+}
+
+module_init(toy_init);
+module_exit(toy_exit);
+
+MODULE_DESCRIPTION("A driver of a device with shared virtual memory, for readers");
+MODULE_LICENSE("GPL");
