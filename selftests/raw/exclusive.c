@@ -1,0 +1,234 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * make_device_exclusive() and, before Linux 6.15, make_device_exclusive_range(), by
+ * what is at the address. The answers are those of mm/rmap.c and of the
+ * get_user_pages() that it begins with (check_vma_flags() in mm/gup.c). "refused" is
+ * an answer without an error: the old call gives no page.
+ */
+#include "kinds.h"
+#include "raw.h"
+#include "test.h"
+
+#define MADE	1
+#define REFUSED	0	/* of the old call, which says 1 and gives no page */
+
+/* What the kernel says of each kind, since 6.15 and before. */
+static const struct answer {
+	int now;
+	int before;
+} answers[NR_KINDS] = {
+	[K_hole]		= { -EFAULT, -EFAULT },
+	[K_untouched]		= { MADE, MADE },
+	[K_written]		= { MADE, MADE },
+	[K_zero_page]		= { MADE, MADE },
+	[K_locked]		= { MADE, MADE },
+	[K_swapped]		= { MADE, MADE },
+	[K_swapcache]		= { MADE, MADE },
+	[K_lazyfree]		= { MADE, MADE },
+	[K_forked]		= { MADE, MADE },
+	[K_file_read]		= { MADE, MADE },
+	[K_file_copied]	= { MADE, MADE },
+	[K_shared_file]	= { -EOPNOTSUPP, REFUSED },
+	[K_shared_anon]	= { -EOPNOTSUPP, REFUSED },
+	[K_hugetlb]		= { -EOPNOTSUPP, REFUSED },
+	[K_prot_none]		= { -EFAULT, -EFAULT },
+	[K_prot_read]		= { -EFAULT, -EFAULT },
+	[K_uffd_missing]	= { -EFAULT, -EFAULT },
+	[K_uffd_wp]		= { -EFAULT, -EFAULT },
+	[K_merged]		= { MADE, MADE },
+	[K_pinned]		= { MADE, MADE },
+	[K_pool_page]		= { MADE, MADE },
+	[K_private_page]	= { MADE, MADE },
+	[K_exclusive]		= { MADE, MADE },
+	[K_thp_middle]		= { MADE, REFUSED },
+	[K_thp_head]		= { MADE, MADE },
+	[K_pfn_map]		= { -EFAULT, -EFAULT },
+	[K_secret]		= { -EFAULT, -EFAULT },
+};
+
+FIXTURE(made) {
+	int fd;
+	struct memory m;
+};
+
+FIXTURE_VARIANT(made) {
+	enum kind kind;
+};
+
+/* One line of the table each, by name */
+#define VARIANT(name) \
+	FIXTURE_VARIANT_ADD(made, name) { .kind = K_##name };
+KINDS(VARIANT)
+
+FIXTURE_SETUP(made)
+{
+	self->m.file = -1;
+	OPEN(self->fd, 0);
+	NEED(XMIRROR_CAP_EXCLUSIVE);
+	memory_make(&self->m, self->fd, variant->kind);
+	if (!self->m.p)
+		XM_SKIP(return, "no %s", self->m.why);
+}
+
+FIXTURE_TEARDOWN(made)
+{
+	/* Whatever was answered, the CPU has what it had. */
+	if (self->m.p) {
+		EXPECT_EQ(0, memory_free(&self->m));
+	}
+	EXPECT_CLEAN(self->fd);
+	close(self->fd);
+}
+
+/* bc3fe6805cf0 refuses hugetlb in the call itself, in 6.12.24, not in 6.1. */
+static int expected(enum kind kind)
+{
+	if (RAW_NEW)
+		return answers[kind].now;
+	if (kind == K_hugetlb && xm_kver() >= XM_KVER(6, 12))
+		return -EOPNOTSUPP;
+	return answers[kind].before;
+}
+
+TEST_F(made, answer)
+{
+	int want = expected(variant->kind), got;
+	struct xmirror_raw_page page;
+	__u64 pfn = 0;
+
+	if (variant->kind == K_thp_head && !RAW_NEW)
+		XM_SKIP(return, "converts the whole folio: see coverage.md");
+	got = raw_exclusive(self->fd, self->m.p, 1, XMIRROR_RAW_MIRROR, &pfn);
+	if (want == REFUSED) {
+		EXPECT_EQ(1, got);
+		EXPECT_EQ(0, pfn);
+	} else {
+		EXPECT_EQ(want, got) {
+			TH_LOG("%s", got < 0 ? strerror(-got) : "made");
+		}
+	}
+	page = raw_page(self->fd, self->m.p);
+	EXPECT_EQ(want == MADE, !!(page.entry & XMIRROR_ENTRY_EXCLUSIVE));
+	if (want == MADE) {
+		EXPECT_EQ(page.pfn, pfn);
+		EXPECT_TRUE(page.folio & XMIRROR_FOLIO_DIRTY);
+		EXPECT_TRUE(page.folio & XMIRROR_FOLIO_ANON_EXCLUSIVE);
+	}
+	EXPECT_FALSE(page.folio & XMIRROR_FOLIO_LOCKED);
+	if (want == MADE && self->m.readable) {
+		EXPECT_EQ(self->m.word, XM_LOAD(self->m.p));
+		EXPECT_TRUE(xm_is_present(self->m.p));
+	}
+}
+
+/* An exclusive page is somebody else's then: the first owner is told. */
+TEST(again_by_another)
+{
+	struct xmirror_raw_page page;
+	struct memory m;
+	int fd, id, kind;
+
+	NEED(XMIRROR_CAP_EXCLUSIVE);
+	OPEN(fd, 0);
+	for (kind = 0; kind < NR_KINDS; kind++) {
+		if (expected(kind) != MADE || (kind == K_thp_head && !RAW_NEW))
+			continue;
+		memory_make(&m, fd, kind);
+		if (!m.p)
+			continue;
+		ASSERT_EQ(1, raw_exclusive(fd, m.p, 1, XMIRROR_RAW_MIRROR,
+					   NULL));
+		id = raw_insert(fd, m.p, XM_PAGE);
+		ASSERT_GT(id, 0);
+		EXPECT_EQ(1, raw_exclusive(fd, m.p, 1, XMIRROR_RAW_STRANGER,
+					   NULL)) {
+			TH_LOG("%s", kind_name(kind));
+		}
+		/* The page comes back to the CPU on the way, and goes again. */
+		EXPECT_LE(2, raw_hits(fd, id)) {
+			TH_LOG("%s", kind_name(kind));
+		}
+		page = raw_page(fd, m.p);
+		EXPECT_TRUE(page.entry & XMIRROR_ENTRY_EXCLUSIVE);
+		EXPECT_FALSE(page.folio & XMIRROR_FOLIO_LOCKED);
+		EXPECT_EQ(0, memory_free(&m));
+		/* There is room for sixteen in a file. */
+		close(fd);
+		OPEN(fd, 0);
+	}
+	close(fd);
+}
+
+/* Any byte of the page will do. */
+TEST(unaligned_address)
+{
+	struct memory m;
+	int fd;
+
+	NEED(XMIRROR_CAP_EXCLUSIVE);
+	OPEN(fd, 0);
+	memory_make(&m, fd, K_written);
+	ASSERT_NE(NULL, m.p);
+	if (!RAW_NEW)
+		XM_SKIP(memory_free(&m); close(fd); return,
+			"the old call takes whole pages");
+	EXPECT_EQ(1, raw_exclusive(fd, (char *)m.p + 123, 1,
+				   XMIRROR_RAW_MIRROR, NULL));
+	EXPECT_TRUE(xm_is_exclusive(m.p));
+	EXPECT_EQ(0, memory_free(&m));
+	close(fd);
+}
+
+/* Up to the first that cannot be: what was made before it stays so. */
+TEST(hole_in_the_middle)
+{
+	__u64 pfns[3] = {};
+	char *p;
+	int fd;
+
+	NEED(XMIRROR_CAP_EXCLUSIVE);
+	OPEN(fd, 0);
+	p = xm_anon(3 * XM_PAGE);
+	ASSERT_NE(NULL, p);
+	memset(p, 1, 3 * XM_PAGE);
+	ASSERT_EQ(0, munmap(p + XM_PAGE, XM_PAGE));
+	EXPECT_EQ(1, raw_exclusive(fd, p, 3, XMIRROR_RAW_MIRROR, pfns));
+	EXPECT_NE(0, pfns[0]);
+	EXPECT_EQ(0, pfns[1]);
+	EXPECT_TRUE(xm_is_exclusive(p));
+	EXPECT_FALSE(xm_is_exclusive(p + 2 * XM_PAGE));
+	EXPECT_EQ(1, *p);
+	munmap(p, XM_PAGE);
+	munmap(p + 2 * XM_PAGE, XM_PAGE);
+	close(fd);
+}
+
+static int drop_privilege(struct child *c, void *arg)
+{
+	int fd = xm_open(0);
+
+	(void)c;
+	CHILD_CHECK(fd >= 0);
+	CHILD_CHECK(!setresuid(1, 1, 1));
+	CHILD_CHECK(raw_exclusive(fd, arg, 1, 0, NULL) == -EPERM);
+	CHILD_CHECK(raw_hmm_one(fd, arg, 0, 0, NULL) == -EPERM);
+	CHILD_CHECK(raw_to(fd, arg, 1, XMIRROR_RAW_SYSTEM) == -EPERM);
+	CHILD_CHECK(raw_insert(fd, arg, XM_PAGE) == -EPERM);
+	CHILD_CHECK(raw_state(fd, arg, 1,
+			      &(struct xmirror_raw_page){}) == -EPERM);
+	return 0;
+}
+
+TEST(raw_calls_are_for_root)
+{
+	struct child c;
+	char *p = xm_anon(XM_PAGE);
+
+	ASSERT_NE(NULL, p);
+	*p = 1;
+	ASSERT_EQ(0, child_start(&c, drop_privilege, p));
+	EXPECT_EQ(0, child_end(&c));
+	munmap(p, XM_PAGE);
+}
+
+TEST_HARNESS_MAIN

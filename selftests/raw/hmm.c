@@ -1,0 +1,404 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * hmm_range_fault() by what is at the address and by what is asked, as the
+ * kernel-doc in mm/hmm.c and include/linux/hmm.h has it: without a request it tells
+ * and changes nothing, with one the page is there to read or to write, or the call
+ * fails.
+ */
+#include "kinds.h"
+#include "raw.h"
+#include "test.h"
+
+#define V	XMIRROR_HMM_VALID
+#define W	XMIRROR_HMM_WRITE
+#define E	XMIRROR_HMM_ERROR
+#define VW	(V | W)
+
+/* A result: 0 with these flags, or an errno. The three requests: none, read, write. */
+static const struct answer {
+	int look;
+	int read;
+	int write;
+} answers[NR_KINDS] = {
+	[K_hole]		= { E, -EFAULT, -EFAULT },
+	[K_untouched]		= { 0, V, VW },
+	[K_written]		= { VW, VW, VW },
+	[K_zero_page]		= { V, V, VW },
+	[K_locked]		= { VW, VW, VW },
+	[K_swapped]		= { 0, VW, VW },
+	[K_swapcache]		= { VW, VW, VW },
+	[K_lazyfree]		= { VW, VW, VW },
+	[K_forked]		= { V, V, VW },
+	[K_file_read]		= { V, V, VW },
+	[K_file_copied]		= { VW, VW, VW },
+	[K_shared_file]		= { VW, VW, VW },
+	[K_shared_anon]		= { VW, VW, VW },
+	[K_hugetlb]		= { VW, VW, VW },
+	[K_prot_none]		= { E, -EFAULT, -EFAULT },
+	[K_prot_read]		= { V, V, -EPERM },
+	[K_uffd_missing]	= { 0, -EFAULT, -EFAULT },
+	[K_uffd_wp]		= { V, V, -EFAULT },
+	[K_merged]		= { V, V, VW },
+	[K_pinned]		= { VW, VW, VW },
+	[K_pool_page]		= { 0, VW, VW },
+	[K_private_page]	= { 0, VW, VW },
+	[K_exclusive]		= { 0, VW, VW },
+	[K_thp_head]		= { VW, VW, VW },
+	[K_thp_middle]		= { VW, VW, VW },
+	[K_pfn_map]		= { E, -EFAULT, -EFAULT },
+	[K_secret]		= { VW, VW, VW },	/* finding 22 */
+};
+
+FIXTURE(range) {
+	int fd;
+	struct memory m;
+	struct xmirror_raw_page before;
+};
+
+FIXTURE_VARIANT(range) {
+	enum kind kind;
+};
+
+#define VARIANT(name) \
+	FIXTURE_VARIANT_ADD(range, name) { .kind = K_##name };
+KINDS(VARIANT)
+
+FIXTURE_SETUP(range)
+{
+	self->m.file = -1;
+	OPEN(self->fd, 0);
+	NEED(XMIRROR_CAP_MIRROR);
+	memory_make(&self->m, self->fd, variant->kind);
+	if (!self->m.p)
+		XM_SKIP(return, "no %s", self->m.why);
+	/* A batch that is emptied meanwhile would put the page on its LRU list. */
+	ASSERT_EQ(0, xm_drain());
+	self->before = raw_page(self->fd, self->m.p);
+}
+
+FIXTURE_TEARDOWN(range)
+{
+	if (self->m.p) {
+		EXPECT_EQ(0, memory_free(&self->m));
+	}
+	close(self->fd);
+}
+
+/*
+ * Read swap-in and CPU reads of exclusive pages leave the page writable or not by
+ * version (can_change_pte_writable(), do_swap_page()): WRITE may be there and need not.
+ */
+static bool write_varies(enum kind kind)
+{
+	return kind == K_swapped || kind == K_swapcache || kind == K_exclusive;
+}
+
+/* A fault that replaces a page invalidates the range: -EBUSY, and once more. */
+static int ask(int fd, const void *p, __u32 req, __u32 owner,
+	       struct xmirror_raw_pfn *pfn)
+{
+	int i, err;
+
+	for (i = 0; i < 8; i++) {
+		err = raw_hmm_one(fd, p, req, owner, pfn);
+		if (err != -EBUSY)
+			break;
+	}
+	return err;
+}
+
+#define EXPECT_ANSWER(want, req, owner) \
+	do { \
+		struct xmirror_raw_pfn got_pfn; \
+		int got_err = ask(self->fd, self->m.p, (req), (owner), \
+				  &got_pfn); \
+		int got_want = (want); \
+		if (got_want < 0) { \
+			EXPECT_EQ(got_want, got_err); \
+		} else { \
+			EXPECT_EQ(0, got_err); \
+			if (write_varies(variant->kind) && (req) != VW) { \
+				got_pfn.flags &= ~W; \
+				got_want &= ~W; \
+			} \
+			EXPECT_EQ(got_want, (int)got_pfn.flags); \
+			if (got_want & V) { \
+				EXPECT_EQ(raw_page(self->fd, self->m.p).pfn, \
+					  got_pfn.pfn); \
+			} \
+		} \
+	} while (0)
+
+TEST_F(range, looked_at)
+{
+	struct xmirror_raw_page after;
+
+	EXPECT_ANSWER(answers[variant->kind].look, 0, XMIRROR_RAW_NOBODY);
+	after = raw_page(self->fd, self->m.p);
+	EXPECT_EQ(self->before.raw, after.raw);
+	EXPECT_EQ(self->before.folio, after.folio);
+}
+
+TEST_F(range, asked_to_read)
+{
+	EXPECT_ANSWER(answers[variant->kind].read, V, XMIRROR_RAW_NOBODY);
+}
+
+TEST_F(range, asked_to_write)
+{
+	EXPECT_ANSWER(answers[variant->kind].write, VW, XMIRROR_RAW_NOBODY);
+}
+
+/* WRITE without FAULT is no request at all. */
+TEST_F(range, asked_to_write_only)
+{
+	EXPECT_ANSWER(answers[variant->kind].look, W, XMIRROR_RAW_NOBODY);
+	EXPECT_EQ(self->before.raw, raw_page(self->fd, self->m.p).raw);
+}
+
+/* Private pages are told to whom they belong to, and to nobody else. */
+TEST(private_page_of_the_owner)
+{
+	struct xmirror_raw_pfn got;
+	struct memory m;
+	__u64 pfn;
+	int fd;
+
+	NEED(XMIRROR_CAP_MIRROR | XMIRROR_CAP_PRIVATE);
+	OPEN(fd, 0);
+	memory_make(&m, fd, K_pool_page);
+	ASSERT_NE(NULL, m.p);
+	pfn = raw_page(fd, m.p).pfn;
+	EXPECT_EQ(0, raw_hmm_one(fd, m.p, 0, XMIRROR_RAW_POOL, &got));
+	EXPECT_EQ(VW, got.flags);
+	EXPECT_EQ(pfn, got.pfn);
+	EXPECT_EQ(0, raw_hmm_one(fd, m.p, VW, XMIRROR_RAW_POOL, &got));
+	EXPECT_EQ(VW, got.flags);
+	EXPECT_EQ(pfn, got.pfn);
+	EXPECT_TRUE(raw_page(fd, m.p).entry & XMIRROR_ENTRY_PRIVATE);
+	/* A stranger looks and sees nothing, and asks and has it brought back. */
+	EXPECT_EQ(0, raw_hmm_one(fd, m.p, 0, XMIRROR_RAW_STRANGER, &got));
+	EXPECT_EQ(0, got.flags);
+	EXPECT_EQ(0, ask(fd, m.p, V, XMIRROR_RAW_STRANGER, &got));
+	EXPECT_TRUE(got.flags & V);
+	EXPECT_NE(pfn, got.pfn);
+	EXPECT_TRUE(xm_is_present(m.p));
+	EXPECT_EQ(0, memory_free(&m));
+	close(fd);
+}
+
+/* An exclusive page is nobody's, not even for whom it is exclusive to. */
+TEST(exclusive_page_of_the_owner)
+{
+	struct xmirror_raw_pfn got;
+	struct memory m;
+	int fd;
+
+	NEED(XMIRROR_CAP_MIRROR | XMIRROR_CAP_EXCLUSIVE);
+	OPEN(fd, 0);
+	memory_make(&m, fd, K_written);
+	ASSERT_NE(NULL, m.p);
+	ASSERT_EQ(1, raw_exclusive(fd, m.p, 1, XMIRROR_RAW_MIRROR, NULL));
+	EXPECT_EQ(0, raw_hmm_one(fd, m.p, 0, XMIRROR_RAW_MIRROR, &got));
+	EXPECT_EQ(0, got.flags);
+	EXPECT_TRUE(xm_is_exclusive(m.p));
+	EXPECT_EQ(0, ask(fd, m.p, V, XMIRROR_RAW_MIRROR, &got));
+	EXPECT_TRUE(got.flags & V);
+	EXPECT_FALSE(xm_is_exclusive(m.p));
+	EXPECT_EQ(0, memory_free(&m));
+	close(fd);
+}
+
+/* Each page by itself: a mask lets the requests of the array through. */
+TEST(mask_and_default)
+{
+	struct xmirror_raw_pfn pfns[4] = {};
+	struct xmirror_raw_hmm r = { .mask = VW };
+	char *p;
+	int fd, err = 0, i;
+
+	NEED(XMIRROR_CAP_MIRROR);
+	OPEN(fd, 0);
+	p = xm_anon(4 * XM_PAGE);
+	ASSERT_NE(NULL, p);
+	pfns[1].flags = V;
+	pfns[2].flags = VW;
+	/*
+	 * The zero page that was read is replaced, which is an invalidation: once
+	 * more. The last one may be faulted with its neighbour: finding 25.
+	 */
+	for (i = 0; i < 8; i++) {
+		err = raw_hmm(fd, p, 4, &r, pfns);
+		if (err != -EBUSY)
+			break;
+		memset(pfns, 0, sizeof(pfns));
+		pfns[1].flags = V;
+		pfns[2].flags = VW;
+	}
+	EXPECT_EQ(0, err);
+	EXPECT_EQ(VW, pfns[2].flags);
+	EXPECT_TRUE(pfns[1].flags & V);
+	madvise(p, 4 * XM_PAGE, MADV_DONTNEED);
+	/* What the mask does not let through is not asked. */
+	r = (struct xmirror_raw_hmm){ .mask = 0 };
+	memset(pfns, 0, sizeof(pfns));
+	pfns[1].flags = VW;
+	EXPECT_EQ(0, raw_hmm(fd, p, 4, &r, pfns));
+	EXPECT_EQ(0, pfns[1].flags);
+	EXPECT_EQ(0, raw_page(fd, p + XM_PAGE).entry);
+	close(fd);
+}
+
+/* What lies before an error has been told, and nothing behind it. */
+TEST(hole_in_the_middle)
+{
+	struct xmirror_raw_pfn pfns[3] = {};
+	struct xmirror_raw_hmm r = { .default_flags = V };
+	char *p;
+	int fd;
+
+	NEED(XMIRROR_CAP_MIRROR);
+	OPEN(fd, 0);
+	p = xm_anon(3 * XM_PAGE);
+	ASSERT_NE(NULL, p);
+	memset(p, 1, 3 * XM_PAGE);
+	ASSERT_EQ(0, munmap(p + XM_PAGE, XM_PAGE));
+	EXPECT_EQ(-EFAULT, raw_hmm(fd, p, 3, &r, pfns));
+	EXPECT_EQ(VW, pfns[0].flags);
+	EXPECT_EQ(0, pfns[2].flags);
+	/* Without a request the hole is an entry like any other. */
+	r.default_flags = 0;
+	memset(pfns, 0, sizeof(pfns));
+	EXPECT_EQ(0, raw_hmm(fd, p, 3, &r, pfns));
+	EXPECT_EQ(VW, pfns[0].flags);
+	EXPECT_EQ(E, pfns[1].flags);
+	EXPECT_EQ(VW, pfns[2].flags);
+	close(fd);
+}
+
+/* The order is that of the entry, also where the range has only a part of it. */
+TEST(order_of_the_mapping)
+{
+	struct xmirror_raw_pfn pfns[8] = {};
+	struct xmirror_raw_hmm r = {};
+	size_t i;
+	char *p;
+	int fd;
+
+	NEED(XMIRROR_CAP_MIRROR);
+	OPEN(fd, 0);
+	p = xm_thp(fd, 1);
+	if (!p)
+		XM_SKIP(close(fd); return, "no huge pages");
+	EXPECT_EQ(0, raw_hmm(fd, p + 5 * XM_PAGE, 8, &r, pfns));
+	for (i = 0; i < 8; i++) {
+		EXPECT_EQ(9, pfns[i].order);
+		EXPECT_EQ(VW, pfns[i].flags);
+		EXPECT_EQ(pfns[0].pfn + i, pfns[i].pfn);
+	}
+	/* Small entries of the same large folio */
+	ASSERT_EQ(0, mprotect(p, XM_PAGE, PROT_READ));
+	memset(pfns, 0, sizeof(pfns));
+	EXPECT_EQ(0, raw_hmm(fd, p, 8, &r, pfns));
+	EXPECT_EQ(0, pfns[0].order);
+	EXPECT_EQ(V, pfns[0].flags);
+	EXPECT_EQ(0, pfns[7].order);
+	EXPECT_EQ(VW, pfns[7].flags);
+	munmap(p, XM_PMD);
+	close(fd);
+}
+
+/* Flags of the caller's own stay in the entry, since Linux 6.16. */
+TEST(sticky_flag)
+{
+	struct xmirror_raw_pfn pfns[2] = {};
+	struct xmirror_raw_hmm r = { .default_flags = V };
+	char *p;
+	int fd;
+
+	NEED(XMIRROR_CAP_MIRROR);
+	OPEN(fd, 0);
+	p = xm_anon(2 * XM_PAGE);
+	ASSERT_NE(NULL, p);
+	pfns[0].flags = XMIRROR_HMM_STICKY;
+	EXPECT_EQ(0, raw_hmm(fd, p, 2, &r, pfns));
+	EXPECT_EQ(V | (xm_kver() >= XM_KVER(6, 16) ? XMIRROR_HMM_STICKY : 0),
+		  pfns[0].flags);
+	EXPECT_EQ(V, pfns[1].flags);
+	close(fd);
+}
+
+/* A sequence number of before: nothing is looked at, and the caller begins anew. */
+TEST(stale_sequence_number)
+{
+	struct xmirror_raw_hmm r = { .flags = XMIRROR_RAW_HMM_STALE };
+	struct xmirror_raw_pfn pfn = {};
+	char *p;
+	int fd;
+
+	NEED(XMIRROR_CAP_MIRROR);
+	OPEN(fd, 0);
+	p = xm_anon(XM_PAGE);
+	ASSERT_NE(NULL, p);
+	*p = 1;
+	EXPECT_EQ(-EBUSY, raw_hmm(fd, p, 1, &r, &pfn));
+	EXPECT_EQ(1, r.retry);
+	EXPECT_EQ(0, pfn.flags);
+	r.flags = 0;
+	EXPECT_EQ(0, raw_hmm(fd, p, 1, &r, &pfn));
+	EXPECT_EQ(0, r.retry);
+	EXPECT_EQ(VW, pfn.flags);
+	close(fd);
+}
+
+/* Breaking COW is an invalidation of the very range: the caller is told to retry. */
+TEST(own_fault_invalidates)
+{
+	struct xmirror_raw_hmm r = { .default_flags = VW };
+	struct xmirror_raw_pfn pfn = {};
+	struct memory m;
+	int fd, err;
+
+	NEED(XMIRROR_CAP_MIRROR);
+	OPEN(fd, 0);
+	memory_make(&m, fd, K_zero_page);
+	ASSERT_NE(NULL, m.p);
+	err = raw_hmm(fd, m.p, 1, &r, &pfn);
+	/* The walk itself looks again, and sees the new number. */
+	EXPECT_EQ(-EBUSY, err);
+	EXPECT_EQ(1, r.retry);
+	EXPECT_EQ(0, raw_hmm(fd, m.p, 1, &r, &pfn));
+	EXPECT_EQ(VW, pfn.flags);
+	EXPECT_EQ(0, r.retry);
+	EXPECT_EQ(0, memory_free(&m));
+	close(fd);
+}
+
+/* The call that takes mmap_lock itself does that by itself, and is served by a uffd. */
+TEST(unlocked_call_retries)
+{
+	struct xmirror_raw_hmm r = {
+		.flags = XMIRROR_RAW_HMM_UNLOCKED,
+		.default_flags = VW,
+		.timeout_ms = XM_LONG,
+	};
+	struct xmirror_raw_pfn pfn = {};
+	struct memory m;
+	int fd, err;
+
+	NEED(XMIRROR_CAP_MIRROR);
+	OPEN(fd, 0);
+	memory_make(&m, fd, K_forked);
+	ASSERT_NE(NULL, m.p);
+	err = raw_hmm(fd, m.p, 1, &r, &pfn);
+	if (err == -EOPNOTSUPP)
+		XM_SKIP(memory_free(&m); close(fd); return,
+			"hmm_range_fault_unlocked_timeout(): Linux 7.3");
+	EXPECT_EQ(0, err);
+	EXPECT_EQ(VW, pfn.flags);
+	EXPECT_EQ(0, r.retry);
+	EXPECT_EQ(0, memory_free(&m));
+	close(fd);
+}
+
+TEST_HARNESS_MAIN

@@ -1,0 +1,292 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Interval notifiers: insertion, removal, mmu_interval_read_begin() and _read_retry()
+ * while an invalidation is under way, which another notifier keeps open. As the
+ * comments in mm/mmu_notifier.c and include/linux/mmu_notifier.h have it: who is in
+ * the way of the invalidation waits asleep until it ends, who is not goes on, and
+ * nobody is called after its removal.
+ */
+#include "raw.h"
+#include "test.h"
+
+#define PAGES	8UL
+#define LEN	(PAGES * XM_PAGE)
+
+FIXTURE(open) {
+	int fd;
+	char *p;
+	int below;		/* the page that goes and the one before it */
+	int blocker;		/* the page that goes */
+	int neighbour;		/* the page behind it */
+	__u64 seq_below;
+	__u64 seq_neighbour;
+	struct worker zap;
+	struct worker other;
+};
+
+static __u64 begin(int fd, int id)
+{
+	struct xmirror_raw_notifier r = { .id = id };
+
+	return raw_notifier(fd, XMIRROR_RAW_READ_BEGIN, &r) ? 0 : r.seq;
+}
+
+static int retry(int fd, int id, __u64 seq)
+{
+	struct xmirror_raw_notifier r = { .id = id, .seq = seq };
+	int err = raw_notifier(fd, XMIRROR_RAW_READ_RETRY, &r);
+
+	return err ? err : r.result;
+}
+
+static long late(int fd, int id)
+{
+	struct xmirror_raw_notifier r = { .id = id };
+
+	return raw_notifier(fd, XMIRROR_RAW_LOOK, &r) ? -1 : (long)r.late;
+}
+
+/* The call @arg on notifier @done */
+static int work_tell(struct worker *w)
+{
+	return raw_tell(w->fd, w->arg, w->done);
+}
+
+static int work_begin(struct worker *w)
+{
+	w->arg = begin(w->fd, w->done);
+	return w->arg ? 0 : -EINVAL;
+}
+
+FIXTURE_SETUP(open)
+{
+	OPEN(self->fd, 0);
+	ASSERT_EQ(0, xm_no_faults());
+	self->p = xm_anon(LEN);
+	ASSERT_NE(NULL, self->p);
+	memset(self->p, 1, LEN);
+	/* In this order they hear of it. */
+	self->below = raw_insert(self->fd, self->p + XM_PAGE, 2 * XM_PAGE);
+	self->blocker = raw_insert(self->fd, self->p + 2 * XM_PAGE, XM_PAGE);
+	self->neighbour = raw_insert(self->fd, self->p + 3 * XM_PAGE, XM_PAGE);
+	ASSERT_GT(self->below, 0);
+	ASSERT_GT(self->blocker, 0);
+	ASSERT_GT(self->neighbour, 0);
+	self->seq_below = begin(self->fd, self->below);
+	self->seq_neighbour = begin(self->fd, self->neighbour);
+	ASSERT_EQ(0, retry(self->fd, self->below, self->seq_below));
+	self->zap = (struct worker){
+		.fn = work_madvise,
+		.fd = self->fd,
+		.addr = self->p + 2 * XM_PAGE,
+		.len = XM_PAGE,
+		.arg = MADV_DONTNEED,
+	};
+	self->other.fd = self->fd;
+	ASSERT_EQ(0, worker_prepare(&self->other));
+	ASSERT_EQ(0, raw_tell(self->fd, XMIRROR_RAW_BLOCK, self->blocker));
+	ASSERT_EQ(0, worker_start(&self->zap));
+	ASSERT_EQ(0, raw_tell(self->fd, XMIRROR_RAW_INSIDE, self->blocker));
+	ASSERT_EQ(1, raw_hits(self->fd, self->below));
+}
+
+FIXTURE_TEARDOWN(open)
+{
+	raw_tell(self->fd, XMIRROR_RAW_GO, self->blocker);
+	if (self->zap.prepared) {
+		EXPECT_EQ(0, worker_join(&self->zap));
+	}
+	munmap(self->p, LEN);
+	EXPECT_EQ(0, late(self->fd, self->below));
+	EXPECT_EQ(0, late(self->fd, self->neighbour));
+	close(self->fd);
+}
+
+/* Start self->other, see it asleep in the call, and let it go on. */
+#define WAITS_FOR_THE_END() \
+	do { \
+		ASSERT_EQ(0, worker_start(&self->other)); \
+		EXPECT_TRUE(worker_blocked(&self->other, SYS_ioctl)); \
+		EXPECT_FALSE(worker_ended(&self->other)); \
+		ASSERT_EQ(0, raw_tell(self->fd, XMIRROR_RAW_GO, \
+				      self->blocker)); \
+		EXPECT_EQ(0, worker_join(&self->other)); \
+	} while (0)
+
+TEST_F(open, read_begin_of_whom_it_is_about_waits)
+{
+	self->other.fn = work_begin;
+	self->other.done = self->below;
+	WAITS_FOR_THE_END();
+	EXPECT_NE(self->seq_below, self->other.arg);
+	EXPECT_EQ(1, retry(self->fd, self->below, self->seq_below));
+	EXPECT_EQ(0, retry(self->fd, self->below, self->other.arg));
+}
+
+TEST_F(open, read_retry_tells_before_the_end)
+{
+	EXPECT_EQ(1, retry(self->fd, self->below, self->seq_below));
+	EXPECT_EQ(0, retry(self->fd, self->neighbour, self->seq_neighbour));
+}
+
+TEST_F(open, read_begin_of_a_neighbour_does_not_wait)
+{
+	EXPECT_EQ(self->seq_neighbour, begin(self->fd, self->neighbour));
+	EXPECT_EQ(0, raw_hits(self->fd, self->neighbour));
+}
+
+/* Nobody knows what the invalidation is about: the new one waits for its end. */
+TEST_F(open, insertion_does_not_wait_and_read_begin_does)
+{
+	int far = raw_insert(self->fd, self->p + 7 * XM_PAGE, XM_PAGE);
+
+	ASSERT_GT(far, 0);
+	self->other.fn = work_begin;
+	self->other.done = far;
+	WAITS_FOR_THE_END();
+	EXPECT_EQ(0, raw_hits(self->fd, far));
+	EXPECT_EQ(0, retry(self->fd, far, self->other.arg));
+	/* It is there from now on. */
+	ASSERT_EQ(0, madvise(self->p + 7 * XM_PAGE, XM_PAGE, MADV_DONTNEED));
+	EXPECT_EQ(1, raw_hits(self->fd, far));
+	EXPECT_EQ(1, retry(self->fd, far, self->other.arg));
+}
+
+TEST_F(open, insertion_in_the_way_hears_nothing_of_it)
+{
+	int id = raw_insert(self->fd, self->p + 2 * XM_PAGE, XM_PAGE);
+
+	ASSERT_GT(id, 0);
+	ASSERT_EQ(0, raw_tell(self->fd, XMIRROR_RAW_GO, self->blocker));
+	ASSERT_EQ(0, worker_join(&self->zap));
+	EXPECT_EQ(0, raw_hits(self->fd, id));
+	ASSERT_EQ(0, madvise(self->p + 2 * XM_PAGE, XM_PAGE, MADV_DONTNEED));
+	EXPECT_EQ(1, raw_hits(self->fd, id));
+}
+
+/* It was only on a list. */
+TEST_F(open, removal_of_one_just_inserted_does_not_wait)
+{
+	int id = raw_insert(self->fd, self->p + 2 * XM_PAGE, XM_PAGE);
+
+	ASSERT_GT(id, 0);
+	EXPECT_EQ(0, raw_tell(self->fd, XMIRROR_RAW_REMOVE, id));
+	ASSERT_EQ(0, raw_tell(self->fd, XMIRROR_RAW_GO, self->blocker));
+	ASSERT_EQ(0, worker_join(&self->zap));
+	ASSERT_EQ(0, madvise(self->p + 2 * XM_PAGE, XM_PAGE, MADV_DONTNEED));
+	EXPECT_EQ(0, raw_hits(self->fd, id));
+	EXPECT_EQ(0, late(self->fd, id));
+}
+
+TEST_F(open, removal_waits_and_nothing_calls_it_afterwards)
+{
+	self->other.fn = work_tell;
+	self->other.arg = XMIRROR_RAW_REMOVE;
+	self->other.done = self->below;
+	WAITS_FOR_THE_END();
+	ASSERT_EQ(0, worker_join(&self->zap));
+	ASSERT_EQ(0, madvise(self->p, LEN, MADV_DONTNEED));
+	EXPECT_EQ(1, raw_hits(self->fd, self->below));
+	EXPECT_EQ(0, late(self->fd, self->below));
+	EXPECT_EQ(1, raw_hits(self->fd, self->neighbour));
+}
+
+/* As it is: the tree must not change, whoever is being called. */
+TEST_F(open, removal_of_a_neighbour_waits_too)
+{
+	self->other.fn = work_tell;
+	self->other.arg = XMIRROR_RAW_REMOVE;
+	self->other.done = self->neighbour;
+	WAITS_FOR_THE_END();
+	EXPECT_EQ(0, raw_hits(self->fd, self->neighbour));
+}
+
+/* Another invalidation is not held up, and tells whom it is about. */
+TEST_F(open, invalidation_elsewhere_goes_on)
+{
+	ASSERT_EQ(0, madvise(self->p + 3 * XM_PAGE, XM_PAGE, MADV_DONTNEED));
+	EXPECT_EQ(1, raw_hits(self->fd, self->neighbour));
+	EXPECT_EQ(1, retry(self->fd, self->neighbour, self->seq_neighbour));
+	/* Its end is the end of the last one that is under way. */
+	self->other.fn = work_begin;
+	self->other.done = self->neighbour;
+	WAITS_FOR_THE_END();
+	EXPECT_EQ(0, retry(self->fd, self->neighbour, self->other.arg));
+}
+
+/* Two of the same range, one after the other: each is heard. */
+TEST_F(open, second_invalidation_of_the_range_is_heard)
+{
+	self->other.fn = work_madvise;
+	self->other.addr = self->p + XM_PAGE;
+	self->other.len = XM_PAGE;
+	self->other.arg = MADV_DONTNEED;
+	ASSERT_EQ(0, worker_start(&self->other));
+	EXPECT_EQ(0, worker_join(&self->other));
+	EXPECT_EQ(2, raw_hits(self->fd, self->below));
+}
+
+static int dies_inside(struct child *c, void *arg)
+{
+	struct worker zap = { .fn = work_madvise, .len = XM_PAGE,
+			      .arg = MADV_DONTNEED };
+	int fd = xm_open(0), id;
+	char *p = xm_anon(XM_PAGE);
+
+	(void)arg;
+	CHILD_CHECK(fd >= 0 && p);
+	*p = 1;
+	id = raw_insert(fd, p, XM_PAGE);
+	CHILD_CHECK(id > 0);
+	zap.fd = fd;
+	zap.addr = p;
+	CHILD_CHECK(!raw_tell(fd, XMIRROR_RAW_BLOCK, id));
+	CHILD_CHECK(!worker_start(&zap));
+	CHILD_CHECK(!raw_tell(fd, XMIRROR_RAW_INSIDE, id));
+	CHILD_CHECK(!child_tell(c, 'i'));
+	return child_hear(c) != 'e';
+}
+
+/* Whoever is killed in an invalidation ends, and takes the notifiers along. */
+TEST(killed_inside_an_invalidation)
+{
+	struct child c;
+
+	ASSERT_EQ(0, child_start(&c, dies_inside, NULL));
+	ASSERT_EQ('i', child_hear(&c));
+	ASSERT_EQ(0, kill(c.pid, SIGKILL));
+	EXPECT_EQ(128 + SIGKILL, child_end(&c));
+}
+
+TEST(nothing_under_way)
+{
+	__u64 seq;
+	char *p;
+	int fd, id;
+
+	OPEN(fd, 0);
+	p = xm_anon(XM_PAGE);
+	ASSERT_NE(NULL, p);
+	EXPECT_EQ(-EOVERFLOW, raw_insert(fd, p, 0));
+	EXPECT_EQ(-EOVERFLOW, raw_insert(fd, p, -(uintptr_t)p + 1));
+	id = raw_insert(fd, p, XM_PAGE);
+	ASSERT_GT(id, 0);
+	seq = begin(fd, id);
+	/* Odd, as long as nothing happens to it. */
+	EXPECT_EQ(1, seq & 1);
+	EXPECT_EQ(seq, begin(fd, id));
+	EXPECT_EQ(0, retry(fd, id, seq));
+	*p = 1;
+	EXPECT_EQ(0, retry(fd, id, seq));
+	ASSERT_EQ(0, madvise(p, XM_PAGE, MADV_DONTNEED));
+	EXPECT_EQ(1, retry(fd, id, seq));
+	EXPECT_NE(seq, begin(fd, id));
+	EXPECT_EQ(0, raw_tell(fd, XMIRROR_RAW_REMOVE, id));
+	EXPECT_EQ(-ENOENT, raw_tell(fd, XMIRROR_RAW_REMOVE, id));
+	ASSERT_EQ(0, madvise(p, XM_PAGE, MADV_DONTNEED));
+	EXPECT_EQ(1, raw_hits(fd, id));
+	EXPECT_EQ(0, late(fd, id));
+	close(fd);
+}
+
+TEST_HARNESS_MAIN

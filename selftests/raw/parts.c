@@ -1,0 +1,357 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * One entry of 2 MiB for private memory, and what becomes of each part of it under
+ * mprotect, fork, mremap, a split by whatever cause, and a zap. The driver of the
+ * pool does nothing: what is seen is the kernel's doing.
+ */
+#include "kinds.h"
+#include "raw.h"
+#include "test.h"
+
+#define PAGES	(XM_PMD / XM_PAGE)
+#define WORDS	(XM_PAGE / 8)
+
+FIXTURE(parts) {
+	int fd;
+	__u64 *p;
+	__u64 *to;
+	struct xmirror_raw_page *pages;
+};
+
+static __u64 value(size_t page)
+{
+	return page * 7 + 1;
+}
+
+FIXTURE_SETUP(parts)
+{
+	size_t i;
+
+	OPEN(self->fd, 0);
+	NEED(XMIRROR_CAP_PRIVATE | XMIRROR_CAP_PRIVATE_LARGE);
+	self->pages = calloc(PAGES, sizeof(*self->pages));
+	ASSERT_NE(NULL, self->pages);
+	self->to = xm_anon_aligned(XM_PMD, XM_PMD);
+	ASSERT_NE(NULL, self->to);
+	self->p = (__u64 *)xm_thp(self->fd, 0);
+	if (!self->p)
+		XM_SKIP(return, "no huge pages");
+	for (i = 0; i < PAGES; i++)
+		self->p[i * WORDS] = value(i);
+	ASSERT_EQ((long)PAGES, raw_to(self->fd, self->p, PAGES,
+				      XMIRROR_RAW_PRIVATE_LARGE));
+	ASSERT_EQ(XMIRROR_ENTRY_PRIVATE | XMIRROR_ENTRY_HUGE |
+		  XMIRROR_ENTRY_WRITE,
+		  raw_page(self->fd, self->p).entry &
+		  ~XMIRROR_ENTRY_SOFT_DIRTY);
+}
+
+FIXTURE_TEARDOWN(parts)
+{
+	if (self->p)
+		munmap(self->p, XM_PMD);
+	munmap(self->to, XM_PMD);
+	free(self->pages);
+	EXPECT_CLEAN(self->fd);
+	close(self->fd);
+}
+
+/* How many of the entries at @p have all of @bits and none of @not */
+static size_t count(int fd, const __u64 *p, struct xmirror_raw_page *pages,
+		    __u32 bits, __u32 not)
+{
+	size_t i, n = 0;
+
+	if (raw_state(fd, p, PAGES, pages))
+		return ~0UL;
+	for (i = 0; i < PAGES; i++)
+		n += (pages[i].entry & bits) == bits && !(pages[i].entry & not);
+	return n;
+}
+
+#define COUNT(p, bits, not)	count(self->fd, (p), self->pages, (bits), (not))
+
+#define HUGE	(XMIRROR_ENTRY_PRIVATE | XMIRROR_ENTRY_HUGE)
+#define SMALL	XMIRROR_ENTRY_PRIVATE
+
+/* As the CPU has them; those from @from to @to are zeroes or not there. */
+static size_t wrong(const __u64 *p, size_t from, size_t to, bool look)
+{
+	size_t i, n = 0;
+
+	for (i = 0; i < PAGES; i++) {
+		if (i >= from && i < to)
+			n += look && XM_LOAD(p + i * WORDS) != 0;
+		else
+			n += XM_LOAD(p + i * WORDS) != value(i);
+	}
+	return n;
+}
+
+TEST_F(parts, whole)
+{
+	EXPECT_EQ(PAGES, COUNT(self->p, HUGE | XMIRROR_ENTRY_WRITE, 0));
+	EXPECT_EQ(0, wrong(self->p, 0, 0, false));
+	EXPECT_EQ(PAGES, COUNT(self->p, XMIRROR_ENTRY_PRESENT, SMALL));
+}
+
+TEST_F(parts, mprotect_of_all)
+{
+	ASSERT_EQ(0, mprotect(self->p, XM_PMD, PROT_READ));
+	EXPECT_EQ(PAGES, COUNT(self->p, HUGE, XMIRROR_ENTRY_WRITE));
+	EXPECT_EQ(0, wrong(self->p, 0, 0, false));
+	EXPECT_EQ(PAGES, COUNT(self->p, XMIRROR_ENTRY_PRESENT,
+			       XMIRROR_ENTRY_WRITE));
+}
+
+TEST_F(parts, mprotect_of_one_page)
+{
+	struct xmirror_raw_page *page = &self->pages[100];
+
+	ASSERT_EQ(0, mprotect(self->p + 100 * WORDS, XM_PAGE, PROT_READ));
+	EXPECT_EQ(PAGES, COUNT(self->p, SMALL, XMIRROR_ENTRY_HUGE));
+	EXPECT_EQ(PAGES - 1, COUNT(self->p, SMALL | XMIRROR_ENTRY_WRITE, 0));
+	EXPECT_EQ(0, page->entry & XMIRROR_ENTRY_WRITE);
+	EXPECT_EQ(0, wrong(self->p, 0, 0, false));
+	EXPECT_EQ(PAGES, COUNT(self->p, XMIRROR_ENTRY_PRESENT, SMALL));
+}
+
+static int child_looks(struct child *c, void *arg)
+{
+	(void)c;
+	CHILD_CHECK(!wrong(arg, 0, 0, false));
+	XM_STORE((__u64 *)arg, 99);
+	return 0;
+}
+
+/* Both have it, read-only; each gets a copy when it writes. */
+TEST_F(parts, fork_and_both_look)
+{
+	struct child c;
+
+	ASSERT_EQ(0, child_start(&c, child_looks, self->p));
+	EXPECT_EQ(0, child_end(&c));
+	EXPECT_EQ(0, COUNT(self->p, XMIRROR_ENTRY_WRITE, 0));
+	EXPECT_EQ(0, wrong(self->p, 0, 0, false));
+	XM_STORE(self->p, value(0));
+	EXPECT_EQ(0, wrong(self->p, 0, 0, false));
+}
+
+TEST_F(parts, mremap_of_all)
+{
+	ASSERT_EQ(self->to, mremap(self->p, XM_PMD, XM_PMD,
+				   MREMAP_MAYMOVE | MREMAP_FIXED, self->to));
+	self->p = NULL;
+	EXPECT_EQ(PAGES, COUNT(self->to, HUGE | XMIRROR_ENTRY_WRITE, 0));
+	EXPECT_EQ(0, wrong(self->to, 0, 0, false));
+}
+
+/* Half of it: the entry is split, and each half has its own pages. */
+TEST_F(parts, mremap_of_half)
+{
+	size_t half = PAGES / 2, i, bad = 0;
+
+	ASSERT_EQ(self->to, mremap(self->p, XM_PMD / 2, XM_PMD / 2,
+				   MREMAP_MAYMOVE | MREMAP_FIXED, self->to));
+	EXPECT_EQ(half, COUNT(self->to, SMALL, XMIRROR_ENTRY_HUGE));
+	EXPECT_EQ(half, COUNT(self->p, SMALL, XMIRROR_ENTRY_HUGE));
+	for (i = 0; i < PAGES; i++)
+		bad += XM_LOAD((i < half ? self->to : self->p) + i * WORDS) !=
+		       value(i);
+	EXPECT_EQ(0, bad);
+}
+
+TEST_F(parts, unmapped_page)
+{
+	ASSERT_EQ(0, munmap(self->p + 7 * WORDS, XM_PAGE));
+	EXPECT_EQ(PAGES - 1, COUNT(self->p, SMALL | XMIRROR_ENTRY_WRITE,
+				   XMIRROR_ENTRY_HUGE));
+	EXPECT_EQ(0, self->pages[7].entry);
+	EXPECT_EQ(0, wrong(self->p, 7, 8, false));
+}
+
+TEST_F(parts, zapped_pages)
+{
+	ASSERT_EQ(0, madvise(self->p + 7 * WORDS, 3 * XM_PAGE,
+			     MADV_DONTNEED));
+	EXPECT_EQ(PAGES - 3, COUNT(self->p, SMALL | XMIRROR_ENTRY_WRITE,
+				   XMIRROR_ENTRY_HUGE));
+	EXPECT_EQ(0, wrong(self->p, 7, 10, true));
+}
+
+TEST_F(parts, zapped_as_a_whole)
+{
+	ASSERT_EQ(0, madvise(self->p, XM_PMD, MADV_DONTNEED));
+	EXPECT_EQ(0, COUNT(self->p, SMALL, 0));
+	EXPECT_EQ(0, wrong(self->p, 0, PAGES, true));
+}
+
+/* One page of it is asked for: the folio is split, and the rest stays away. */
+TEST_F(parts, one_page_comes_back)
+{
+	EXPECT_EQ(1, raw_back(self->fd, self->p + 9 * WORDS, 1));
+	EXPECT_EQ(PAGES - 1, COUNT(self->p, SMALL, XMIRROR_ENTRY_HUGE));
+	EXPECT_TRUE(self->pages[9].entry & XMIRROR_ENTRY_PRESENT);
+	EXPECT_EQ(0, wrong(self->p, 0, 0, false));
+}
+
+/* Small pages for some of it, none for the others: those stay, as small ones. */
+TEST_F(parts, holes_in_what_it_goes_to)
+{
+	struct xmirror_raw_migrate r = {
+		.flags = XMIRROR_RAW_SELECT_PRIVATE |
+			 XMIRROR_RAW_SELECT_COMPOUND,
+		.owner = XMIRROR_RAW_POOL,
+	};
+	struct xmirror_raw_move *moves = calloc(PAGES, sizeof(*moves));
+	size_t i, moved = 0;
+
+	ASSERT_NE(NULL, moves);
+	for (i = 0; i < PAGES; i += 2)
+		moves[i].dst = XMIRROR_RAW_SYSTEM;
+	EXPECT_EQ(0, raw_migrate(self->fd, self->p, PAGES, &r, moves));
+	EXPECT_EQ(XMIRROR_RAW_COMPOUND, moves[0].setup & XMIRROR_RAW_COMPOUND);
+	for (i = 0; i < PAGES; i++)
+		moved += !!(moves[i].pages & XMIRROR_RAW_MIGRATE);
+	EXPECT_EQ(PAGES / 2, moved);
+	EXPECT_EQ(PAGES / 2, COUNT(self->p, SMALL, XMIRROR_ENTRY_HUGE));
+	EXPECT_EQ(PAGES / 2, COUNT(self->p, XMIRROR_ENTRY_PRESENT,
+				   XMIRROR_ENTRY_HUGE));
+	EXPECT_EQ(0, wrong(self->p, 0, 0, false));
+	free(moves);
+}
+
+/* Nowhere to go: it is what it was, one entry. */
+TEST_F(parts, aborted)
+{
+	struct xmirror_raw_page before = raw_page(self->fd, self->p), after;
+	struct xmirror_raw_migrate r = {
+		.flags = XMIRROR_RAW_SELECT_PRIVATE |
+			 XMIRROR_RAW_SELECT_COMPOUND,
+		.owner = XMIRROR_RAW_POOL,
+	};
+	struct xmirror_raw_move *moves = calloc(PAGES, sizeof(*moves));
+	int i;
+
+	ASSERT_NE(NULL, moves);
+	for (i = 0; i < 2; i++) {
+		r.flags ^= XMIRROR_RAW_ABORT;
+		memset(moves, 0, PAGES * sizeof(*moves));
+		EXPECT_EQ(0, raw_migrate(self->fd, self->p, PAGES, &r, moves));
+		EXPECT_EQ(1, r.cpages);
+		EXPECT_EQ(PAGES, r.npages);
+		after = raw_page(self->fd, self->p);
+		EXPECT_EQ(before.entry, after.entry) {
+			TH_LOG("%#x, then %#x", before.entry, after.entry);
+		}
+		EXPECT_EQ(before.pfn, after.pfn);
+		EXPECT_EQ(before.folio, after.folio);
+		EXPECT_EQ(before.refs, after.refs);
+		EXPECT_EQ(before.maps, after.maps);
+	}
+	EXPECT_EQ(0, wrong(self->p, 0, 0, false));
+	free(moves);
+}
+
+/* Present, private, exclusive and empty entries in one table, and a range fault. */
+TEST(all_kinds_in_one_table)
+{
+	struct xmirror_raw_hmm r = { .owner = XMIRROR_RAW_POOL };
+	struct xmirror_raw_pfn pfns[6] = {};
+	struct xmirror_raw_move moves[6] = {};
+	struct xmirror_raw_migrate m = {
+		.flags = XMIRROR_RAW_SELECT_SYSTEM |
+			 XMIRROR_RAW_SELECT_PRIVATE | XMIRROR_RAW_ABORT,
+		.owner = XMIRROR_RAW_POOL,
+	};
+	char *p;
+	size_t i;
+	int fd;
+
+	NEED(XMIRROR_CAP_PRIVATE | XMIRROR_CAP_EXCLUSIVE);
+	OPEN(fd, 0);
+	p = xm_anon_aligned(6 * XM_PAGE, XM_PMD);
+	ASSERT_NE(NULL, p);
+	for (i = 0; i < 5; i++)
+		p[i * XM_PAGE] = i + 1;
+	ASSERT_EQ(1, raw_to(fd, p + XM_PAGE, 1, XMIRROR_RAW_PRIVATE));
+	ASSERT_EQ(1, raw_exclusive(fd, p + 2 * XM_PAGE, 1, XMIRROR_RAW_MIRROR,
+				   NULL));
+	ASSERT_EQ(0, xm_migrate(fd, p + 3 * XM_PAGE, XM_PAGE, 0, 0, NULL));
+	EXPECT_EQ(0, raw_hmm(fd, p, 6, &r, pfns));
+	EXPECT_EQ(XMIRROR_HMM_VALID | XMIRROR_HMM_WRITE, pfns[0].flags);
+	EXPECT_EQ(XMIRROR_HMM_VALID | XMIRROR_HMM_WRITE, pfns[1].flags);
+	EXPECT_EQ(0, pfns[2].flags);
+	EXPECT_EQ(0, pfns[3].flags);
+	EXPECT_EQ(XMIRROR_HMM_VALID | XMIRROR_HMM_WRITE, pfns[4].flags);
+	EXPECT_EQ(0, pfns[5].flags);
+	EXPECT_EQ(0, raw_migrate(fd, p, 6, &m, moves));
+	EXPECT_EQ(4, m.cpages);
+	EXPECT_TRUE(moves[0].setup & XMIRROR_RAW_VALID);
+	EXPECT_TRUE(moves[1].setup & XMIRROR_RAW_VALID);
+	EXPECT_EQ(0, moves[2].setup);
+	EXPECT_EQ(0, moves[3].setup);
+	EXPECT_TRUE(moves[4].setup & XMIRROR_RAW_VALID);
+	EXPECT_EQ(XMIRROR_RAW_MIGRATE, moves[5].setup);
+	EXPECT_TRUE(raw_page(fd, p + XM_PAGE).entry & XMIRROR_ENTRY_PRIVATE);
+	EXPECT_TRUE(raw_page(fd, p + 2 * XM_PAGE).entry &
+		    XMIRROR_ENTRY_EXCLUSIVE);
+	for (i = 0; i < 5; i++) {
+		EXPECT_EQ((char)(i + 1), p[i * XM_PAGE]);
+	}
+	munmap(p, 6 * XM_PAGE);
+	close(fd);
+}
+
+/* Pages of the pool by their frames: those that are in use go, the others do not. */
+TEST(by_page_frame)
+{
+	static const __u32 how[] = { XMIRROR_RAW_RANGE, XMIRROR_RAW_PFNS };
+	struct xmirror_raw_move moves[4];
+	struct xmirror_raw_migrate r;
+	__u64 first;
+	char *p;
+	size_t i, k;
+	int fd, err;
+
+	NEED(XMIRROR_CAP_PRIVATE);
+	OPEN(fd, 0);
+	p = xm_anon(4 * XM_PAGE);
+	ASSERT_NE(NULL, p);
+	for (k = 0; k < ARRAY_SIZE(how); k++) {
+		for (i = 0; i < 4; i++)
+			p[i * XM_PAGE] = i + 1;
+		ASSERT_EQ(3, raw_to(fd, p, 3, XMIRROR_RAW_PRIVATE));
+		first = raw_page(fd, p).pfn;
+		memset(moves, 0, sizeof(moves));
+		moves[0].dst = XMIRROR_RAW_SYSTEM;
+		moves[2].dst = XMIRROR_RAW_SYSTEM;
+		moves[3].dst = XMIRROR_RAW_SYSTEM;
+		r = (struct xmirror_raw_migrate){ .flags = how[k] };
+		err = raw_migrate(fd, (void *)(uintptr_t)first, 4, &r, moves);
+		if (err == -EOPNOTSUPP) {
+			EXPECT_EQ(XMIRROR_RAW_PFNS, how[k]);
+			break;
+		}
+		EXPECT_EQ(0, err);
+		/* Without the address nobody says whether it may be written to. */
+		EXPECT_EQ(XMIRROR_RAW_VALID | XMIRROR_RAW_MIGRATE,
+			  moves[0].setup);
+		EXPECT_EQ(0, moves[3].setup);
+		EXPECT_TRUE(raw_page(fd, p).entry & XMIRROR_ENTRY_PRESENT);
+		EXPECT_TRUE(raw_page(fd, p + XM_PAGE).entry &
+			    XMIRROR_ENTRY_PRIVATE);
+		EXPECT_TRUE(raw_page(fd, p + 2 * XM_PAGE).entry &
+			    XMIRROR_ENTRY_PRESENT);
+		for (i = 0; i < 4; i++) {
+			EXPECT_EQ((char)(i + 1), p[i * XM_PAGE]);
+		}
+	}
+	/* Other pages than the pool's are none of this call's. */
+	r = (struct xmirror_raw_migrate){ .flags = XMIRROR_RAW_RANGE };
+	EXPECT_EQ(-EINVAL, raw_migrate(fd, NULL, 1, &r, moves));
+	munmap(p, 4 * XM_PAGE);
+	close(fd);
+}
+
+TEST_HARNESS_MAIN
