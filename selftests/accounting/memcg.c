@@ -1,0 +1,341 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * What a process is charged for, and its rss, after each way that a page can take:
+ * to the device, back, to another device, to the pool of raw calls, by fork, unmap,
+ * exit, and when the control group goes before the pages do. A page of the device's
+ * memory is charged like one of the system's, once, to the group that had it.
+ *
+ * Counters of the kernel are kept per CPU and read without them: so much memory moves
+ * that one page in eight that is forgotten is seen. That not one is left at the end is
+ * exact: the kernel frees a removed group only then.
+ */
+#include "group.h"
+#include "raw.h"
+#include "test.h"
+
+#define LEN	(8UL << 20)
+#define PAGES	(LEN / XM_PAGE)
+#define WORDS	(XM_PAGE / 8)
+#define SLACK	(LEN / 8)
+
+struct way {
+	int (*go)(struct way *w);
+	struct group g;
+	int fd;
+	int peer;
+	__u64 *p;
+	long bytes;		/* what it shall be charged for in the end */
+	bool not_mapped;	/* the kernel counts these pages as not mapped */
+};
+
+static bool about(const char *what, long is, long should)
+{
+	if (is >= should - (long)SLACK && is <= should + (long)SLACK)
+		return true;
+	dprintf(2, "# %s: %ld KiB, not %ld\n", what, is / 1024, should / 1024);
+	return false;
+}
+
+/* Charged for @bytes, and that much resident. */
+static bool charged(struct way *w, long bytes, long rss)
+{
+	bool ok = about("memory.current", group_current(&w->g), bytes);
+
+	ok &= about("memory.stat anon", group_stat(&w->g, "anon"),
+		    w->not_mapped ? 0 : bytes);
+	/* smaps goes by the page table. */
+	return about("rss", xm_smaps_kb(w->p, "Rss") * 1024, rss) && ok;
+}
+
+static int there(struct way *w)
+{
+	__u64 moved;
+
+	xm_fill_pages(w->p, PAGES);
+	CHILD_CHECK(charged(w, LEN, LEN));
+	CHILD_CHECK(!xm_migrate(w->fd, w->p, LEN, 0, 0, &moved));
+	CHILD_CHECK(moved == PAGES);
+	CHILD_CHECK(charged(w, LEN, LEN));
+	return 0;
+}
+
+static int to_device(struct way *w)
+{
+	w->bytes = LEN;
+	return there(w);
+}
+
+static int back_by_touch(struct way *w)
+{
+	w->bytes = LEN;
+	CHILD_CHECK(!there(w));
+	CHILD_CHECK(!xm_wrong_pages(w->p, PAGES));
+	CHILD_CHECK(xm_is_present(w->p));
+	return 0;
+}
+
+static int back_by_call(struct way *w)
+{
+	__u64 moved;
+
+	w->bytes = LEN;
+	CHILD_CHECK(!there(w));
+	CHILD_CHECK(!xm_migrate(w->fd, w->p, LEN, XMIRROR_MIGRATE_TO_SYSTEM, 0,
+				&moved));
+	CHILD_CHECK(moved == PAGES);
+	return 0;
+}
+
+static int to_another_device(struct way *w)
+{
+	__u64 moved;
+
+	w->bytes = LEN;
+	CHILD_CHECK(!there(w));
+	CHILD_CHECK(!xm_migrate(w->peer, w->p, LEN, XMIRROR_MIGRATE_FROM_PEER,
+				0, &moved));
+	CHILD_CHECK(moved == PAGES);
+	return 0;
+}
+
+static int empty_to_device(struct way *w)
+{
+	__u64 moved;
+
+	w->bytes = LEN;
+	CHILD_CHECK(!xm_migrate(w->fd, w->p, LEN, 0, 0, &moved));
+	CHILD_CHECK(moved == PAGES);
+	return 0;
+}
+
+static int large_to_device(struct way *w)
+{
+	__u64 moved;
+
+	w->bytes = LEN;
+	CHILD_CHECK(!madvise(w->p, LEN, MADV_HUGEPAGE));
+	xm_fill_pages(w->p, PAGES);
+	CHILD_CHECK(!xm_migrate(w->fd, w->p, LEN, 0, 0, &moved));
+	CHILD_CHECK(moved == PAGES);
+	return 0;
+}
+
+static int large_to_device_and_split(struct way *w)
+{
+	CHILD_CHECK(!large_to_device(w));
+	CHILD_CHECK(!mprotect(w->p + 5 * WORDS, XM_PAGE, PROT_READ));
+	/* One VMA again, with small entries. */
+	CHILD_CHECK(!mprotect(w->p + 5 * WORDS, XM_PAGE,
+			      PROT_READ | PROT_WRITE));
+	CHILD_CHECK(!xm_wrong_pages(w->p, PAGES));
+	return 0;
+}
+
+static int exclusive(struct way *w)
+{
+	w->bytes = LEN;
+	xm_fill_pages(w->p, PAGES);
+	CHILD_CHECK(!xm_exclusive(w->fd, w->p, LEN, NULL));
+	CHILD_CHECK(xm_is_exclusive(w->p));
+	/* Before Linux 6.15 an exclusive entry is no mapping, see mm/rmap.c. */
+	w->not_mapped = xm_kver() < XM_KVER(6, 15);
+	return 0;
+}
+
+static int to_the_pool(struct way *w)
+{
+	size_t i;
+
+	w->bytes = LEN;
+	xm_fill_pages(w->p, PAGES);
+	for (i = 0; i < PAGES; i += XMIRROR_RAW_MAX_PAGES)
+		CHILD_CHECK(raw_to(w->fd, w->p + i * WORDS,
+				   XMIRROR_RAW_MAX_PAGES,
+				   XMIRROR_RAW_PRIVATE) ==
+			    XMIRROR_RAW_MAX_PAGES);
+	return 0;
+}
+
+static int to_the_pool_and_back(struct way *w)
+{
+	CHILD_CHECK(!to_the_pool(w));
+	CHILD_CHECK(raw_back(w->fd, w->p, PAGES) == (long)PAGES);
+	CHILD_CHECK(!xm_wrong_pages(w->p, PAGES));
+	return 0;
+}
+
+static int zapped_there(struct way *w)
+{
+	CHILD_CHECK(!there(w));
+	CHILD_CHECK(!madvise(w->p, LEN, MADV_DONTNEED));
+	return 0;
+}
+
+static int half_unmapped_there(struct way *w)
+{
+	w->bytes = LEN / 2;
+	CHILD_CHECK(!there(w));
+	CHILD_CHECK(!munmap(w->p, LEN / 2));
+	w->p = (void *)w->p + LEN / 2;
+	return 0;
+}
+
+static int child_writes(struct child *c, void *arg)
+{
+	struct way *w = arg;
+
+	(void)c;
+	xm_fill_pages(w->p, PAGES);
+	CHILD_CHECK(about("two processes", group_current(&w->g), 2 * LEN));
+	return 0;
+}
+
+/* A child that writes has its own; when it is gone, all is as before. */
+static int forked_there(struct way *w)
+{
+	struct child c;
+
+	w->bytes = LEN;
+	CHILD_CHECK(!there(w));
+	CHILD_CHECK(!child_start(&c, child_writes, w));
+	CHILD_CHECK(!child_end(&c));
+	return 0;
+}
+
+FIXTURE(way) {
+	struct way w;
+	__u64 free_at_start;
+	int fd;
+	bool made;
+};
+
+FIXTURE_VARIANT(way) {
+	int (*go)(struct way *w);
+	__u64 cap;
+};
+
+#define WAY(name, needs) \
+	FIXTURE_VARIANT_ADD(way, name) { \
+		.go = name, \
+		.cap = XMIRROR_CAP_PRIVATE | (needs), \
+	}
+
+WAY(to_device, 0);
+WAY(back_by_touch, 0);
+WAY(back_by_call, 0);
+WAY(to_another_device, 0);
+WAY(empty_to_device, 0);
+WAY(large_to_device, XMIRROR_CAP_PRIVATE_LARGE);
+WAY(large_to_device_and_split, XMIRROR_CAP_PRIVATE_LARGE);
+WAY(exclusive, XMIRROR_CAP_EXCLUSIVE);
+WAY(to_the_pool, 0);
+WAY(to_the_pool_and_back, 0);
+WAY(zapped_there, 0);
+WAY(half_unmapped_there, 0);
+WAY(forked_there, 0);
+
+FIXTURE_SETUP(way)
+{
+	int err;
+
+	self->fd = -1;
+	NEED(variant->cap);
+	err = group_make(&self->w.g, "acct");
+	if (err)
+		XM_SKIP(return, "no memory control groups: %s", strerror(-err));
+	self->made = true;
+	self->w.go = variant->go;
+	OPEN(self->fd, 0);
+	self->free_at_start = xm_devmem_free(self->fd);
+}
+
+FIXTURE_TEARDOWN(way)
+{
+	if (self->made) {
+		EXPECT_EQ(self->free_at_start, xm_devmem_free(self->fd));
+		close(self->fd);
+	}
+}
+
+static int goes(struct child *c, void *arg)
+{
+	struct way *w = arg;
+
+	CHILD_CHECK(!group_enter(&w->g));
+	w->fd = xm_open(0);
+	w->peer = xm_open(1);
+	w->p = xm_anon_aligned(LEN, XM_PMD);
+	CHILD_CHECK(w->fd >= 0 && w->peer >= 0 && w->p);
+	CHILD_CHECK(!w->go(w));
+	CHILD_CHECK(charged(w, w->bytes, w->bytes));
+	CHILD_CHECK(!child_tell(c, 'd'));
+	/* Then it exits, or it is killed, or it moves away. */
+	switch (child_hear(c)) {
+	case 'x':
+		return 0;
+	case 'u':
+		CHILD_CHECK(!munmap(w->p, w->bytes ? w->bytes : (long)LEN));
+		CHILD_CHECK(about("unmapped", group_current(&w->g), 0));
+		return 0;
+	case 'l':
+		CHILD_CHECK(!group_leave());
+		CHILD_CHECK(!child_tell(c, 'l'));
+		return child_hear(c) != 'x';
+	}
+	return 1;
+}
+
+TEST_F(way, and_exit)
+{
+	struct child c;
+
+	ASSERT_EQ(0, child_start(&c, goes, &self->w));
+	ASSERT_EQ('d', child_hear(&c));
+	ASSERT_EQ(0, child_tell(&c, 'x'));
+	EXPECT_EQ(0, child_end(&c));
+	EXPECT_TRUE(about("after exit", group_current(&self->w.g), 0));
+	EXPECT_EQ(0, group_remove(&self->w.g));
+	EXPECT_EQ(0, group_gone(&self->w.g));
+}
+
+TEST_F(way, and_kill)
+{
+	struct child c;
+
+	ASSERT_EQ(0, child_start(&c, goes, &self->w));
+	ASSERT_EQ('d', child_hear(&c));
+	ASSERT_EQ(0, kill(c.pid, SIGKILL));
+	EXPECT_EQ(128 + SIGKILL, child_end(&c));
+	EXPECT_TRUE(about("after kill", group_current(&self->w.g), 0));
+	EXPECT_EQ(0, group_remove(&self->w.g));
+	EXPECT_EQ(0, group_gone(&self->w.g));
+}
+
+TEST_F(way, and_unmap)
+{
+	struct child c;
+
+	ASSERT_EQ(0, child_start(&c, goes, &self->w));
+	ASSERT_EQ('d', child_hear(&c));
+	ASSERT_EQ(0, child_tell(&c, 'u'));
+	EXPECT_EQ(0, child_end(&c));
+	EXPECT_EQ(0, group_remove(&self->w.g));
+	EXPECT_EQ(0, group_gone(&self->w.g));
+}
+
+/* The group goes while the pages are where they are; whoever has them lives on. */
+TEST_F(way, and_the_group_goes_first)
+{
+	struct child c;
+
+	ASSERT_EQ(0, child_start(&c, goes, &self->w));
+	ASSERT_EQ('d', child_hear(&c));
+	ASSERT_EQ(0, child_tell(&c, 'l'));
+	ASSERT_EQ('l', child_hear(&c));
+	EXPECT_EQ(0, group_remove(&self->w.g));
+	ASSERT_EQ(0, child_tell(&c, 'x'));
+	EXPECT_EQ(0, child_end(&c));
+	EXPECT_EQ(0, group_gone(&self->w.g));
+}
+
+TEST_HARNESS_MAIN
