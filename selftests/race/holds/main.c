@@ -1,0 +1,371 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The third axis of the race matrix: one side is held at a function of mm/ that it
+ * calls on its way, on an unmodified kernel, while the other runs.
+ *
+ * A cell is called DEVOP.MMOP@FUNCTION#CALL if the mm op is held, and
+ * DEVOP@FUNCTION#CALL.MMOP if the device op is, with :return behind the number if
+ * it is where the function returns, and with huge: in front if the page is a part of
+ * a huge one. The names of a pair or of a side (DEVOP.MMOP, DEVOP.MMOP@,
+ * DEVOP@.MMOP) stand for all of their windows. Which these are is found by
+ * recording the calls of a run in which nobody is held.
+ *
+ * Without an option it is some windows of each pair of the list below. --all runs
+ * all pairs with all windows, small and huge; --shard 2/5 the second fifth of the
+ * sides; -n that many windows of each side, at equal distances.
+ */
+#include <getopt.h>
+
+#include "kselftest.h"
+#include "windows.h"
+
+/* How many windows of a side make check has time for */
+#define CHECK_WINDOWS	6
+
+static const char * const others[RACE_OTHERS] = {
+	[RACE_UNREACHED] = "not reached",
+	[RACE_RAN] = "ran",
+	[RACE_WAITED] = "waited",
+	[RACE_LATE] = "late",
+};
+
+/* Of both sides, if there are two names */
+static const char * const chosen[] = {
+	"exclusive.fork_child@", "exclusive@.madv_dontneed",
+	"exclusive.unmap@", "exclusive@.cpu_add", "exclusive.madv_pageout@",
+	"write.mprotect_read@", "write@.fork_child", "atomic.fork_child@",
+	"to_device.fork_child@", "to_device@.cpu_add", "to_device.unmap@",
+	"to_system@.cpu_add", "cpu_return@.cpu_add", "cpu_return@.unmap",
+	"excl_read@.cpu_add", "excl_fork@.madv_pageout",
+	"excl_read.uffd_wp@", "first_mirror@.unmap",
+	"huge:exclusive.fork_child@", "huge:to_device@.madv_dontneed",
+	"huge:cpu_return@.fork_child",
+};
+
+#define MAX_WANTED	128
+
+static const char *wanted[MAX_WANTED];
+static unsigned int nr_wanted, nr_sides;
+static struct side *sides;
+static unsigned int most = CHECK_WINDOWS, part = 1, parts = 1;
+static bool all, only_list;
+static int fd;
+static unsigned int counts[RACE_OTHERS], looked, failed, nr_cells;
+
+static void add_side(const struct side *s)
+{
+	sides = realloc(sides, (nr_sides + 1) * sizeof(*sides));
+	if (!sides)
+		ksft_exit_fail_msg("no memory\n");
+	sides[nr_sides++] = *s;
+}
+
+static void add_all(void)
+{
+	struct side s = {};
+
+	for (s.devop = race_devops; s.devop->name; s.devop++) {
+		for (s.mmop = race_mmops; s.mmop->name; s.mmop++) {
+			int i;
+
+			for (i = 0; i < 4; i++) {
+				s.mm = i & 1;
+				s.huge = i & 2;
+				add_side(&s);
+			}
+		}
+	}
+}
+
+/* A cell by its full name has just that window, or none yet. */
+static int add_named(const char *name)
+{
+	struct window *w = calloc(1, sizeof(*w));
+	struct side s;
+
+	if (!w || !cell_parse(name, &s, w))
+		return -ENOENT;
+	if (w->function) {
+		s.windows = w;
+		s.nr = 1;
+	}
+	add_side(&s);
+	if (!strchr(name, '@')) {
+		s.mm = false;
+		add_side(&s);
+	}
+	return 0;
+}
+
+static void keep_part(void)
+{
+	unsigned int i, n = 0;
+
+	for (i = 0; i < nr_sides; i++) {
+		if (i % parts == part - 1)
+			sides[n++] = sides[i];
+	}
+	nr_sides = n;
+}
+
+/* Every so many, so that it is @most at most */
+static void keep_some(struct side *s)
+{
+	unsigned int i;
+
+	if (!most || s->nr <= most)
+		return;
+	for (i = 0; i < most; i++)
+		s->windows[i] = s->windows[i * s->nr / most];
+	s->nr = most;
+}
+
+static int attach(void)
+{
+	const struct hold_function *f;
+	unsigned int nr, i, taken = 0;
+	__u64 start = xm_now_ns();
+	__u64 *addresses;
+	int err;
+
+	f = hold_functions(&nr);
+	addresses = calloc(nr, sizeof(*addresses));
+	if (!addresses)
+		return -ENOMEM;
+	for (i = 0; i < nr; i++)
+		addresses[i] = f[i].address;
+	err = hold_attach(fd, addresses, nr, &taken);
+	free(addresses);
+	ksft_print_msg("%u functions of mm/, %u of them can be held; %llu ms\n",
+		       nr, taken,
+		       (unsigned long long)(xm_now_ns() - start) / 1000000);
+	return err;
+}
+
+static int find_windows(void)
+{
+	unsigned int i, functions = 0, unsteady = 0;
+	__u64 start = xm_now_ns();
+	int err = 0;
+
+	for (i = 0; i < nr_sides && !err; i++) {
+		struct side *s = &sides[i];
+
+		if (!s->nr) {
+			err = side_find_windows(s, fd);
+			functions += s->nr;
+			unsteady += s->unsteady;
+			keep_some(s);
+		}
+		nr_cells += s->why[0] ? 1 : s->nr;
+	}
+	ksft_print_msg("%u sides, %u windows, %u that not every run has, %u cells; %llu ms\n",
+		       nr_sides, functions, unsteady, nr_cells,
+		       (unsigned long long)(xm_now_ns() - start) / 1000000);
+	return err;
+}
+
+static void run_cell(const struct side *s, const struct window *w)
+{
+	struct race_hold h = {
+		.fd = fd, .mm = s->mm, .huge = s->huge,
+		.function = w->function->address, .hit = w->hit,
+		.flags = w->flags,
+	};
+	struct race_result r = race_held(s->devop->name, s->mmop->name, &h);
+	char name[SIDE_NAME];
+
+	cell_name(s, w, name);
+	if (r.verdict == RACE_FAIL) {
+		failed++;
+		ksft_print_msg("%s: %s: %s\n", name, others[r.other], r.why);
+		ksft_test_result_fail("%s\n", name);
+	} else if (r.verdict == RACE_UNREACHABLE) {
+		ksft_test_result_skip("%s: %s\n", name, r.why);
+	} else if (nr_wanted && r.other == RACE_UNREACHED) {
+		ksft_test_result_skip("%s: not reached\n", name);
+	} else {
+		counts[r.other]++;
+		looked += r.looked;
+		ksft_print_msg("%s: %s, %u ms\n", name, others[r.other], r.ms);
+		ksft_test_result_pass("%s\n", name);
+	}
+	fflush(stdout);
+}
+
+static void run_side(const struct side *s)
+{
+	char name[SIDE_NAME];
+	unsigned int i;
+
+	side_name(s, name);
+	if (s->failed) {
+		failed++;
+		ksft_print_msg("%s: nobody held: %s\n", name, s->why);
+		ksft_test_result_fail("%s\n", name);
+	} else if (s->why[0]) {
+		ksft_test_result_skip("%s: %s\n", name, s->why);
+	}
+	for (i = 0; i < s->nr; i++)
+		run_cell(s, &s->windows[i]);
+}
+
+/* That the windows were there, and something happened in them */
+static void judge(void)
+{
+	unsigned int n = 0, i;
+
+	for (i = 0; i < RACE_OTHERS; i++)
+		n += counts[i];
+	ksft_print_msg("%u windows, %u not reached; VERIFY in %u\n",
+		       n, counts[RACE_UNREACHED], looked);
+	ksft_print_msg("the other side ran in %u, waited in %u, was late in %u\n",
+		       counts[RACE_RAN], counts[RACE_WAITED],
+		       counts[RACE_LATE]);
+	if (nr_wanted)
+		return;
+	if (!n)
+		ksft_test_result_skip("nine of ten windows are reached: there is none\n");
+	else
+		ksft_test_result(counts[RACE_UNREACHED] * 10 <= n,
+				 "nine of ten windows are reached\n");
+	ksft_test_result(counts[RACE_RAN] * 3 >= n,
+			 "a third of the other sides run to their ends\n");
+}
+
+static void print_help(FILE *f)
+{
+	fputs("usage: race_holds [option]...\n"
+	      "Holds one side of a race at a function of the kernel while the other runs.\n"
+	      "A cell is [huge:]DEVICE.MM@FUNCTION#CALL[:return] if the mm operation is\n"
+	      "held, [huge:]DEVICE@FUNCTION#CALL[:return].MM if the device's is.\n"
+	      "\n"
+	      "  -r CELL      run this one, or all of a side (DEVICE.MM@, DEVICE@.MM)\n"
+	      "               or a pair (DEVICE.MM); may be given again\n"
+	      "  -a, --all    run all windows of all pairs\n"
+	      "  --shard I/N  run one of N parts\n"
+	      "  -n NUMBER    run at most so many windows of a side; 0 for all\n"
+	      "  -l           list the cells, run none\n"
+	      "  --help       this text\n"
+	      "\n"
+	      "Exit status: 0 all is well, 1 a cell failed, 2 usage, 4 no device.\n", f);
+}
+
+static int options(int argc, char **argv)
+{
+	static const struct option longs[] = {
+		{ "all", no_argument, NULL, 'a' },
+		{ "shard", required_argument, NULL, 'i' },
+		{ "exit", no_argument, NULL, 'x' },
+		{ "help", no_argument, NULL, 'h' },
+		{}
+	};
+	int opt;
+
+	while ((opt = getopt_long(argc, argv, "ai:n:r:lh", longs, NULL)) != -1) {
+		switch (opt) {
+		case 'x':	/* for vfork_exec */
+			exit(0);
+		case 'a':
+			all = true;
+			most = 0;
+			break;
+		case 'i':
+			if (sscanf(optarg, "%u/%u", &part, &parts) != 2 ||
+			    !part || part > parts)
+				return -EINVAL;
+			break;
+		case 'n':
+			most = atoi(optarg);
+			break;
+		case 'l':
+			only_list = true;
+			break;
+		case 'r':
+			if (nr_wanted == MAX_WANTED)
+				return -EINVAL;
+			wanted[nr_wanted++] = optarg;
+			most = 0;
+			break;
+		case 'h':
+			print_help(stdout);
+			exit(0);
+		default:
+			print_help(stderr);
+			return -EINVAL;
+		}
+	}
+	return 0;
+}
+
+static int choose(void)
+{
+	unsigned int i;
+
+	if (!nr_wanted && all)
+		add_all();
+	for (i = 0; i < sizeof(chosen) / sizeof(*chosen); i++) {
+		if (!nr_wanted && !all)
+			add_named(chosen[i]);
+	}
+	for (i = 0; i < nr_wanted; i++) {
+		if (add_named(wanted[i])) {
+			fprintf(stderr, "there is no %s\n", wanted[i]);
+			return -ENOENT;
+		}
+	}
+	keep_part();
+	return 0;
+}
+
+static void list(void)
+{
+	char name[SIDE_NAME];
+	unsigned int i, k;
+
+	for (i = 0; i < nr_sides; i++) {
+		for (k = 0; k < sides[i].nr; k++) {
+			cell_name(&sides[i], &sides[i].windows[k], name);
+			ksft_print_msg("cell %s\n", name);
+		}
+	}
+}
+
+int main(int argc, char **argv)
+{
+	unsigned int i;
+	int err;
+
+	if (options(argc, argv))
+		return 2;
+	ksft_print_header();
+	err = race_init();
+	if (err && getenv("XM_GUEST"))
+		ksft_exit_fail_msg("no device: %s\n", strerror(-err));
+	if (err)
+		ksft_exit_skip("no device: %s\n", strerror(-err));
+	if (!(xm_caps() & XMIRROR_CAP_HOLD))
+		ksft_exit_skip("%s\n", xm_why_not(XMIRROR_CAP_HOLD));
+	fd = xm_open(0);
+	err = fd < 0 ? fd : hold_load();
+	if (err)
+		ksft_exit_fail_msg("no functions: %s\n", strerror(-err));
+	if (choose())
+		return 2;
+	if (!nr_sides)
+		ksft_exit_skip("nothing in this part\n");
+	err = attach();
+	if (!err)
+		err = find_windows();
+	if (err)
+		ksft_exit_fail_msg("no windows: %s\n", strerror(-err));
+	if (only_list) {
+		list();
+		return 0;
+	}
+	ksft_set_plan(nr_cells + (nr_wanted ? 0 : 2));
+	for (i = 0; i < nr_sides; i++)
+		run_side(&sides[i]);
+	judge();
+	ksft_finished();
+}
