@@ -1,0 +1,146 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Results of runs, as results.json has them: reading, merging, comparing."""
+import collections
+import json
+import os
+
+FORMAT = 1
+# The worst first
+RESULTS = ("fail", "xpass", "xfail", "skip", "pass")
+MATRIX, HOLDS = "race_matrix", "race_holds"
+UNREACHABLE = "unreachable"
+
+
+class Error(Exception):
+    """What is wrong, as a message for the user."""
+
+
+class Kernel:
+    """One kernel of a run: its results as a table."""
+
+    def __init__(self, data, run):
+        self.data = data
+        self.run = run
+        self.name = data["name"]
+        self.reports, self.programs = [], []
+        # (program, test name) -> the test
+        self.tests = {}
+        self.logs = []
+        self.seconds = 0
+        self.judged = True
+        self.add(data)
+
+    def add(self, data):
+        """Results of the same kernel: this run's, or another shard's."""
+        self.logs += data.get("logs", [])
+        self.seconds = max(self.seconds, data.get("seconds") or 0)
+        if data.get("judged", True) is not True:
+            self.judged = data["judged"] or "not judged"
+        for program in data.get("programs", []):
+            self.programs.append(program)
+            self.reports += [dict(r, program=program["name"])
+                             for r in program.get("reports", [])]
+            for test in program.get("tests", []):
+                if test["result"] not in RESULTS:
+                    raise Error(f"{program['name']}:{test['name']}: "
+                                f"the result is \"{test['result']}\"")
+                self.tests[program["name"], test["name"]] = test
+        self.reports += [dict(r, program="") for r in data.get("reports", [])]
+
+    def count(self):
+        """How many tests ended how."""
+        return collections.Counter(t["result"] for t in self.tests.values())
+
+    def cells(self, program):
+        """The tests of a program, by name."""
+        return {name: t for (p, name), t in self.tests.items() if p == program}
+
+
+class Run:
+    """The results of one run, or of several that are shown as one."""
+
+    def __init__(self, paths):
+        self.heads, self.kernels = [], {}
+        for path in paths:
+            self.read(path)
+
+    def read(self, path):
+        """Add a results.json, or that of a log directory."""
+        if os.path.isdir(path):
+            path = os.path.join(path, "results.json")
+        try:
+            with open(path, encoding="utf-8") as f:
+                data = json.load(f)
+        except (OSError, ValueError) as e:
+            raise Error(f"{path}: {e}") from None
+        if not isinstance(data, dict) or data.get("format") != FORMAT:
+            raise Error(f"{path}: not results of format {FORMAT}")
+        self.heads.append(data)
+        for k in data.get("kernels", []):
+            try:
+                if k["name"] in self.kernels:
+                    self.kernels[k["name"]].add(k)
+                else:
+                    self.kernels[k["name"]] = Kernel(k, data)
+            except KeyError as e:
+                raise Error(f"{path}: {e} is missing") from None
+
+    def count(self):
+        """How many tests ended how, on all kernels."""
+        return sum((k.count() for k in self.kernels.values()), collections.Counter())
+
+    def unexpected_reports(self):
+        """How many kernel reports nobody announced."""
+        return sum(not r.get("expected") for k in self.kernels.values()
+                   for r in k.reports)
+
+    def verdict(self):
+        """The run in a word, for the reader who reads one."""
+        if any(k.judged is not True for k in self.kernels.values()):
+            return "not judged"
+        count = self.count()
+        if count["fail"] or count["xpass"] or self.unexpected_reports():
+            return "failed"
+        return "passed" if count["pass"] else "nothing tested"
+
+
+def is_unreachable(test):
+    """The cell's window can't be reached, as opposed to: it was not tried."""
+    return (test["result"] == "skip" and
+            (test.get("reason") or "").startswith(UNREACHABLE))
+
+
+def split_cell(name):
+    """DEVICE.MM.WINDOW of a cell of the matrix, or None."""
+    parts = name.split(".")
+    return tuple(parts) if len(parts) == 3 else None
+
+
+def split_hold(name):
+    """DEVICE.MM@FUNCTION#HIT of a cell of the holds: device, mm, function, hit."""
+    op, at, place = name.partition("@")
+    device, dot, mm = op.partition(".")
+    if not at or not dot:
+        return None
+    function, _, hit = place.partition("#")
+    return device, mm, function, hit or "1"
+
+
+def changes(base, run):
+    """What differs: a list of (kernel, program, test, before, after)."""
+    pairs = [(base.kernels[n], k) for n, k in run.kernels.items() if n in base.kernels]
+    if not pairs and len(base.kernels) == len(run.kernels) == 1:
+        pairs = [(*base.kernels.values(), *run.kernels.values())]
+    if not pairs:
+        raise Error("--base: no kernel is in both runs")
+    found = []
+    for old, new in pairs:
+        names = dict.fromkeys([*new.tests, *old.tests])
+        label = new.name if old.name == new.name else f"{old.name} → {new.name}"
+        for key in names:
+            before, after = (t.get(key, {}).get("result", "absent")
+                             for t in (old.tests, new.tests))
+            if before != after:
+                found.append((label, *key, before, after))
+    worst = [*RESULTS, "absent"]
+    return sorted(found, key=lambda c: (worst.index(c[4]), c[:3]))
