@@ -37,7 +37,7 @@ done
 echo timeout=600 >"$dest/xmirror/settings"
 {
 	echo "# What the tests need of a kernel; what is missing is skipped."
-	grep -h '^CONFIG_.*=[ym]' "$XM_TOP/runner/guest/config/base.config"
+	grep -h '^CONFIG_.*=[ym]' "$XM_TOP"/runner/guest/config/{base,x86_64}.config
 } >"$dest/xmirror/config"
 {
 	echo "# What sees mistakes of the modules. It takes the time tenfold."

@@ -54,7 +54,8 @@ own_tree()
 	[ -e "$dir/Module.symvers" ] ||
 		xm_die "$dir has no Module.symvers: run 'make modules' there first"
 	# What is a module there is as good as missing: the guest gets none of them.
-	missing=$(check_config "$dir/.config" <(grep ^CONFIG_ "$config/base.config"))
+	missing=$(check_config "$dir/.config" \
+		<(grep -h ^CONFIG_ "$config"/{base,x86_64}.config))
 	[ -z "$missing" ] ||
 		xm_say "$dir lacks options that parts of the suite rely on:" "$missing"
 	missing=$(check_config "$dir/.config" "$config/debug.config")
@@ -65,34 +66,38 @@ own_tree()
 
 build()
 {
-	local ver=$1 flavour=$2 dir=$3 src=$4 cc=gcc wrong
+	local ver=$1 flavour=$2 dir=$3 src=$4 cc=$k_cc hostcc=gcc wrong make packages
 	shift 4
 
 	[ ! -e "$dir/$done" ] || return 0
-	"$XM_SH/deps.sh" kernel
+	read -ra make <<<"$k_make_args"
+	read -ra packages <<<"$k_packages"
+	make=(make -s -C "$src" O="$dir" "${make[@]}")
+	"$XM_SH/deps.sh" kernel "${packages[@]}"
 	# Built in place, since a build directory knows its own name. What an
 	# interrupted build left there is used.
 	mkdir -p "$dir"
 	cat "$@" >"$dir/fragments"
-	make -s -C "$src" O="$dir" KCONFIG_ALLCONFIG="$dir/fragments" \
-		allnoconfig >"$dir/log" 2>&1 || { tail "$dir/log" >&2; return 1; }
+	"${make[@]}" KCONFIG_ALLCONFIG="$dir/fragments" allnoconfig \
+		>"$dir/log" 2>&1 || { tail "$dir/log" >&2; return 1; }
 	wrong=$(check_config "$dir/.config" "$dir/fragments")
 	[ -z "$wrong" ] ||
 		xm_die "options that have no effect in Linux $ver:" "$wrong"
 
 	if command -v ccache >/dev/null; then
 		export CCACHE_DIR=$XM_CACHE/ccache
-		cc="ccache gcc"
+		cc="ccache $cc"
+		hostcc="ccache gcc"
 	fi
 	if [ "$done" = prepared ]; then
-		make -s -C "$src" O="$dir" -j"$(nproc)" modules_prepare \
+		"${make[@]}" -j"$(nproc)" modules_prepare \
 			>>"$dir/log" 2>&1 || { tail "$dir/log" >&2; return 1; }
 		touch "$dir/prepared"
 		return
 	fi
 	xm_say "building Linux $ver ($flavour)"
-	nice -n 19 make -s -C "$src" O="$dir" -j"$(nproc)" CC="$cc" HOSTCC="$cc" \
-		"${flags[@]}" bzImage modules >>"$dir/log" 2>&1 || {
+	nice -n 19 "${make[@]}" -j"$(nproc)" CC="$cc" HOSTCC="$hostcc" \
+		"${flags[@]}" "${k_image##*/}" modules >>"$dir/log" 2>&1 || {
 		tail -n 30 "$dir/log" >&2
 		xm_die "building Linux $ver failed, see $dir/log"
 	}
@@ -120,10 +125,10 @@ main()
 	# What the result depends on: options, flags, source and compiler.
 	src=$(xm_source "$what")
 	hash=$({ cat "${fragments[@]}"; echo "${flags[@]}"; head -n 4 "$src/Makefile"
-		gcc --version; } | sha256sum | cut -c1-12)
-	hash=$XM_CACHE/kernel/$what-$flavour-$hash
-	[ -e "$hash/$done" ] || xm_locked "kernel-$what-$flavour" \
-		build "$what" "$flavour" "$hash" "$src" "${fragments[@]}"
+		$k_cc --version; } | sha256sum | cut -c1-12)
+	hash=$XM_CACHE/kernel/$k_name-$hash
+	[ -e "$hash/$done" ] || xm_locked "kernel-$k_name" \
+		build "$what" "$k_arch, $flavour" "$hash" "$src" "${fragments[@]}"
 	printf '%s\n' "$hash"
 }
 

@@ -92,7 +92,7 @@ class Kernel(NamedTuple):
 def _built(version, suite):
     for flavour, suffix in (("debug", ""), ("plain", "-plain")):
         yield Kernel(version + suffix, version, suite, f"{version}.*",
-                     flavour=flavour, configs=("base", flavour, version))
+                     flavour=flavour, configs=("base", "x86_64", flavour, version))
 
 
 KERNELS = {k.name: k for k in (
@@ -103,6 +103,9 @@ KERNELS = {k.name: k for k in (
     Kernel("stock-arm64", "7.x", "trixie-backports", r"7\.[0-9].*-arm64", arch="arm64"),
     Kernel("stock-arm64-16k", "7.x", "trixie-backports", r"7\.[0-9].*-arm64-16k",
            arch="arm64", page_size=16384),
+    Kernel("7.3-arm64-64k", "7.3", "trixie-backports", "7.3.*", arch="arm64",
+           page_size=65536, flavour="debug",
+           configs=("base", "arm64", "arm64-64k", "debug", "7.3")),
     *_built("7.3", "trixie-backports"),
     *_built("6.12", "bookworm-backports"),
     *_built("6.1", "bookworm"),
@@ -136,7 +139,7 @@ def shell(row):
     values = row._asdict() | {"configs": " ".join(row.configs),
                               "dkms": int(row.dkms),
                               "debian_arch": row.machine.debian,
-                              "image": row.machine.image,
+                              "image": row.machine.image, "cc": row.machine.cc,
                               "make_args": " ".join(row.machine.make),
                               "packages": " ".join(
                                   p for p in row.machine.packages if "qemu" not in p)}
