@@ -60,40 +60,6 @@ class Totals(unittest.TestCase):
         self.assertEqual("1 passed, 0 failed, 0 skipped", lines[-1])
 
 
-class Skips(unittest.TestCase):
-    ROWS = [("race_*", "f.three", "no device"), ("race_c", "*", "not here")]
-
-    def enforce(self, programs, complete=(), whole=False, rows=None):
-        kernel = {"programs": list(programs)}
-        results.enforce_skips(kernel, self.ROWS if rows is None else rows, complete, whole)
-        return results.count(kernel["programs"])
-
-    def skips(self):
-        return program("race_a", test("f.one"), test("f.three", "skip", "no device"))
-
-    def test_expected(self):
-        self.assertEqual(0, self.enforce([self.skips()], ["race_a"])["failed"])
-
-    def test_unexpected(self):
-        self.assertEqual(1, self.enforce([self.skips()], rows=[])["failed"])
-
-    def test_missing(self):
-        programs = [program("race_c", test("f.one"))]
-        self.assertEqual(1, self.enforce(programs, ["race_c"], rows=self.ROWS[1:])["failed"])
-        # It ran in part, or not to its end.
-        self.assertEqual(0, self.enforce(programs, [], rows=self.ROWS[1:])["failed"])
-
-    def test_missing_in_a_whole_run(self):
-        self.assertEqual(1, self.enforce([self.skips()], ["race_a"], True)["failed"])
-
-    def test_lists_can_be_read(self):
-        for path in (results.TOP / "selftests/expected-skips").glob("*"):
-            with self.subTest(path.name):
-                kernels.kernel(path.name)
-                self.assertTrue(all(p and t for p, t, _ in
-                                    results.expected_skips(path.name)))
-
-
 class Again(unittest.TestCase):
     def test_what_failed(self):
         self.assertEqual({"stock-7.x": "*"}, results.again(run(*MIXED)))

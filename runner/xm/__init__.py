@@ -6,6 +6,7 @@ kernels   the table of kernels and the table of machines
 build     modules, programs, hmm-tests, initramfs: what a guest boots
 guest     one QEMU guest: boot it, talk to it, end it, keep its logs
 judge     logs of a guest -> programs, tests, kernel reports
+skips     the skips that are expected of a kernel
 results   results.json, its format, and all that is made from it
 check     choose programs, share them among guests, show the progress
 mutants, coverage, peer, bisect    the other commands that judge

@@ -10,7 +10,7 @@ import threading
 import time
 from pathlib import Path
 
-from . import build, judge, results
+from . import build, judge, results, skips
 from .guest import Boot, Guest, release_of
 from .util import CACHE, Error, Usage, say
 
@@ -330,13 +330,12 @@ def finish_check(kernel, target, rest, lines, whole):
     for line in rest if kernel["judged"] is True else []:
         judge.add(judge.find(programs, line.split()[0]), "results", "it was not run")
     row = target.row
-    rows = results.expected_skips(row.name.replace("dkms-", "stock-")) if row else None
+    rows = skips.expected(row.name.replace("dkms-", "stock-")) if row else None
     ended = {p["name"] for p in programs if p["status"] is not None}
     if rows is not None:
         complete = {line for line in lines if " " not in line and line in ended}
-        results.enforce_skips(kernel, rows, complete,
-                              whole and kernel["judged"] is True and
-                              len(complete) == len(lines))
+        skips.enforce(kernel, rows, complete, whole and kernel["judged"] is True and
+                      len(complete) == len(lines))
     if kernel["judged"] is True and judge.nothing_tested(programs):
         judge.add(judge.find(programs, "guest"), "tests",
                   "nothing was tested: every test skipped")

@@ -9,7 +9,7 @@ import sys
 import threading
 from pathlib import Path
 
-from . import build, check, judge, kernels, results
+from . import build, check, judge, kernels, results, skips
 from .guest import Boot
 from .util import (CACHE, FAILED, OK, UNJUDGED, USAGE, Error, Usage, end_by_signals,
                    say, script)
@@ -309,6 +309,17 @@ def cmd_summary(args, _words):
     return results.status(loaded)
 
 
+def cmd_skips(args, _words):
+    """Write the lists of expected skips of the kernels of a run. Look at what changed
+    before you commit it: each line is a test that tells nothing about that kernel."""
+    for kernel in results.load(args.log)["kernels"]:
+        if kernel["judged"] is True and kernel["whole"]:
+            print(skips.write(kernel))
+        else:
+            say(f"{kernel['name']} did not run in whole")
+    return OK
+
+
 def cmd_last(_args, _words):
     results.load()
     print(results.last_link() / "results.json")
@@ -368,6 +379,7 @@ COMMANDS = {
     "peer-bugs": (cmd_peer_bugs, "known bugs of the kernel's own test device"),
     "merge": (cmd_merge, "one result of the results of several shards"),
     "summary": (cmd_summary, "the summary of a run once more"),
+    "skips": (cmd_skips, "write the lists of expected skips, from a run"),
     "last": (cmd_last, "where the results of the last run are"),
     "junit": (cmd_junit, "the results of a run as JUnit XML"),
     "kernel": (cmd_kernel, "the table of kernels, or a row of it for a shell"),
@@ -414,7 +426,7 @@ def parser():
             sub.add_argument("--count", type=int, default=200)
             sub.add_argument("--multi", action="store_true",
                              help="a thread for each emulated CPU, as the demo has")
-        if name in ("junit", "summary"):
+        if name in ("junit", "skips", "summary"):
             sub.add_argument("--log", help="a log directory (the last run)")
         if name in ("check", "junit", "kselftest", "merge"):
             sub.add_argument("-o", "--output", metavar="FILE", help="write it there")

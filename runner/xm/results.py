@@ -29,7 +29,6 @@ the program race_matrix, DEVICEOP.MMOP.WINDOW. Programs named guest, boot and un
 are the guest's own.
 """
 import collections
-import fnmatch
 import json
 import os
 import platform
@@ -139,47 +138,6 @@ def merge(many):
             if kernel["judged"] is not True:
                 whole["judged"] = kernel["judged"]
     return complete(merged, max(r["seconds"] for r in many))
-
-
-# --- skips ----------------------------------------------------------------
-
-def expected_skips(name):
-    """[(program glob, test glob, reason)] of selftests/expected-skips/NAME, or None."""
-    path = TOP / "selftests" / "expected-skips" / name
-    if not path.exists():
-        return None
-    rows = []
-    for line in path.read_text().splitlines():
-        line, _, reason = line.partition("#")
-        if line.strip():
-            program, _, test = line.strip().partition(":")
-            rows.append((program, test or "*", reason.strip()))
-    return rows
-
-
-def enforce_skips(kernel, rows, programs_run, whole):
-    """A skip that is not expected fails, and so does one that has not happened, if
-    its program has run in whole. PROGRAMS_RUN are those."""
-    used = set()
-    for program in kernel["programs"]:
-        for test in program["tests"]:
-            if test["result"] != "skip":
-                continue
-            hits = [row for row in rows if fnmatch.fnmatchcase(program["name"], row[0])
-                    and fnmatch.fnmatchcase(test["name"], row[1])]
-            used.update(hits)
-            if not hits:
-                test["result"] = "fail"
-                test["reason"] = f"skipped, which is not expected: {test['reason']}"
-    missing = [row for row in rows if row not in used and
-               (whole or any(fnmatch.fnmatchcase(p, row[0]) for p in programs_run))]
-    for program, test, reason in missing:
-        kernel["programs"].append({
-            "name": program, "guest": None, "seconds": None, "status": None,
-            "reports": [], "tests": [{
-                "name": test, "result": "fail", "judge": True, "output": [],
-                "seconds": None,
-                "reason": f"expected to skip, and did not: {reason}"}]})
 
 
 # --- what is shown --------------------------------------------------------
