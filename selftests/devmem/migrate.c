@@ -439,6 +439,8 @@ TEST_F(devmem, write_survives_lazyfree)
 
 	fill((__u64 *)self->p, LEN, 9);
 	ASSERT_EQ(0, madvise(self->p, LEN, MADV_FREE));
+	/* The CPU's batch of lazily freed folios holds references. */
+	ASSERT_EQ(0, xm_drain());
 	ASSERT_EQ(0, xm_migrate(self->fd, self->p, LEN, 0, 0, &self->moved));
 	ASSERT_EQ(0, xm_write(self->fd, self->p, &value, sizeof(value)));
 	ASSERT_EQ(0, xm_migrate(self->fd, self->p, LEN,

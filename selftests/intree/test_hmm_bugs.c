@@ -336,6 +336,8 @@ TEST_F(peer_bugs, written_coherent_page_survives_pin)
 	ASSERT_NE(NULL, p);
 	fill((__u64 *)p, LEN, 1);
 	ASSERT_EQ(0, madvise(p, LEN, MADV_FREE));
+	/* The CPU's batch of lazily freed folios holds references. */
+	ASSERT_EQ(0, xm_drain());
 	ASSERT_EQ(0, to_device(fd, p, LEN));
 	pfn = xm_pfn(p);
 	fill(self->buf, LEN, 500);
