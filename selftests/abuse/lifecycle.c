@@ -608,7 +608,7 @@ TEST(swapoff_while_the_device_runs)
 	bool exclusive = xm_caps() & XMIRROR_CAP_EXCLUSIVE;
 	int fd;
 
-	if (!s.disk || swap_disk_used_kb() < 0)
+	if (!s.disk || !xm_swaps_to_disk())
 		XM_SKIP(return, "XM_SWAP_DISK names no swap that is on");
 	OPEN(fd, 0);
 	p = xm_anon(len);

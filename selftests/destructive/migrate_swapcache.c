@@ -13,7 +13,7 @@ TEST(migrate_a_page_of_the_swap_cache)
 	int fd;
 
 	NEED(XMIRROR_CAP_PRIVATE);
-	if (swap_disk_used_kb() < 0)
+	if (!xm_swaps_to_disk())
 		XM_SKIP(return, "no swap on a disk");
 	OPEN(fd, 0);
 	ASSERT_NE(NULL, p);

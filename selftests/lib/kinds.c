@@ -109,7 +109,7 @@ static void make_swapped(struct memory *m, bool mapped)
 	map_anon(m, true);
 	if (!m->p)
 		return;
-	if (swap_disk_used_kb() < 0)
+	if (!xm_swaps_to_disk())
 		none(m, "a swap disk");
 	else if (xm_pageout(m->p, XM_PAGE))
 		none(m, "page-out that works");

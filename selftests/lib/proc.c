@@ -348,21 +348,22 @@ int work_fork(struct worker *w)
 	return waitpid(pid, &status, 0) == pid ? status : -errno;
 }
 
-long swap_disk_used_kb(void)
+bool xm_swaps_to_disk(void)
 {
-	unsigned long size, used;
 	char line[256], name[128];
-	long sum = -1;
+	int disks = 0, others = 0;
 	FILE *f = fopen("/proc/swaps", "re");
 
 	if (!f)
-		return -1;
+		return false;
 	while (fgets(line, sizeof(line), f)) {
-		if (sscanf(line, "%127s %*s %lu %lu", name, &size, &used) != 3 ||
-		    strstr(name, "zram"))
+		if (sscanf(line, "/%127s", name) != 1)
 			continue;
-		sum = (sum < 0 ? 0 : sum) + used;
+		if (strstr(name, "zram"))
+			others++;
+		else
+			disks++;
 	}
 	fclose(f);
-	return sum;
+	return disks && !others;
 }

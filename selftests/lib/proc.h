@@ -126,7 +126,7 @@ int work_wait(struct worker *w);
  */
 int work_fork(struct worker *w);
 
-/** swap_disk_used_kb: swap space in use by other than zram, -1 if there is none. */
-long swap_disk_used_kb(void);
+/** xm_swaps_to_disk: swap is on, and none of it is zram, which has no swap cache. */
+bool xm_swaps_to_disk(void);
 
 #endif /* XM_LIBPROC_H */
