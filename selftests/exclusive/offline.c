@@ -1,0 +1,216 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * A block of memory goes offline while the device has its pages exclusively: offlining
+ * moves them elsewhere, and nothing is lost.
+ *
+ * The block is one that can be taken offline, and comes back in ZONE_MOVABLE, where the
+ * kernel looks first for the pages of a process. After the test it is as it was.
+ */
+#include <dirent.h>
+#include <signal.h>
+#include <stdio.h>
+#include <time.h>
+
+#include "test.h"
+
+#define MEMORY	"/sys/devices/system/memory"
+#define PAGES	16
+#define LEN	(PAGES * XM_PAGE)
+
+static __u64 read_hex(const char *path)
+{
+	unsigned long long value = 0;
+	FILE *f = fopen(path, "re");
+
+	if (!f)
+		return 0;
+	if (fscanf(f, "%llx", &value) != 1)
+		value = 0;
+	fclose(f);
+	return value;
+}
+
+/* Pages of a block, 0 without CONFIG_MEMORY_HOTPLUG */
+static __u64 block_pages(void)
+{
+	return read_hex(MEMORY "/block_size_bytes") / XM_PAGE;
+}
+
+static int set_state(int block, const char *state)
+{
+	char path[64];
+
+	snprintf(path, sizeof(path), MEMORY "/memory%d/state", block);
+	return xm_write_file(path, state);
+}
+
+static bool is_state(int block, const char *state)
+{
+	char path[64], text[32] = "";
+	FILE *f;
+
+	snprintf(path, sizeof(path), MEMORY "/memory%d/state", block);
+	f = fopen(path, "re");
+	if (!f)
+		return false;
+	if (!fgets(text, sizeof(text), f))
+		*text = 0;
+	fclose(f);
+	text[strcspn(text, "\n")] = 0;
+	return !strcmp(text, state);
+}
+
+/*
+ * Offlining tries until it is done or a signal comes. 0, -EBUSY where the block has
+ * pages that do not move, -ETIMEDOUT after XM_LONG.
+ */
+static int take_offline(int block)
+{
+	struct timespec limit = { .tv_sec = XM_LONG / 1000 };
+	int status, late;
+	sigset_t ended;
+	pid_t pid;
+
+	sigemptyset(&ended);
+	sigaddset(&ended, SIGCHLD);
+	sigprocmask(SIG_BLOCK, &ended, NULL);
+	pid = fork();
+	if (pid < 0)
+		return -errno;
+	if (!pid)
+		_exit(-set_state(block, "offline"));
+	late = sigtimedwait(&ended, NULL, &limit) < 0;
+	if (late)
+		kill(pid, SIGKILL);
+	waitpid(pid, &status, 0);
+	if (late)
+		return -ETIMEDOUT;
+	return WIFEXITED(status) ? -WEXITSTATUS(status) : -EINTR;
+}
+
+/* The last block that can be taken offline, in ZONE_MOVABLE, or -1 */
+static int find_block(void)
+{
+	int block, last = -1, number;
+	struct dirent *d;
+	DIR *dir = opendir(MEMORY);
+
+	if (!dir)
+		return -1;
+	while ((d = readdir(dir))) {
+		if (sscanf(d->d_name, "memory%d", &number) == 1 && number > last)
+			last = number;
+	}
+	closedir(dir);
+	for (block = last; block > 0; block--) {
+		if (!is_state(block, "online") || take_offline(block))
+			continue;
+		if (!set_state(block, "online_movable"))
+			return block;
+		set_state(block, "online");
+	}
+	return -1;
+}
+
+FIXTURE(offline) {
+	int fd;
+	int block;
+	__u64 *p;
+};
+
+FIXTURE_SETUP(offline)
+{
+	self->fd = -1;
+	self->block = -1;
+	NEED(XMIRROR_CAP_EXCLUSIVE);
+	if (!(xm_caps() & XMIRROR_CAP_EXCLUSIVE_LARGE))
+		XM_SKIP(return, "exclusive pages do not move before Linux 6.15 (E5)");
+	if (!block_pages())
+		XM_SKIP(return, "no CONFIG_MEMORY_HOTPLUG");
+	OPEN(self->fd, 0);
+	self->block = find_block();
+	if (self->block < 0)
+		XM_SKIP(return, "no block of memory can be taken offline");
+	self->p = xm_anon(LEN);
+	ASSERT_NE(NULL, self->p);
+}
+
+FIXTURE_TEARDOWN(offline)
+{
+	if (self->block >= 0) {
+		/* ZONE_MOVABLE keeps it otherwise. */
+		if (!is_state(self->block, "offline"))
+			take_offline(self->block);
+		set_state(self->block, "online");
+	}
+	if (self->fd >= 0)
+		close(self->fd);
+}
+
+static size_t in_block(const __u64 *p, int block)
+{
+	size_t i, n = 0;
+
+	for (i = 0; i < PAGES; i++)
+		n += xm_pfn(&p[i * XM_WORDS]) / block_pages() == (__u64)block;
+	return n;
+}
+
+/* Have the pages of the test in the block, whichever node that is on. */
+static size_t fill_from(__u64 *p, int block)
+{
+	for (int cpu = 0; (cpu = xm_pin_from(cpu)) >= 0; cpu++) {
+		madvise(p, LEN, MADV_DONTNEED);
+		xm_fill_pages(p, PAGES);
+		if (in_block(p, block) == PAGES)
+			break;
+	}
+	return in_block(p, block);
+}
+
+/* covers: B.offline */
+TEST_F(offline, exclusive_pages_move)
+{
+	size_t i;
+
+	ASSERT_EQ(PAGES, fill_from(self->p, self->block));
+	ASSERT_EQ(0, xm_exclusive(self->fd, self->p, LEN, NULL));
+	for (i = 0; i < PAGES; i++) {
+		ASSERT_EQ(0, xm_add(self->fd, &self->p[i * XM_WORDS], 1));
+	}
+	ASSERT_EQ(PAGES, xm_count_exclusive(self->p, LEN));
+	ASSERT_EQ(0, take_offline(self->block));
+	EXPECT_EQ(0, in_block(self->p, self->block));
+	EXPECT_EQ(0, xm_count_exclusive(self->p, LEN));
+	for (i = 0; i < PAGES; i++) {
+		EXPECT_LEAF(self->fd, &self->p[i * XM_WORDS], LEAF_NONE);
+		EXPECT_EQ(0, xm_add(self->fd, &self->p[i * XM_WORDS], 1));
+		EXPECT_EQ(xm_page_value(i) + 2, XM_LOAD(&self->p[i * XM_WORDS]));
+	}
+	EXPECT_CLEAN(self->fd);
+}
+
+/* covers: B.offline */
+TEST_F(offline, device_counts_go_on)
+{
+	struct xmirror_cmd add = xm_cmds(XMIRROR_OP_ADD, 8, self->p, XM_PAGE, PAGES, 1);
+	struct xmirror_wait w;
+	__u64 fence, sum = 0;
+	size_t i;
+
+	ASSERT_EQ(PAGES, fill_from(self->p, self->block));
+	ASSERT_EQ(0, xm_submit(self->fd, 0, &add, 1, 1ULL << 40, &fence));
+	/* The device is at it. */
+	while (XM_LOAD(&self->p[0]) == xm_page_value(0))
+		sched_yield();
+	EXPECT_EQ(0, take_offline(self->block));
+	EXPECT_EQ(0, in_block(self->p, self->block));
+	EXPECT_EQ(-ETIMEDOUT, xm_wait(self->fd, fence, 0, &w));
+	EXPECT_EQ(-ECANCELED, xm_cancel(self->fd, fence, &w) ?: w.status);
+	for (i = 0; i < PAGES; i++)
+		sum += XM_LOAD(&self->p[i * XM_WORDS]) - xm_page_value(i);
+	EXPECT_EQ(w.ops, sum);
+	EXPECT_CLEAN(self->fd);
+}
+
+TEST_HARNESS_MAIN
