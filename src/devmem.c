@@ -77,11 +77,11 @@ static void xm_block_touch(struct xmirror_devmem *dm, struct xm_block *block)
 }
 
 /*
- * Take up to @nr small pages next to each other, or a whole block of @nr: returns
- * how many, and the first in *@index.
+ * Allocate up to @nr small pages next to each other, or a whole block of @nr:
+ * returns how many, and the first in *@index.
  */
-static unsigned int xm_take(struct xmirror_devmem *dm, bool whole,
-			    unsigned int nr, unsigned long *index)
+static unsigned int xm_dev_alloc_slots(struct xmirror_devmem *dm, bool whole,
+				       unsigned int nr, unsigned long *index)
 {
 	struct xm_block *block;
 	unsigned long flags, bit;
@@ -108,8 +108,8 @@ out:
 	return n;
 }
 
-static void xm_put(struct xmirror_devmem *dm, unsigned long index,
-		   unsigned int nr)
+static void xm_dev_free_slots(struct xmirror_devmem *dm, unsigned long index,
+			      unsigned int nr)
 {
 	struct xm_block *block = xm_block_of(dm, index);
 	unsigned long flags;
@@ -120,17 +120,17 @@ static void xm_put(struct xmirror_devmem *dm, unsigned long index,
 	spin_unlock_irqrestore(&dm->lock, flags);
 }
 
-/* Have memory behind @nr pages: how many of them do. */
-static unsigned int xm_alloc_backing(struct xmirror_devmem *dm,
-				     unsigned long index, unsigned int nr,
-				     bool contiguous)
+/* Allocate memory behind @nr pages: how many of them have it. */
+static unsigned int xm_dev_alloc_backing(struct xmirror_devmem *dm,
+					 unsigned long index, unsigned int nr,
+					 bool contiguous)
 {
 	return dm->ops->alloc ?
 	       dm->ops->alloc(dm->priv, index, nr, contiguous) : nr;
 }
 
-static void xm_free_backing(struct xmirror_devmem *dm, unsigned long index,
-			    unsigned int nr)
+static void xm_dev_free_backing(struct xmirror_devmem *dm, unsigned long index,
+				unsigned int nr)
 {
 	unsigned long i;
 
@@ -141,20 +141,20 @@ static void xm_free_backing(struct xmirror_devmem *dm, unsigned long index,
 }
 
 /*
- * Take small pages in advance, up to @nr of them, for *@reserve, of which none are
- * left: a migration takes the lock and asks for memory once for many pages.
+ * Allocate up to @nr small pages in advance for the empty *@reserve: a migration
+ * takes the lock and asks for memory once for many pages.
  */
 void xm_dev_reserve(struct xmirror_devmem *dm, struct xm_reserve *reserve,
 		    unsigned int nr)
 {
 	unsigned int n;
 
-	reserve->nr = xm_take(dm, false, nr, &reserve->index);
+	reserve->nr = xm_dev_alloc_slots(dm, false, nr, &reserve->index);
 	if (!reserve->nr)
 		return;
-	n = xm_alloc_backing(dm, reserve->index, reserve->nr, false);
+	n = xm_dev_alloc_backing(dm, reserve->index, reserve->nr, false);
 	if (n < reserve->nr)
-		xm_put(dm, reserve->index + n, reserve->nr - n);
+		xm_dev_free_slots(dm, reserve->index + n, reserve->nr - n);
 	reserve->nr = n;
 }
 
@@ -163,13 +163,14 @@ void xm_dev_unreserve(struct xmirror_devmem *dm, struct xm_reserve *reserve)
 {
 	if (!reserve->nr)
 		return;
-	xm_free_backing(dm, reserve->index, reserve->nr);
-	xm_put(dm, reserve->index, reserve->nr);
+	xm_dev_free_backing(dm, reserve->index, reserve->nr);
+	xm_dev_free_slots(dm, reserve->index, reserve->nr);
 	reserve->nr = 0;
 }
 
-static struct page *xm_hand_out(struct xmirror_devmem *dm, unsigned long index,
-				unsigned int order, u64 owner)
+static struct page *xm_dev_init_folio(struct xmirror_devmem *dm,
+				      unsigned long index, unsigned int order,
+				      u64 owner)
 {
 	struct page *page = pfn_to_page(dm->first_pfn + index);
 	unsigned long i;
@@ -191,7 +192,7 @@ struct page *xm_dev_alloc(struct xmirror_devmem *dm, struct xm_reserve *reserve,
 	if (!reserve->nr)
 		return NULL;
 	reserve->nr--;
-	return xm_hand_out(dm, reserve->index++, 0, owner);
+	return xm_dev_init_folio(dm, reserve->index++, 0, owner);
 }
 
 /* The same for a large folio: the first page, or NULL. */
@@ -199,13 +200,14 @@ struct page *xm_dev_alloc_large(struct xmirror_devmem *dm, u64 owner)
 {
 	unsigned long index;
 
-	if (!xm_take(dm, true, XM_BLOCK_PAGES, &index))
+	if (!xm_dev_alloc_slots(dm, true, XM_BLOCK_PAGES, &index))
 		return NULL;
-	if (xm_alloc_backing(dm, index, XM_BLOCK_PAGES, true) < XM_BLOCK_PAGES) {
-		xm_put(dm, index, XM_BLOCK_PAGES);
+	if (xm_dev_alloc_backing(dm, index, XM_BLOCK_PAGES, true) <
+	    XM_BLOCK_PAGES) {
+		xm_dev_free_slots(dm, index, XM_BLOCK_PAGES);
 		return NULL;
 	}
-	return xm_hand_out(dm, index, XM_BLOCK_ORDER, owner);
+	return xm_dev_init_folio(dm, index, XM_BLOCK_ORDER, owner);
 }
 
 /**
@@ -285,8 +287,8 @@ static void xm_dev_free(struct page *page, unsigned int nr)
 	unsigned long index = xm_index_of(dm, page);
 
 	trace_xm_devmem_free(dm->owner[index], page_to_pfn(page), nr);
-	xm_free_backing(dm, index, nr);
-	xm_put(dm, index, nr);
+	xm_dev_free_backing(dm, index, nr);
+	xm_dev_free_slots(dm, index, nr);
 }
 
 XM_DEFINE_DEV_FREE(xm_folio_free, xm_dev_free)
@@ -444,7 +446,7 @@ void xm_evict_owner(struct xmirror_devmem *dm, u64 owner)
  * @m: the mirror
  *
  * Brings back to system memory what was allocated for this mirror, wherever it
- * is mapped. A page that something holds on to stays.
+ * is mapped. Pinned pages are skipped.
  *
  * Context: may sleep.
  */
@@ -531,7 +533,7 @@ static int xm_dev_unplug(struct xmirror_devmem *dm, unsigned int timeout_ms,
 /**
  * xmirror_devmem_unplug() - take a pool out of use
  * @dm: the pool
- * @timeout_ms: how long to wait for pages that something holds on to
+ * @timeout_ms: how long to wait for pinned pages
  *
  * Nothing is allocated any more, and what is in the pool goes back to system
  * memory, whoever it belongs to. Pages that are pinned or that a migration is

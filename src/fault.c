@@ -122,8 +122,8 @@ static bool xm_fault_prepare(struct xm_fault *f)
 	return !bitmap_empty(f->wanted, XM_SPAN_PAGES);
 }
 
-/* Is page number @i wanted, and of no use as hmm_range_fault() has reported it? */
-static bool xm_fault_lacks(const struct xm_fault *f, unsigned long i)
+/* Is page number @i wanted, and not usable as hmm_range_fault() has reported it? */
+static bool xm_fault_needed(const struct xm_fault *f, unsigned long i)
 {
 	unsigned long pfn = f->range.hmm_pfns[i];
 
@@ -182,7 +182,7 @@ static int xm_fault_ask(struct xm_fault *f, unsigned long start,
 	return ret;
 }
 
-/* Ask for the pages that are wanted and of no use. */
+/* Ask for the wanted pages that are not usable. */
 static int xm_fault_missing(struct xm_fault *f, bool locked)
 {
 	unsigned long nr = xm_fault_nr(f), i, end;
@@ -190,7 +190,7 @@ static int xm_fault_missing(struct xm_fault *f, bool locked)
 
 	for (i = 0; i < nr && !ret; i = end + 1) {
 		end = i;
-		while (end < nr && xm_fault_lacks(f, end))
+		while (end < nr && xm_fault_needed(f, end))
 			end++;
 		if (end > i)
 			ret = xm_fault_ask(f, f->range.start + i * PAGE_SIZE,
@@ -611,7 +611,7 @@ int xmirror_fault(struct xmirror *m, unsigned long start, unsigned long end,
 EXPORT_SYMBOL_GPL(xmirror_fault);
 
 /* Is there a userfaultfd that the CPU's fault at @addr may wait for? */
-static int xm_fault_waits(struct xmirror *m, unsigned long addr)
+static int xm_vma_uffd_armed(struct xmirror *m, unsigned long addr)
 {
 	struct vm_area_struct *vma;
 	int ret;
@@ -639,7 +639,7 @@ static int xm_fault_armed(struct xmirror *m, unsigned long start,
 		iv = xm_interval_find(m, addr);
 		if (iv && xm_pte_has(iv, addr, need))
 			continue;
-		ret = xm_fault_waits(m, addr);
+		ret = xm_vma_uffd_armed(m, addr);
 		if (ret > 0)
 			ret = xm_restore(m, addr, write);
 		if (!ret)
@@ -691,7 +691,7 @@ int xmirror_fault_unlocked(struct xmirror *m, unsigned long start,
 		res->count = max(res->count, part.count);
 		/* What was faulted in may have gone again: then once more. */
 	} while (!XM_HAVE_HMM_RANGE_FAULT_UNLOCKED_TIMEOUT && ret == -EFAULT &&
-		 xm_fault_waits(m, start + res->done) > 0);
+		 xm_vma_uffd_armed(m, start + res->done) > 0);
 	xmirror_leave(m);
 	return ret;
 }

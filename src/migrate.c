@@ -398,7 +398,8 @@ static unsigned long *xm_alloc_pfns(struct migrate_vma *args, unsigned long nr)
  * through memory has few faults, and one that picks a page here and there does
  * not pay for its neighbours.
  */
-static unsigned long xm_window(struct xmirror_devmem *dm, unsigned long addr)
+static unsigned long xm_prefetch_window(struct xmirror_devmem *dm,
+					unsigned long addr)
 {
 	unsigned long *stream = &dm->stream[current->pid % XM_NR_STREAMS];
 	unsigned int most = clamp_t(unsigned int, READ_ONCE(xm_prefetch), 1,
@@ -441,7 +442,7 @@ vm_fault_t xm_migrate_to_ram(struct vm_fault *vmf)
 		size = XM_BLOCK_PAGES * PAGE_SIZE;
 		args.flags |= MIGRATE_VMA_SELECT_COMPOUND;
 	} else {
-		size = xm_window(dm, vmf->address);
+		size = xm_prefetch_window(dm, vmf->address);
 	}
 	args.start = max(ALIGN_DOWN(vmf->address, size), vma->vm_start);
 	args.end = min(ALIGN(vmf->address + 1, size), vma->vm_end);
