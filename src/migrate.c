@@ -36,16 +36,19 @@ static unsigned int xm_prefetch = 16;
 module_param_named(prefetch, xm_prefetch, uint, 0644);
 MODULE_PARM_DESC(prefetch, "most pages that a CPU fault on device memory brings back at once");
 
-/*
- * Where pages go: to a pool, for a mirror, else to system memory, which is
- * allocated for a VMA if there is one. A CPU fault and an eviction know no
- * mirror. Empty entries are filled on the way from system memory to a device.
+/**
+ * struct xm_target - where pages go
+ * @dm: to this pool, or to system memory if it is NULL
+ * @from: from this pool, or from system memory if it is NULL: only then empty
+ *	entries are filled
+ * @m: for this mirror; a CPU fault and an eviction know none
+ * @vma: system memory is allocated for it, unless it is NULL
  */
 struct xm_target {
 	struct xmirror_devmem *dm;
+	struct xmirror_devmem *from;
 	struct xmirror *m;
 	struct vm_area_struct *vma;
-	bool fills;
 };
 
 static bool xm_fails_large(const struct xm_target *t, struct page *from)
@@ -313,7 +316,7 @@ static void xm_migrate_copy(struct xm_migration *mig)
 		 * empty ones whatever was selected.
 		 */
 		from = migrate_pfn_to_page(mig->src[i]);
-		if (from ? !xm_may_move(t, page_folio(from)) : !t->fills)
+		if (from ? !xm_may_move(t, page_folio(from)) : !!t->from)
 			continue;
 		if (n > 1 && (xm_migrate_large(mig, i, from) ||
 			      !mig->can_split))
@@ -418,6 +421,39 @@ static unsigned long xm_prefetch_window(struct xmirror_devmem *dm,
 	return size;
 }
 
+/* What a CPU fault brings back: a large folio that is mapped as one, or a window. */
+static void xm_to_ram_range(struct migrate_vma *args, struct vm_fault *vmf)
+{
+	struct vm_area_struct *vma = vmf->vma;
+	unsigned long size;
+
+	if (!vmf->pte && MIGRATE_PFN_COMPOUND) {
+		size = XM_BLOCK_PAGES * PAGE_SIZE;
+		args->flags |= MIGRATE_VMA_SELECT_COMPOUND;
+	} else {
+		size = xm_prefetch_window(args->pgmap_owner, vmf->address);
+	}
+	args->start = max(ALIGN_DOWN(vmf->address, size), vma->vm_start);
+	args->end = min(ALIGN(vmf->address + 1, size), vma->vm_end);
+}
+
+/*
+ * The result of a CPU fault. A page that somebody else holds may stay: the CPU
+ * faults again. One for which there was no memory may not.
+ */
+static vm_fault_t xm_to_ram_result(const struct migrate_vma *args,
+				   unsigned long address, long moved)
+{
+	unsigned long i = (address - args->start) >> PAGE_SHIFT;
+
+	if (args->flags & MIGRATE_VMA_SELECT_COMPOUND)
+		i = 0;
+	if (moved < 0)
+		return VM_FAULT_SIGBUS;
+	return !args->dst[i] && args->src[i] & MIGRATE_PFN_VALID ?
+	       VM_FAULT_OOM : 0;
+}
+
 /*
  * The CPU touched private memory: bring the page back, and what is in device
  * memory around it. Called with the page locked and mmap_lock held.
@@ -426,43 +462,24 @@ vm_fault_t xm_migrate_to_ram(struct vm_fault *vmf)
 {
 	struct xmirror_devmem *dm = xmirror_devmem_of(vmf->page);
 	struct vm_area_struct *vma = vmf->vma;
-	struct xm_target t = { .vma = vma };
+	struct xm_target t = { .from = dm, .vma = vma };
 	struct migrate_vma args = {
 		.vma = vma,
 		.pgmap_owner = dm,
 		.flags = MIGRATE_VMA_SELECT_DEVICE_PRIVATE,
 		.fault_page = vmf->page,
 	};
-	unsigned long size, index;
-	vm_fault_t ret = 0;
+	vm_fault_t ret;
 	long moved;
 
-	if (!vmf->pte && MIGRATE_PFN_COMPOUND) {
-		/* A large folio that is mapped as one: whole. */
-		size = XM_BLOCK_PAGES * PAGE_SIZE;
-		args.flags |= MIGRATE_VMA_SELECT_COMPOUND;
-	} else {
-		size = xm_prefetch_window(dm, vmf->address);
-	}
-	args.start = max(ALIGN_DOWN(vmf->address, size), vma->vm_start);
-	args.end = min(ALIGN(vmf->address + 1, size), vma->vm_end);
+	xm_to_ram_range(&args, vmf);
 	if (!xm_alloc_pfns(&args, (args.end - args.start) >> PAGE_SHIFT))
 		return VM_FAULT_OOM;
 
 	xm_point_device(dm, vma->vm_mm, XM_PT_TO_RAM_BEGIN, args.start,
 			args.end);
 	moved = xm_migrate_vma(&args, &t);
-	/*
-	 * The page may stay because somebody else holds it, then the CPU faults
-	 * again; but not because there was no memory for it.
-	 */
-	index = (vmf->address - args.start) >> PAGE_SHIFT;
-	if (args.flags & MIGRATE_VMA_SELECT_COMPOUND)
-		index = 0;
-	if (moved < 0)
-		ret = VM_FAULT_SIGBUS;
-	else if (!args.dst[index] && args.src[index] & MIGRATE_PFN_VALID)
-		ret = VM_FAULT_OOM;
+	ret = xm_to_ram_result(&args, vmf->address, moved);
 	trace_xm_to_ram(args.start, args.end, moved);
 	xm_point_device(dm, vma->vm_mm, XM_PT_TO_RAM_DONE, args.start,
 			args.end);
@@ -477,7 +494,8 @@ vm_fault_t xm_migrate_to_ram(struct vm_fault *vmf)
 unsigned long xm_evict_pages(struct xmirror_devmem *dm, unsigned long index,
 			     unsigned int nr, u64 owner)
 {
-	struct xm_migration mig = { .t = &(struct xm_target){}, .nr = nr };
+	struct xm_target t = { .from = dm };
+	struct xm_migration mig = { .t = &t, .nr = nr };
 	unsigned long moved, i;
 	struct migrate_vma args;
 
@@ -520,11 +538,15 @@ static void xm_make_room(struct xmirror *m, struct xmirror_devmem *dm,
 	xm_dev_make_room(dm, wanted);
 }
 
-static long xm_migrate_step(struct xmirror *m, unsigned long addr,
-			    unsigned long *next, struct xmirror_devmem *from,
-			   const struct xm_target *t, struct migrate_vma *args)
+/*
+ * Migrate from @addr to *@next, or to the end of the VMA, which *@next becomes then.
+ * Returns pages moved or a negative errno.
+ */
+static long xm_migrate_step(struct xm_target *t, struct migrate_vma *args,
+			    unsigned long addr, unsigned long *next)
 {
-	struct xm_target target = *t;
+	struct xmirror_devmem *from = t->from;
+	struct xmirror *m = t->m;
 	struct vm_area_struct *vma;
 	long moved;
 
@@ -540,7 +562,7 @@ static long xm_migrate_step(struct xmirror *m, unsigned long addr,
 	    vma_is_dax(vma))
 		goto out;
 	*next = min(*next, vma->vm_end);
-	target.vma = vma;
+	t->vma = vma;
 	args->vma = vma;
 	args->start = addr;
 	args->end = *next;
@@ -557,7 +579,7 @@ static long xm_migrate_step(struct xmirror *m, unsigned long addr,
 		args->flags |= MIGRATE_VMA_SELECT_DEVICE_PRIVATE;
 	memset(args->dst, 0, ((*next - addr) >> PAGE_SHIFT) *
 	       sizeof(*args->dst));
-	moved = xm_migrate_vma(args, &target);
+	moved = xm_migrate_vma(args, t);
 out:
 	mmap_read_unlock(m->mm);
 	return moved;
@@ -587,7 +609,7 @@ int xmirror_migrate(struct xmirror *m, unsigned long start, unsigned long end,
 		    struct xmirror_devmem *from, struct xmirror_devmem *to,
 		    struct xmirror_result *res)
 {
-	struct xm_target t = { .dm = to, .m = m, .fills = !from };
+	struct xm_target t = { .dm = to, .from = from, .m = m };
 	unsigned long addr = start, next, pos;
 	struct migrate_vma args = {};
 	u64 released;
@@ -624,7 +646,7 @@ int xmirror_migrate(struct xmirror *m, unsigned long start, unsigned long end,
 			break;
 		if (to)
 			xm_make_room(m, to, addr, next);
-		ret = xm_migrate_step(m, addr, &next, from, &t, &args);
+		ret = xm_migrate_step(&t, &args, addr, &next);
 		if (ret < 0)
 			break;
 		res->count += ret;

@@ -80,8 +80,14 @@ static int xt_dmirror_rw(struct xt_dmirror_file *f, struct xt_dmirror_cmd *cmd,
 			 unsigned long size, bool write, bool wait)
 {
 	enum xmirror_mode mode = write ? XM_WRITE : XM_READ;
+	struct xt_rw rw = {
+		.hw = &f->hw,
+		.addr = cmd->addr,
+		.length = size,
+		.buf = u64_to_user_ptr(cmd->ptr),
+		.write = write,
+	};
 	struct xmirror_result res;
-	u64 copied;
 	int ret;
 
 	/* The whole range first: nothing is copied if a part is bad. */
@@ -94,8 +100,7 @@ static int xt_dmirror_rw(struct xt_dmirror_file *f, struct xt_dmirror_cmd *cmd,
 	/* What the fault itself had to do again is not another one. */
 	cmd->faults = !!res.count;
 	if (!ret)
-		ret = xt_rw(&f->hw, cmd->addr, size,
-			    u64_to_user_ptr(cmd->ptr), write, &copied);
+		ret = xt_rw(&rw);
 	cmd->cpages = size >> PAGE_SHIFT;
 	return ret == -ESRCH ? -EFAULT : ret;
 }
@@ -104,11 +109,15 @@ static int xt_dmirror_rw(struct xt_dmirror_file *f, struct xt_dmirror_cmd *cmd,
 static int xt_dmirror_show(struct xt_dmirror_file *f,
 			   struct xt_dmirror_cmd *cmd, unsigned long size)
 {
-	u64 copied;
+	struct xt_rw rw = {
+		.hw = &f->hw,
+		.addr = cmd->addr,
+		.length = size,
+		.buf = u64_to_user_ptr(cmd->ptr),
+	};
 
 	cmd->cpages = size >> PAGE_SHIFT;
-	return xt_rw(&f->hw, cmd->addr, size, u64_to_user_ptr(cmd->ptr),
-		     false, &copied);
+	return xt_rw(&rw);
 }
 
 static int xt_dmirror_migrate(struct xt_dmirror_file *f,

@@ -254,63 +254,56 @@ static int xt_ioctl_release(struct xt_file *f, union xt_arg *arg)
 }
 
 /*
- * Move @len bytes through @bounce; *@done counts those that arrived, also when
- * one of the two copies stopped half-way.
+ * Copy the next @len bytes through @bounce; @rw->done counts those that arrived, also
+ * when one of the two copies stopped half-way.
  */
-static int xt_rw_chunk(struct xt_hw *hw, unsigned long addr, void __user *buf,
-		       void *bounce, size_t len, bool write, u64 *done)
+static int xt_rw_chunk(struct xt_rw *rw, void *bounce, size_t len)
 {
+	void __user *buf = rw->buf + rw->done;
+	u64 addr = rw->addr + rw->done;
 	size_t copied = 0, left;
 	int ret;
 
-	if (write) {
+	if (rw->write) {
 		left = copy_from_user(bounce, buf, len);
 		if (left == len)
 			return -EFAULT;
-		ret = xt_copy(hw, addr, bounce, len - left, true, &copied);
-		*done += copied;
+		ret = xt_copy(rw->hw, addr, bounce, len - left, true, &copied);
+		rw->done += copied;
 		return ret ?: left ? -EFAULT : 0;
 	}
 
-	ret = xt_copy(hw, addr, bounce, len, false, &copied);
+	ret = xt_copy(rw->hw, addr, bounce, len, false, &copied);
 	left = copy_to_user(buf, bounce, copied);
-	*done += copied - left;
+	rw->done += copied - left;
 	return left ? -EFAULT : ret;
 }
 
 /**
  * xt_rw() - let the device copy between the mirrored mm and the caller's memory
- * @hw: the hardware
- * @addr: first byte in the mirrored mm
- * @length: bytes, not zero
- * @buf: the caller's memory
- * @write: from @buf to the mirrored mm
- * @done: out: bytes copied, also on failure
+ * @rw: what to copy; @rw->done is set also on failure
  *
- * Return: 0, -EFAULT for a bad @buf, -ENOMEM, -EINTR, or an error of
+ * Return: 0, -EFAULT for a bad @rw->buf, -ENOMEM, -EINTR, or an error of
  * xt_copy().
  */
-int xt_rw(struct xt_hw *hw, u64 addr, u64 length, void __user *buf,
-	  bool write, u64 *done)
+int xt_rw(struct xt_rw *rw)
 {
 	size_t chunk, len;
 	void *bounce;
 	int ret = 0;
 
-	*done = 0;
+	rw->done = 0;
 	chunk = min_t(u64, XT_RW_CHUNK,
-		      PAGE_ALIGN(offset_in_page(addr) + length));
+		      PAGE_ALIGN(offset_in_page(rw->addr) + rw->length));
 	bounce = kvmalloc(chunk, GFP_KERNEL);
 	if (!bounce)
 		return -ENOMEM;
-	while (!ret && *done < length) {
-		u64 pos = addr + *done;
-
+	while (!ret && rw->done < rw->length) {
 		/* All but the first chunk start at a page of the device. */
-		len = min_t(u64, chunk - offset_in_page(pos), length - *done);
-		ret = xt_rw_chunk(hw, pos, buf + *done, bounce, len, write,
-				  done);
-		if (!ret && *done < length)
+		len = min_t(u64, chunk - offset_in_page(rw->addr + rw->done),
+			    rw->length - rw->done);
+		ret = xt_rw_chunk(rw, bounce, len);
+		if (!ret && rw->done < rw->length)
 			ret = xt_go_on();
 	}
 	kvfree(bounce);
@@ -319,17 +312,25 @@ int xt_rw(struct xt_hw *hw, u64 addr, u64 length, void __user *buf,
 
 static int xt_ioctl_rw(struct xt_file *f, union xt_arg *arg)
 {
-	struct xmirror_rw *rw = &arg->rw;
+	struct xmirror_rw *r = &arg->rw;
+	struct xt_rw rw = {
+		.hw = &f->hw,
+		.addr = r->addr,
+		.length = r->length,
+		.buf = u64_to_user_ptr(r->buf),
+		.write = r->flags & XMIRROR_RW_WRITE,
+	};
 	int ret;
 
-	rw->done = 0;
-	if (rw->flags & ~XMIRROR_RW_WRITE || rw->length > XT_RW_MAX)
+	r->done = 0;
+	if (r->flags & ~XMIRROR_RW_WRITE || r->length > XT_RW_MAX)
 		return -EINVAL;
-	ret = xt_check_range(f, rw->addr, rw->length, 1);
+	ret = xt_check_range(f, r->addr, r->length, 1);
 	if (ret)
 		return ret;
-	return xt_rw(&f->hw, rw->addr, rw->length, u64_to_user_ptr(rw->buf),
-		     rw->flags & XMIRROR_RW_WRITE, &rw->done);
+	ret = xt_rw(&rw);
+	r->done = rw.done;
+	return ret;
 }
 
 static int xt_ioctl_submit(struct xt_file *f, union xt_arg *arg)

@@ -130,6 +130,24 @@ struct xt_file {
 	wait_queue_head_t sync_wait;
 };
 
+/**
+ * struct xt_rw - a copy between the mirrored mm and the caller's memory
+ * @hw: the hardware
+ * @addr: first byte in the mirrored mm
+ * @length: bytes, not zero
+ * @buf: the caller's memory
+ * @write: from @buf to the mirrored mm
+ * @done: bytes copied
+ */
+struct xt_rw {
+	struct xt_hw *hw;
+	u64 addr;
+	u64 length;
+	void __user *buf;
+	bool write;
+	u64 done;
+};
+
 /* main.c */
 extern unsigned int xt_nr_devices;
 extern unsigned int xt_nr_engines;
@@ -158,8 +176,7 @@ long xt_ioctl(struct file *file, unsigned int cmd, unsigned long arg);
 int xt_check_range(struct xt_file *f, u64 addr, u64 length, u64 align);
 int xt_may_corrupt(void);
 u32 xt_ms_left(u32 ms, unsigned long start);
-int xt_rw(struct xt_hw *hw, u64 addr, u64 length, void __user *buf,
-	  bool write, u64 *done);
+int xt_rw(struct xt_rw *rw);
 
 /* nodes.c */
 int xt_nodes_init(unsigned int nr, unsigned int nr_dmirrors);
