@@ -7,13 +7,14 @@
  * access with it for reading. So when xt_pt_unmap() returns no access is in
  * flight: this is where a real device flushes its TLB and waits for that.
  *
- * A table entry is a PTE of the core's. XMIRROR_PTE_64K is set on an aligned group
+ * A table entry is a PTE of the core's. A contiguous block is an aligned run of 64 KiB
  * of entries that map contiguous memory with the same rights, which hardware could
- * hold as one; each keeps its own DIRTY bit.
+ * hold as one. XMIRROR_PTE_64K is set on each of them, and each keeps its own DIRTY
+ * bit.
  *
- * A slot is the word that stands for a span: an entry for all of it, with
- * XM_PTE_VALID and XMIRROR_PTE_2M set; the address of a table, which is aligned
- * and so has those clear; or 0.
+ * A PDE stands for a span: an entry for all of it, with XM_PTE_VALID and
+ * XMIRROR_PTE_2M set; the address of a table, which is aligned and so has those
+ * clear; or 0.
  */
 
 #include <linux/mm.h>
@@ -33,45 +34,45 @@ static_assert(XT_CONTIG_PAGES <= XM_UNMAP_BATCH);
 
 /**
  * struct xt_table - the page table of an interval
- * @used: for each slot the number of valid entries in its table, 0 if it has none
- * @slot: the slots
+ * @used: for each PDE the number of valid entries in its table, 0 if it has none
+ * @pde: the PDEs
  */
 struct xt_table {
 	u16 *used;
-	unsigned long slot[];
+	unsigned long pde[];
 };
 
-/* Bytes for each slot. */
-#define XT_SLOT_BYTES	(sizeof(unsigned long) + sizeof(u16))
+/* Bytes for each PDE. */
+#define XT_PDE_BYTES	(sizeof(unsigned long) + sizeof(u16))
 
 static struct xt_hw *xt_hw(struct xmirror_interval *iv)
 {
 	return xmirror_priv(iv->m);
 }
 
-static bool xt_slot_is_large(unsigned long slot)
+static bool xt_pde_is_large(unsigned long pde)
 {
-	return slot & XM_PTE_VALID;
+	return pde & XM_PTE_VALID;
 }
 
-/* The table of a slot, NULL if there is none. */
-static unsigned long *xt_slot_table(unsigned long slot)
+/* The table of a PDE, NULL if there is none. */
+static unsigned long *xt_pde_table(unsigned long pde)
 {
-	return xt_slot_is_large(slot) ? NULL : (unsigned long *)slot;
+	return xt_pde_is_large(pde) ? NULL : (unsigned long *)pde;
 }
 
-static unsigned long xt_slot_nr(struct xmirror_interval *iv, unsigned long addr)
+static unsigned long xt_pde_nr(struct xmirror_interval *iv, unsigned long addr)
 {
 	return (addr - iv->start) / XM_SPAN_SIZE;
 }
 
-static unsigned long xt_index(unsigned long addr)
+static unsigned long xt_pt_index(unsigned long addr)
 {
 	return (addr / PAGE_SIZE) % XM_SPAN_PAGES;
 }
 
-static unsigned long xt_address(struct xmirror_interval *iv, unsigned long nr,
-				unsigned long index)
+static unsigned long xt_pt_address(struct xmirror_interval *iv,
+				   unsigned long nr, unsigned long index)
 {
 	return iv->start + nr * XM_SPAN_SIZE + index * PAGE_SIZE;
 }
@@ -79,24 +80,24 @@ static unsigned long xt_address(struct xmirror_interval *iv, unsigned long nr,
 /* &struct xmirror_ops.add */
 static int xt_pt_add(struct xmirror_interval *iv)
 {
-	unsigned long slots = (iv->end - iv->start) / XM_SPAN_SIZE;
+	unsigned long nr = (iv->end - iv->start) / XM_SPAN_SIZE;
 	struct xt_table *t;
 
-	t = kvzalloc(sizeof(*t) + slots * XT_SLOT_BYTES, GFP_KERNEL_ACCOUNT);
+	t = kvzalloc(sizeof(*t) + nr * XT_PDE_BYTES, GFP_KERNEL_ACCOUNT);
 	if (!t)
 		return -ENOMEM;
-	t->used = (u16 *)&t->slot[slots];
+	t->used = (u16 *)&t->pde[nr];
 	iv->priv = t;
-	xt_count(xt_hw(iv), TABLE_BYTES, slots * XT_SLOT_BYTES);
+	xt_count(xt_hw(iv), TABLE_BYTES, nr * XT_PDE_BYTES);
 	return 0;
 }
 
 /* &struct xmirror_ops.remove */
 static void xt_pt_remove(struct xmirror_interval *iv)
 {
-	unsigned long slots = (iv->end - iv->start) / XM_SPAN_SIZE;
+	unsigned long nr = (iv->end - iv->start) / XM_SPAN_SIZE;
 
-	xt_count(xt_hw(iv), TABLE_BYTES, -(long)(slots * XT_SLOT_BYTES));
+	xt_count(xt_hw(iv), TABLE_BYTES, -(long)(nr * XT_PDE_BYTES));
 	kvfree(iv->priv);
 }
 
@@ -108,18 +109,18 @@ static void xt_pt_remove(struct xmirror_interval *iv)
 static int xt_pt_prepare(struct xmirror_interval *iv, unsigned long addr)
 {
 	struct xt_table *t = iv->priv;
-	unsigned long *slot = &t->slot[xt_slot_nr(iv, addr)];
+	unsigned long *pde = &t->pde[xt_pde_nr(iv, addr)];
 	unsigned long *table;
 
-	if (READ_ONCE(*slot))
+	if (READ_ONCE(*pde))
 		return 0;
 	table = kzalloc(XT_PT_SIZE, GFP_KERNEL_ACCOUNT);
 	if (!table)
 		return -ENOMEM;
 
 	write_lock(&iv->lock);
-	if (!*slot) {
-		WRITE_ONCE(*slot, (unsigned long)table);
+	if (!*pde) {
+		WRITE_ONCE(*pde, (unsigned long)table);
 		xt_count(xt_hw(iv), TABLE_BYTES, XT_PT_SIZE);
 		table = NULL;
 	}
@@ -140,15 +141,15 @@ unsigned long xt_pte(struct xmirror_interval *iv, unsigned long addr,
 		     unsigned long **word)
 {
 	struct xt_table *t = iv->priv;
-	unsigned long *p = &t->slot[xt_slot_nr(iv, addr)], pte;
+	unsigned long *p = &t->pde[xt_pde_nr(iv, addr)], pte;
 
 	lockdep_assert_held(&iv->lock);
 	if (!*p)
 		return 0;
-	if (xt_slot_is_large(*p)) {
-		pte = READ_ONCE(*p) + (xt_index(addr) << PAGE_SHIFT);
+	if (xt_pde_is_large(*p)) {
+		pte = READ_ONCE(*p) + (xt_pt_index(addr) << PAGE_SHIFT);
 	} else {
-		p = &xt_slot_table(*p)[xt_index(addr)];
+		p = &xt_pde_table(*p)[xt_pt_index(addr)];
 		pte = READ_ONCE(*p);
 	}
 	*word = p;
@@ -159,27 +160,27 @@ unsigned long xt_pte(struct xmirror_interval *iv, unsigned long addr,
 static bool xt_pt_lookup(struct xmirror_interval *iv, unsigned long start,
 			 unsigned long end, unsigned long *ptes)
 {
-	unsigned long nr = xt_slot_nr(iv, start), i, n, slot, *table;
+	unsigned long nr = xt_pde_nr(iv, start), i, n, pde, *table;
 	struct xt_table *t = iv->priv;
 
 	lockdep_assert_held(&iv->lock);
-	slot = READ_ONCE(t->slot[nr]);
-	table = xt_slot_table(slot);
-	if (table ? !t->used[nr] : !slot)
+	pde = READ_ONCE(t->pde[nr]);
+	table = xt_pde_table(pde);
+	if (table ? !t->used[nr] : !pde)
 		return false;
 	n = ptes ? (end - start) >> PAGE_SHIFT : 0;
 	for (i = 0; i < n; i++)
-		ptes[i] = table ? READ_ONCE(table[xt_index(start) + i]) :
-				  slot + ((xt_index(start) + i) << PAGE_SHIFT);
+		ptes[i] = table ? READ_ONCE(table[xt_pt_index(start) + i]) :
+				  pde + ((xt_pt_index(start) + i) << PAGE_SHIFT);
 	return true;
 }
 
-/* No entry of the group of @index is part of a larger one any more. */
+/* Break up the contiguous block of @index, if it is one. */
 static void xt_contig_clear(struct xmirror_interval *iv, unsigned long nr,
 			    unsigned long index)
 {
 	struct xt_table *t = iv->priv;
-	unsigned long *table = xt_slot_table(t->slot[nr]);
+	unsigned long *table = xt_pde_table(t->pde[nr]);
 	unsigned long i, first = ALIGN_DOWN(index, XT_CONTIG_PAGES);
 
 	if (!(table[index] & XMIRROR_PTE_64K))
@@ -187,18 +188,18 @@ static void xt_contig_clear(struct xmirror_interval *iv, unsigned long nr,
 	for (i = first; i < first + XT_CONTIG_PAGES; i++)
 		table[i] &= ~(unsigned long)XMIRROR_PTE_64K;
 	xt_count(xt_hw(iv), SPLITS, 1);
-	trace_xt_split(xmirror_id(iv->m), xt_address(iv, nr, first),
-		       xt_address(iv, nr, first + XT_CONTIG_PAGES));
+	trace_xt_split(xmirror_id(iv->m), xt_pt_address(iv, nr, first),
+		       xt_pt_address(iv, nr, first + XT_CONTIG_PAGES));
 }
 
 static void xt_free_table(struct xmirror_interval *iv, unsigned long nr)
 {
 	struct xt_table *t = iv->priv;
-	unsigned long *table = xt_slot_table(t->slot[nr]);
+	unsigned long *table = xt_pde_table(t->pde[nr]);
 
 	if (!table)
 		return;
-	WRITE_ONCE(t->slot[nr], 0);
+	WRITE_ONCE(t->pde[nr], 0);
 	kfree(table);
 	xt_count(xt_hw(iv), TABLE_BYTES, -(long)XT_PT_SIZE);
 }
@@ -208,18 +209,18 @@ static void xt_clear_large(struct xmirror_interval *iv, unsigned long nr,
 {
 	struct xt_table *t = iv->priv;
 
-	xmirror_unmap_note(u, xt_address(iv, nr, 0), t->slot[nr]);
+	xmirror_unmap_note(u, xt_pt_address(iv, nr, 0), t->pde[nr]);
 	u->cleared++;
 	xt_count(xt_hw(iv), LEAVES, -1L);
 	xt_count(xt_hw(iv), INV_LEAVES, 1);
-	WRITE_ONCE(t->slot[nr], 0);
+	WRITE_ONCE(t->pde[nr], 0);
 }
 
 /* Make pages of a large entry. False if there is no memory for the table. */
 static bool xt_split_large(struct xmirror_interval *iv, unsigned long nr)
 {
 	struct xt_table *t = iv->priv;
-	unsigned long pte = t->slot[nr] & ~(unsigned long)XMIRROR_PTE_2M;
+	unsigned long pte = t->pde[nr] & ~(unsigned long)XMIRROR_PTE_2M;
 	unsigned long *table, i;
 
 	/*
@@ -234,13 +235,13 @@ static bool xt_split_large(struct xmirror_interval *iv, unsigned long nr)
 		return false;
 	for (i = 0; i < XM_SPAN_PAGES; i++)
 		table[i] = pte + (i << PAGE_SHIFT);
-	WRITE_ONCE(t->slot[nr], (unsigned long)table);
+	WRITE_ONCE(t->pde[nr], (unsigned long)table);
 	t->used[nr] = XM_SPAN_PAGES;
 	xt_count(xt_hw(iv), TABLE_BYTES, XT_PT_SIZE);
 	xt_count(xt_hw(iv), LEAVES, (long)XM_SPAN_PAGES - 1);
 	xt_count(xt_hw(iv), SPLITS, 1);
-	trace_xt_split(xmirror_id(iv->m), xt_address(iv, nr, 0),
-		       xt_address(iv, nr + 1, 0));
+	trace_xt_split(xmirror_id(iv->m), xt_pt_address(iv, nr, 0),
+		       xt_pt_address(iv, nr + 1, 0));
 	return true;
 }
 
@@ -258,26 +259,26 @@ static void xt_unmap_split(struct xmirror_interval *iv, unsigned long nr,
 		xt_clear_large(iv, nr, u);
 		return;
 	}
-	table = xt_slot_table(t->slot[nr]);
+	table = xt_pde_table(t->pde[nr]);
 	if (!(table[0] & XM_PTE_DIRTY))
 		return;
 	/* The folio is dirty now, so clear DIRTY in the new entries. */
-	xmirror_unmap_note(u, xt_address(iv, nr, 0), table[0]);
+	xmirror_unmap_note(u, xt_pt_address(iv, nr, 0), table[0]);
 	for (i = 0; i < XM_SPAN_PAGES; i++)
 		table[i] &= ~XM_PTE_DIRTY;
 }
 
 /*
- * Clear the entries @first to @last of slot number @nr, which has a table. Returns
+ * Clear the entries @first to @last of PDE number @nr, which has a table. Returns
  * the next index: behind @last, or where the room for notes ended, which is
- * never inside a group.
+ * never inside a contiguous block.
  */
 static unsigned long xt_clear_table(struct xmirror_interval *iv,
 				    unsigned long nr, unsigned long first,
 				    unsigned long last, struct xmirror_unmap *u)
 {
 	struct xt_table *t = iv->priv;
-	unsigned long *table = xt_slot_table(t->slot[nr]);
+	unsigned long *table = xt_pde_table(t->pde[nr]);
 	unsigned long i, cleared = 0;
 
 	if (!IS_ALIGNED(first, XT_CONTIG_PAGES))
@@ -294,7 +295,7 @@ static unsigned long xt_clear_table(struct xmirror_interval *iv,
 		}
 		if (!table[i])
 			continue;
-		xmirror_unmap_note(u, xt_address(iv, nr, i), table[i]);
+		xmirror_unmap_note(u, xt_pt_address(iv, nr, i), table[i]);
 		table[i] = 0;
 		cleared++;
 	}
@@ -316,21 +317,21 @@ static unsigned long xt_pt_unmap(struct xmirror_interval *iv,
 	lockdep_assert_held_write(&iv->lock);
 	for (addr = start; addr < end; addr = next) {
 		next = min(end, ALIGN(addr + 1, XM_SPAN_SIZE));
-		nr = xt_slot_nr(iv, addr);
+		nr = xt_pde_nr(iv, addr);
 		/* Room for a large entry and for the begin of a table */
 		if (xmirror_unmap_room(u) < XT_CONTIG_PAGES + 1)
 			return addr;
-		if (xt_slot_is_large(t->slot[nr])) {
+		if (xt_pde_is_large(t->pde[nr])) {
 			if (next - addr == XM_SPAN_SIZE)
 				xt_clear_large(iv, nr, u);
 			else
 				xt_unmap_split(iv, nr, u);
 		}
 		if (t->used[nr]) {
-			index = xt_clear_table(iv, nr, xt_index(addr),
-					       xt_index(next - 1), u);
-			if (index <= xt_index(next - 1))
-				return xt_address(iv, nr, index);
+			index = xt_clear_table(iv, nr, xt_pt_index(addr),
+					       xt_pt_index(next - 1), u);
+			if (index <= xt_pt_index(next - 1))
+				return xt_pt_address(iv, nr, index);
 		}
 		if (u->gone && IS_ALIGNED(next, XM_SPAN_SIZE) &&
 		    ALIGN_DOWN(addr, XM_SPAN_SIZE) >= u->start)
@@ -368,12 +369,12 @@ static void xt_large_set(struct xmirror_interval *iv, unsigned long nr,
 			 unsigned long pte)
 {
 	struct xt_table *t = iv->priv;
-	unsigned long *table = xt_slot_table(t->slot[nr]), i;
+	unsigned long *table = xt_pde_table(t->pde[nr]), i;
 
-	if (xt_slot_is_large(t->slot[nr])) {
-		WARN_ON_ONCE(xmirror_pte_pfn(t->slot[nr]) !=
+	if (xt_pde_is_large(t->pde[nr])) {
+		WARN_ON_ONCE(xmirror_pte_pfn(t->pde[nr]) !=
 			     xmirror_pte_pfn(pte));
-		pte |= t->slot[nr] & XM_PTE_BITS;
+		pte |= t->pde[nr] & XM_PTE_BITS;
 	} else {
 		/* It is one folio: what was written is its. */
 		for (i = 0; t->used[nr] && i < XM_SPAN_PAGES; i++)
@@ -383,12 +384,12 @@ static void xt_large_set(struct xmirror_interval *iv, unsigned long nr,
 		t->used[nr] = 0;
 		xt_free_table(iv, nr);
 	}
-	WRITE_ONCE(t->slot[nr], pte | XMIRROR_PTE_2M);
+	WRITE_ONCE(t->pde[nr], pte | XMIRROR_PTE_2M);
 }
 
 /*
- * Find aligned groups of entries in [@first, @last] that can be one of 64 KiB. Where
- * that is the page size there are none.
+ * Mark the contiguous blocks in [@first, @last]. Where 64 KiB is the page size there
+ * are none.
  */
 static void xt_contig_set(unsigned long *table, unsigned long first,
 			  unsigned long last)
@@ -425,7 +426,7 @@ static void xt_contig_set(unsigned long *table, unsigned long first,
  */
 bool xt_pt_map(struct xmirror_interval *iv, const struct xmirror_map *map)
 {
-	unsigned long nr = xt_slot_nr(iv, map->start), first, i, n, *table;
+	unsigned long nr = xt_pde_nr(iv, map->start), first, i, n, *table;
 	struct xt_table *t = iv->priv;
 
 	lockdep_assert_held_write(&iv->lock);
@@ -434,14 +435,14 @@ bool xt_pt_map(struct xmirror_interval *iv, const struct xmirror_map *map)
 		return true;
 	}
 	n = (map->end - map->start) >> PAGE_SHIFT;
-	first = xt_index(map->start);
+	first = xt_pt_index(map->start);
 	for (i = 0; i < n && !map->ptes[i]; i++)
 		;
 	if (i == n)
 		return true;
-	if (xt_slot_is_large(t->slot[nr]) && !xt_split_large(iv, nr))
+	if (xt_pde_is_large(t->pde[nr]) && !xt_split_large(iv, nr))
 		return false;
-	table = xt_slot_table(t->slot[nr]);
+	table = xt_pde_table(t->pde[nr]);
 	if (!table)
 		return false;
 	for (; i < n; i++)

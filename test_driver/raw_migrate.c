@@ -121,7 +121,7 @@ static unsigned long xt_raw_alloc(u32 dst)
 	return page ? migrate_pfn(page_to_pfn(page)) | flags : 0;
 }
 
-static void xt_raw_give_up(unsigned long *dst)
+static void xt_raw_drop_dst(unsigned long *dst)
 {
 	struct page *page = migrate_pfn_to_page(*dst);
 
@@ -168,7 +168,7 @@ static void xt_raw_prepare_one(const struct xmirror_raw_migrate *r,
 	/* See __migrate_device_pages() in mm/migrate_device.c of v7.3. */
 	if (!from && got < nr && !(r->flags & XMIRROR_RAW_UNSAFE))
 		for (i = 0; i < nr; i++)
-			xt_raw_give_up(&dst[i]);
+			xt_raw_drop_dst(&dst[i]);
 }
 
 /* Give what can move the destination that the test wants. */
@@ -305,8 +305,10 @@ static int xt_raw_collect(const struct xmirror_raw_migrate *r,
 
 static int xt_raw_by_page(struct xt_file *f, struct xmirror_raw_migrate *r,
 			  struct xmirror_raw_move *moves, unsigned long *src,
-			  unsigned long *dst, unsigned long nr)
+			  unsigned long *dst)
 {
+	unsigned long nr = r->length >> PAGE_SHIFT;
+
 	if (!xt_raw_pool_has(r->addr, nr))
 		return -EINVAL;
 	r->result = xt_raw_collect(r, src, nr);
@@ -374,7 +376,7 @@ int xt_raw_migrate(struct xt_file *f, struct xmirror_raw_migrate *r)
 	if (ret)
 		goto out;
 	if (r->flags & XT_RAW_BY_PAGE)
-		ret = xt_raw_by_page(f, r, moves, src, src + nr + 1, nr);
+		ret = xt_raw_by_page(f, r, moves, src, src + nr + 1);
 	else
 		ret = xt_raw_by_address(f, r, moves, src, src + nr + 1);
 	if (!ret && copy_to_user(user, moves, nr * sizeof(*moves)))
@@ -410,7 +412,7 @@ static void xt_raw_to_system(const unsigned long *src, unsigned long *dst,
 		/* The small pages were wanted behind the first only. */
 		if (nr > 1 && !(dst[i] & MIGRATE_PFN_COMPOUND)) {
 			for (j = 0; j < nr; j++)
-				xt_raw_give_up(&dst[i + j]);
+				xt_raw_drop_dst(&dst[i + j]);
 			moves[i].dst = can_split ? XMIRROR_RAW_SYSTEM :
 						   XMIRROR_RAW_STAY;
 			if (can_split)
