@@ -17,11 +17,13 @@ counts for the whole program.
 Without an option the file is written. --check says whether it is current, that
 each id in a comment is one, and that each id is covered or says why not.
 """
-import argparse
 import collections
 import pathlib
 import re
 import sys
+
+import generated
+from generated import Error
 
 ID = r"(?:[A-Z][0-9]+[a-z]?|[A-Z]\.[a-z0-9_]+)"
 COVERS = re.compile(r"covers:\s*(%s(?:\s*,[\s*]*%s)*)" % (ID, ID))
@@ -30,10 +32,6 @@ NONE = "No test:"
 Id = collections.namedtuple("Id", "id text note section")
 # A declaration: its line, its macro, and the globs that name its tests
 Decl = collections.namedtuple("Decl", "line macro globs")
-
-
-class Error(Exception):
-    """What is wrong, as a message for the user."""
 
 
 def read_ids(text):
@@ -215,29 +213,16 @@ def problems(ids, covered):
     return found
 
 
+def make(top):
+    """The document and what is wrong."""
+    ids = read_ids((top / "Documentation/behaviour.md").read_text())
+    covered = read_tests(top)
+    return render(ids, covered), problems(ids, covered)
+
+
 def main(argv=None):
     """0, 1 if something is wrong."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--check", action="store_true", help="write nothing")
-    parser.add_argument("--top", type=pathlib.Path, help="of the repository",
-                        default=pathlib.Path(__file__).resolve().parent.parent)
-    args = parser.parse_args(argv)
-    path = args.top / "Documentation/coverage.md"
-    try:
-        ids = read_ids((args.top / "Documentation/behaviour.md").read_text())
-        covered = read_tests(args.top)
-    except Error as e:
-        print(e)
-        return 1
-    wrong = problems(ids, covered)
-    text = render(ids, covered)
-    if not args.check:
-        path.write_text(text)
-    elif not path.exists() or path.read_text() != text:
-        wrong.append(f"{path.name} is not current: runner/coverage_doc.py writes it")
-    print("\n".join(wrong), end="\n" if wrong else "")
-    return 1 if wrong else 0
+    return generated.main(__file__, "coverage.md", make, argv)
 
 
 if __name__ == "__main__":

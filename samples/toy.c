@@ -89,6 +89,15 @@ static bool toy_pt_lookup(struct xmirror_interval *iv, unsigned long start,
 	return true;
 }
 
+/**
+ * DOC: Example fault handler
+ *
+ * An access of the device holds the interval's lock while it uses an entry, and tells
+ * the entry what it did. If the entry does not suffice, the driver faults, and tries
+ * again: what was mapped may be gone by then. This is all of it but the page table;
+ * a device with page faults of its own calls it from its fault queue's worker.
+ */
+
 /* One access, if the page table allows it. */
 static void toy_access(struct xmirror_interval *iv, struct toy_op *op)
 {
@@ -149,6 +158,8 @@ static int toy_run(struct xmirror *m, struct toy_op *op)
 			return ret;
 	}
 }
+
+/* End of the example. */
 
 static int toy_try(struct xmirror *m, unsigned long addr)
 {

@@ -1,22 +1,22 @@
 // SPDX-License-Identifier: GPL-2.0
-/*
- * Device memory: a pool of ZONE_DEVICE pages of fixed size.
+/**
+ * DOC: Device memory
  *
- * Private memory has page structs but no memory that the CPU could address; what
- * is behind a page that is in use is the driver's, see struct xmirror_devmem_ops.
- * Coherent memory is a reserved physical range, and its pages are their own. It
- * is only handed out in small pages: the core could make a large coherent folio,
- * but not migrate it back.
+ * A pool is a fixed number of ZONE_DEVICE pages. Private memory has page structs but
+ * no memory that the CPU could address; what is behind a page that is in use is the
+ * driver's, see &struct xmirror_devmem_ops. Coherent memory is a reserved physical
+ * range, and its pages are their own. It is allocated in small pages only: the core
+ * could make a large coherent folio, but not migrate it back.
  *
  * The pool is divided into blocks of PMD size. A block is empty (it can be
- * handed out as one large folio where the kernel has those), partial, or full.
+ * allocated as one large folio where the kernel has those), partial, or full.
  * Small pages come from partial blocks first, an empty block is broken up when
  * there is none, and is whole again when its last page is freed.
  *
  * Life of a device page: free; allocated by a migration (locked, one reference,
  * which the migration core turns into the mapping's); mapped by device-private
  * entries; freed by the callback that the core calls when the last reference
- * goes, which may be in atomic context. Nothing here points to a mirror, so a
+ * goes, which may be in atomic context. Nothing in it points to a mirror, so a
  * mirror may go before its pages; @owner is a number that is compared only.
  *
  * xmirror_devmem.lock is innermost and taken with interrupts off.

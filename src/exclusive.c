@@ -1,24 +1,30 @@
 // SPDX-License-Identifier: GPL-2.0
-/*
- * Exclusive entries: take pages away from the CPU so that the device can do
- * atomics on them, and give them back.
+/**
+ * DOC: Exclusive entries
  *
- *	1. xm_read_begin()
- *	2. mmap_lock for reading; the kernel call faults the page in writable,
- *	   replaces the CPU's entry and returns with the folio locked
- *	3. interval lock, xm_read_retry(), commit, unlock
- *	4. unlock the folio, then mmap_lock
+ * A page is taken from the CPU so that the device can do atomics on it, and given
+ * back. To make one exclusive:
+ *
+ * 1. xm_read_begin()
+ * 2. mmap_lock for reading. make_device_exclusive() faults the page in writable,
+ *    replaces the CPU's entry and returns with the folio locked.
+ * 3. The lock of the interval, xm_read_retry(), commit, unlock
+ * 4. The folio lock is dropped, then mmap_lock.
  *
  * The folio lock keeps CPU faults from ending the entry before the commit, but
- * not MADV_DONTNEED, munmap and the like, which do not take it: only 3 does.
- * It is dropped inside mmap_lock, because fork() of the mirrored process fails
- * with -ENOMEM when it finds the folio of an exclusive entry locked
- * (copy_nonpresent_pte() in mm/memory.c).
+ * not MADV_DONTNEED, munmap and the like, which do not take it: only 3 does. A
+ * caller that came for an access makes it before 4 (&struct xmirror_ops.access), so that
+ * of two who want the page both get on. Locking says why the order of 4 matters.
  *
- * When 3 says retry, the CPU's entry is exclusive but nobody's. The kernel call
- * in the next round would fault it back first, which is an invalidation, which
- * makes that round fail, too, and so on for ever. So every entry that was made
- * and not committed is faulted back here, before the next round begins.
+ * When 3 says retry, the CPU's entry is exclusive but nobody's. The GUP that
+ * make_device_exclusive() begins with in the next attempt would restore it first,
+ * which is an invalidation, which makes that attempt fail, too, and so on for ever.
+ * So every entry that was made and not committed is restored here, before the next
+ * attempt begins.
+ *
+ * Giving a page back is a CPU fault on the driver's behalf. Whatever else ends an entry
+ * (Documentation/behaviour.md, B) is preceded by an invalidation that covers the page,
+ * too.
  */
 
 #include <linux/hugetlb.h>

@@ -1,15 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0
-/*
- * Range fault: map a range of the mm for the device.
+/**
+ * DOC: Range fault
  *
- *	1. xm_read_begin() waits for running invalidations
- *	2. hmm_range_fault() under mmap_lock reads the CPU's entries, and where the
- *	   device could not work with them hmm_range_fault_unlocked_timeout() faults,
- *	   which holds no mmap_lock while it waits for I/O and can be killed
- *	3. lock of the interval
- *	4. xm_read_retry(): if any of it was invalidated since 1, what 2 has read
- *	   may be stale: again from 1
- *	5. commit the entries, unlock
+ * To map a range of the mm for the device:
+ *
+ * 1. xm_read_begin() waits for running invalidations.
+ * 2. hmm_range_fault() under mmap_lock reads the CPU's entries. Where the device could
+ *    not work with them hmm_range_fault_unlocked_timeout() faults, which lets a fault
+ *    drop mmap_lock while it waits for I/O, and can be killed. Before v7.3 it is
+ *    hmm_range_fault() again.
+ * 3. The lock of the interval is taken.
+ * 4. xm_read_retry(): if any of it was invalidated since 1, what 2 has read
+ *    may be stale: again from 1.
+ * 5. The entries are committed, the lock is dropped, and the device replays its access.
  *
  * An invalidation that comes after 4 has to wait for that lock and then
  * finds the entries. What the device can use already is not asked for: a fault

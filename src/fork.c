@@ -1,18 +1,19 @@
 // SPDX-License-Identifier: GPL-2.0
-/*
- * After a fork: take the exclusive pages back that the device was working on.
+/**
+ * DOC: Forks
  *
  * fork() ends all exclusive entries of the parent, and both processes have the
  * pages write-protected. The lazy policy leaves it at that: the device faults
- * when it comes by. The eager one does not wait for that.
+ * on its next access. The eager one takes the exclusive pages back that the device was
+ * working on.
  *
- * The notifier that tells of the fork comes before it happens, under mmap_lock
- * for writing, and must not wait. So it only notes what the device is about to
- * lose, and starts work that has to wait for mmap_lock and thereby comes after
+ * The notifier that tells of the fork (PROTECTION_PAGE) comes before it happens, under
+ * mmap_lock for writing, and must not wait. So it only notes what the device is about
+ * to lose, and starts work that has to wait for mmap_lock and thereby comes after
  * the fork. It goes the way of any other call: it breaks COW for the parent, as
  * a write by the parent would, and the child keeps what it has.
  *
- * It is a matter of speed only. What cannot be noted or taken back is faulted
+ * This is best effort, an optimisation. What cannot be noted or taken back is faulted
  * later. The event is known by its type, which means that pages are being
  * write-protected; other reasons for that do not concern exclusive pages.
  *

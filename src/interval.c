@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-/*
- * The intervals of a mirror: what the MMU notifiers tell it, and how the rest
- * of the core learns that what it has read is stale.
+/**
+ * DOC: Invalidation
  *
  * Events are hints: whatever comes clears exactly the entries that it covers,
  * however often and for whatever reason. Only the invalidation that this
@@ -10,10 +9,70 @@
  * get. Ignoring means not to touch the sequence count either, else the commit
  * that follows could never succeed. The event that ends an exclusive entry is
  * somebody else's even if it has the same type (before v6.15 it was EXCLUSIVE
- * with a NULL owner), hence the owner is never NULL.
+ * with a NULL owner), hence the owner is never NULL. A range fault of the same mirror
+ * that has read the entry before may commit it afterwards: it is the same page, which
+ * the CPU cannot write to meanwhile, and whatever ends the exclusive entry is foreign.
  *
  * An mprotect storm in another interval neither takes this one's lock nor makes
  * its faults retry.
+ */
+
+/**
+ * DOC: Revalidation
+ *
+ * What was read of the CPU's page table may be used only if nothing was
+ * invalidated in between: mmu_interval_read_begin(), read, lock,
+ * mmu_interval_read_retry(), use, unlock, where the invalidation callback calls
+ * mmu_interval_set_seq() and clears entries under the same lock. An invalidation
+ * then comes before the lock is taken, and the attempt is made again; or after it is
+ * dropped, and finds the entries.
+ *
+ * mmu_interval_read_retry() answers for the whole interval. It alone would be
+ * right, but then every exclusive page that is lost makes all engines that work
+ * in the interval throw away theirs. So where it says yes, xm_read_retry() looks
+ * whether the invalidations since then were elsewhere. Its answer for a range is safe:
+ *
+ * 1. Each callback that sets the sequence count also adds its range to the
+ *    history, in one section of the lock. So under the lock the history has
+ *    every range that mmu_interval_read_retry() says yes for.
+ * 2. The length of the history is read before mmu_interval_read_begin(). Take an
+ *    invalidation whose callback had run by then. It is not looked at; but it had ended
+ *    before the reading began. For as long as it is under way, the sequence number of
+ *    the mm stays the odd one that its callback has set (mn_itree_inv_start_range() and
+ *    mn_itree_inv_end() in mm/mmu_notifier.c: all that overlap in time share one, and
+ *    the last to end makes it even). A later callback in that time sets the same. So
+ *    mmu_interval_read_begin() finds the two equal and waits until they are not.
+ * 3. An invalidation whose callback runs later is in the history, and is looked at,
+ *    whether it ends before the reading or after.
+ * 4. One that has no callback, and is not the own one, began before the notifier was
+ *    in the tree. __mmu_interval_notifier_insert() then gives the notifier the odd
+ *    number of the mm, and mmu_interval_read_begin() waits as in 2.
+ * 5. If more invalidations came than the history holds, the answer is yes.
+ *
+ * An attempt is therefore made again only if something in its range was invalidated, or
+ * if the driver's map found that a table is gone. Before each further one
+ * xm_check_retry() looks at the mirror's timeout and for a fatal signal. The wait in
+ * mmu_interval_read_begin() itself cannot be killed.
+ */
+
+/**
+ * DOC: Dirty and accessed
+ *
+ * A device's write goes by no entry of the CPU's page table, and the mm takes
+ * exclusive entries for clean and old (the notes of make_device_exclusive() in
+ * mm/rmap.c). So the driver sets XM_PTE_DIRTY and XM_PTE_ACCESSED in its own entries,
+ * and an invalidation moves them to the folio before it returns.
+ *
+ * The CPU's entry is still in place when a notifier is called, so the folio cannot be
+ * freed under us. Reclaim, migration and writeback look at its dirty flag only after
+ * the notifier: try_to_unmap_one(), try_to_migrate_one() and, through folio_mkclean(),
+ * folio_clear_dirty_for_io() begin with it.
+ *
+ * A private page needs no such news: it is dirtied when it comes back, see Migration. A
+ * coherent page does, since the core moves it on its own for a long-term pin.
+ *
+ * Nobody is told how old a page is before an invalidation takes it from the device:
+ * that would take clear_young and test_young of a plain MMU notifier.
  */
 
 #include <linux/mm.h>
@@ -34,21 +93,12 @@ MODULE_PARM_DESC(chunk_mb,
 
 unsigned int xm_interval_shift;
 
-/*
- * The device wrote to the page: tell its folio. The CPU's entry is still in
- * place when a notifier is called, so the folio cannot be freed under us, and
- * reclaim and writeback look at its dirty flag only after the notifier.
- */
+/* The device wrote to the page: tell its folio. */
 static bool xm_mark_dirty(struct xmirror_interval *iv, unsigned long addr,
 			  unsigned long pte)
 {
 	struct page *page = pfn_to_page(xmirror_pte_pfn(pte));
 
-	/*
-	 * A private page gets dirty when it is migrated back, which only the
-	 * driver can do. The core moves coherent pages on its own, for a
-	 * long-term pin.
-	 */
 	if (pte & XM_PTE_LOCAL && is_device_private_page(page))
 		return false;
 	if (xm_point_atomic(iv->m, XM_PT_DIRTY, addr, addr + PAGE_SIZE))
@@ -57,12 +107,7 @@ static bool xm_mark_dirty(struct xmirror_interval *iv, unsigned long addr,
 	return true;
 }
 
-/*
- * The device used the page. Like dirty this is the driver's to tell, since the
- * mm takes exclusive entries for old (mm/rmap.c). How old a page is before it
- * goes from the device nobody is told: that would take clear_young and
- * test_young of a plain MMU notifier.
- */
+/* The device used the page. */
 static void xm_mark_accessed(unsigned long pte)
 {
 	if (!(pte & XM_PTE_LOCAL))
@@ -175,32 +220,6 @@ struct xm_seq xm_read_begin(struct xmirror_interval *iv)
 	seq.seq = mmu_interval_read_begin(&iv->notifier);
 	return seq;
 }
-
-/**
- * DOC: Revalidation
- *
- * What was read of the CPU's page table may be used only if nothing was
- * invalidated in between: mmu_interval_read_begin(), read, lock,
- * mmu_interval_read_retry(), use, unlock, where the invalidation callback calls
- * mmu_interval_set_seq() and clears entries under the same lock.
- *
- * mmu_interval_read_retry() answers for the whole interval. It alone would be
- * right, but then every exclusive page that is lost makes all engines that work
- * in the interval throw away theirs. So where it says yes, xm_read_retry() looks
- * whether the invalidations since then were elsewhere. That this is safe:
- *
- * 1. Each callback that sets the sequence count also adds its range to the
- *    history, in one section of the lock. So under the lock the history has
- *    every range that retry was set for.
- * 2. The count of the history is read before mmu_interval_read_begin(). An
- *    invalidation whose callback was counted before is not looked at; but
- *    mmu_interval_read_begin() waits until no invalidation of the interval is
- *    under way (it waits while the subscription's sequence number is that of
- *    the mm and odd), so that this one has ended before the reading began.
- * 3. One whose callback comes after the count was read is in the history, and
- *    is looked at, whether its end comes before or after the reading. If
- *    more of them came than the history holds, the answer is yes.
- */
 
 /* Has anything in [@start, @end) been invalidated since? Needs the lock. */
 bool xm_read_retry(struct xmirror_interval *iv, struct xm_seq seq,

@@ -1,16 +1,20 @@
 // SPDX-License-Identifier: GPL-2.0
-/*
- * Migration: to device memory, back, from one device to another, and eviction.
+/**
+ * DOC: Migration
  *
- * All of them are the same three steps of the core with a copy between: setup
- * locks and unmaps the source pages, the driver allocates and copies, pages
- * moves the state, finalize maps the new page or, where one was refused, the
- * old one. What differs is how the source is found (by address, or by device
- * page for an eviction) and where the destination comes from.
+ * To device memory, back, from one device to another, and eviction are the same three
+ * steps of the core with a copy between: migrate_vma_setup() locks and unmaps the
+ * source pages, the driver allocates and copies, migrate_vma_pages() moves the state,
+ * migrate_vma_finalize() maps the new page or, where one was refused, the old one. What
+ * differs is how the source is found (by address, or by device page for an eviction,
+ * migrate_device_range()) and where the destination comes from.
  *
- * The device page table is not touched here. The core announces each of these
- * steps to the notifiers, also those that this driver starts, and they clear
- * the entries; the device's next access faults and finds its own page again.
+ * The device's page table is not touched here. The core notifies of what it unmaps, also
+ * when this driver asks for it (MIGRATE by migrate_vma_setup(), CLEAR by
+ * try_to_migrate()), and the notifiers clear the entries; the device's next access
+ * faults and finds its own page again.
+ *
+ * Exclusive entries are restored first: the core does not collect them.
  *
  * A page that comes back from the device is dirty: the device may have written
  * to it, and neither private entries nor the private page tell.

@@ -1,13 +1,35 @@
 // SPDX-License-Identifier: GPL-2.0
-/*
- * Life cycle of a mirror and of the calls on it.
+/**
+ * DOC: Life of a mirror
  *
  * A mirror is created for an mm and holds mm_count: it keeps the mm_struct, not
  * the address space. Each call takes mm_users for its own duration and fails
- * with -ESRCH once the address space is gone. When the process exits, the
- * notifiers' RELEASE event clears all entries; the mirror itself goes when its
- * last reference is put, before or after. Calls do not keep an address
- * space alive that nobody else uses.
+ * with -ESRCH once the address space is gone. Calls do not keep an address space
+ * alive that nobody else uses. When the process exits, the notifiers' RELEASE event
+ * clears all entries; the mirror itself ends with its last reference, before or
+ * after.
+ */
+
+/**
+ * DOC: Teardown
+ *
+ * A driver that lets go of a mirror calls xmirror_stop(), after which every call
+ * ends with -ECANCELED, and xmirror_put(). Jobs can hold references of their own, so
+ * that a close need not wait for a fault. With the last reference, in this order:
+ *
+ * 1. Exclusive pages are given back, if the address space is still there. What stays
+ *    exclusive, because the caller was killed or a userfaultfd would have to be waited
+ *    for, is restored when the CPU needs the page.
+ * 2. The entries of each interval are cleared while its notifier is registered: it is
+ *    the notifier that keeps their pages, and what was written goes to the folios.
+ * 3. The notifier is removed, which waits for the invalidations that are under way,
+ *    and the driver frees its page table.
+ * 4. Private pages that were allocated for the mirror are evicted. Pinned ones stay and
+ *    point to the pool, not to the mirror: its number in @owner is only compared.
+ * 5. &struct xmirror_ops.release tells the driver that nothing is left.
+ *
+ * A pool is destroyed after its mirrors. It is evicted until it is empty, since
+ * memunmap_pages() waits for its pages, uninterruptibly, and evicts none.
  */
 
 #include <linux/memcontrol.h>

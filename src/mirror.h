@@ -1,24 +1,29 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/*
- * A mirror: the object, its calls and its counters.
+/**
+ * DOC: Locking
  *
  * Lock order, outermost first:
  *
- *	xmirror.interval_mutex
- *	xmirror_devmem.evict_mutex
- *	mmap_lock of the mirrored mm
- *	folio lock (exclusive.c holds it from creation to commit)
- *	mmu_notifier_invalidate_range_start (of any caller)
- *	xmirror_interval.lock
- *	the locks that folio_mark_dirty() takes, xm_fork.lock, xmirror_devmem.lock,
- *	and what the driver takes in its map and unmap
+ * 1. xmirror.interval_mutex; xmirror_devmem.evict_mutex. Neither is taken with the
+ *    other.
+ * 2. mmap_lock of the mirrored mm
+ * 3. the folio lock: exclusive.c holds it from creation to commit
+ * 4. an invalidation, of whatever caller (mmu_notifier_invalidate_range_start())
+ * 5. xmirror_interval.lock
+ * 6. the locks that folio_mark_dirty() takes, xm_fork.lock, xmirror_devmem.lock,
+ *    and what the driver takes in its map and unmap
  *
  * xm_mms_mutex, for the list of all mirrored mms, is taken with none of them.
  *
  * xmirror_interval.lock is a spinning lock. Device accesses hold it for reading
  * over a bounded number of locations; commits and invalidations hold it for
  * writing. An invalidation thus waits for no memory and no I/O, and when it
- * returns no access to what it cleared is in flight.
+ * returns no access to what it cleared is in flight. It succeeds also where it must
+ * not block (mmu_notifier_range_blockable()).
+ *
+ * The folio lock is dropped inside mmap_lock: fork() of the mirrored process fails
+ * with -ENOMEM when it finds the folio of an exclusive entry locked
+ * (copy_nonpresent_pte() in mm/memory.c).
  */
 #ifndef _XM_MIRROR_H
 #define _XM_MIRROR_H

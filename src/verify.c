@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
-/*
- * Look at the CPU's page table beside the device's: snapshot and verify.
+/**
+ * DOC: Snapshot and verify
  *
- * The kernel exports no walker that returns a device-exclusive entry, so this
- * walks by hand, reading only. What keeps the tables in place: mmap_lock for
- * reading keeps the VMAs and hence munmap's table freeing away, RCU the freeing
- * of tables that reclaim and khugepaged take out. A VMA that munmap has already
+ * The kernel exports no walker that returns a device-exclusive entry, so xmirror
+ * walks the CPU's page table by hand, reading only. What keeps the tables in place:
+ * mmap_lock for reading keeps the VMAs and hence munmap's table freeing away, RCU the
+ * freeing of tables that reclaim and khugepaged take out. A VMA that munmap has already
  * detached (it frees tables under mmap_lock for reading) is not found, or has
- * no valid leaf.
+ * no valid entry of the device.
  *
  * Both hold an interval's lock while they compare. A valid entry then means that
  * no invalidation of that address has been announced since its commit, so the

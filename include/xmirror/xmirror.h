@@ -1,28 +1,79 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/*
- * xmirror: device-side shared virtual memory, the interface to a device driver.
+/**
+ * DOC: Overview
  *
+ * xmirror.ko is the mm's side of a device that works on the addresses of a process.
  * A driver creates one mirror for each mm that its device works on. The core
  * reads the CPU's page table, and tells the driver by &struct xmirror_ops what
  * to map and to unmap; the driver's page table is its own. When its device
  * finds no sufficient entry there, the driver calls xmirror_fault() or
  * xmirror_exclusive(), and replays the access.
  *
+ * A page is in one of these states::
+ *
+ *	          hmm_range_fault()             migrate_vma_*()
+ *	 system ------------------> mapped    -----------------> private: the CPU's
+ *	 memory                     for both                     entry is a swap entry
+ *	  ^  |                         |                           |
+ *	  |  | make_device_            | any invalidation          | CPU access;
+ *	  |  | exclusive()             |                           | mirror ends, pool
+ *	  |  v                         v                           | full or unplugged
+ *	  | exclusive: the CPU's      unmapped                     |
+ *	  | entry is a swap entry,    for the device               |
+ *	  | the device may do                                      |
+ *	  | atomics                                                |
+ *	  +------ CPU access, fork, reclaim, unmap ... <-----------+
+ *
+ * An exclusive page stays where it is. Whatever the CPU does about it ends the entry
+ * or leaves it, as Documentation/behaviour.md says in section B; the device hears of it
+ * first. A private page moves to a page of a pool, which has a page struct and no
+ * memory that the CPU could address.
+ *
  * Unless said otherwise a function may sleep, takes mmap_lock of the mirrored
  * mm for reading, and must be called without it; and it returns
  *
- *   -EINVAL	a range that is empty, wraps or is not page aligned
- *   -EFAULT	a range that ends above the mm's task size
- *   -ESRCH	the mm is gone
- *   -ECANCELED	xmirror_stop() was called
- *   -EINTR	a fatal signal
- *   -ERESTARTNOINTR	nothing was done, since any signal was pending when the
- *		first notifier of the mm was registered (mm_take_all_locks());
- *		for user space to be restarted with
- *   -EBUSY	the mirror's timeout passed while the range kept changing
- *   -ENOMEM
+ * - -EINVAL: a range that is empty, wraps or is not page aligned
+ * - -EFAULT: a range that ends above the mm's task size
+ * - -ESRCH: the mm is gone
+ * - -ECANCELED: xmirror_stop() was called
+ * - -EINTR: a fatal signal
+ * - -ERESTARTNOINTR: nothing was done, since any signal was pending when the
+ *   first notifier of the mm was registered (mm_take_all_locks() in mm/vma.c); for
+ *   user space to be restarted with
+ * - -EBUSY: the mirror's timeout passed while the range kept changing
+ * - -ENOMEM
  *
  * besides the errors that it names.
+ */
+
+/**
+ * DOC: Terms
+ *
+ * - *Mirror*: a device's view of one mm. Its *owner*, for the kernel's filters of
+ *   events, is the &struct xmirror itself.
+ * - *Entry*, *PTE*: what the driver's page table has for a page. A *valid* one lets
+ *   the device access it.
+ * - *Interval*: a naturally aligned range that has one interval notifier, one lock
+ *   and one history of invalidations.
+ * - *Span*: 2 MiB. No range that the driver is told to map or to look up crosses the
+ *   end of one.
+ * - *Granule*: the largest entry that the device makes, and what a range fault looks at
+ *   around the address.
+ * - *End* of a range: the address behind the last.
+ * - *Invalidation*: what lies between mmu_notifier_invalidate_range_start() and _end()
+ *   of whatever caller. *Own* is the one that this mirror's make_device_exclusive()
+ *   sends; all others are *foreign*.
+ * - *Attempt*: from xm_read_begin() to the commit, or to the news that what was read is
+ *   stale.
+ * - *Commit*: to make entries, with the interval's lock for writing, of what was read
+ *   since xm_read_begin() and is not stale.
+ * - *Exclusive*: the CPU's entry is a device-exclusive swap entry, and the device's has
+ *   XM_PTE_EXCLUSIVE. To *restore* it is what a CPU fault does: the CPU's entry is
+ *   present again. To *release* it is to restore it on the driver's request.
+ * - *Private*, *coherent*: memory of a device that the CPU cannot, or can, address. It is
+ *   divided into *pools*, and these into *blocks* of PMD size.
+ * - *Evict*: to bring pages back to system memory by their number, wherever they are
+ *   mapped.
  */
 #ifndef _XMIRROR_H
 #define _XMIRROR_H

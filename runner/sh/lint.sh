@@ -4,7 +4,7 @@
 #
 # All checks that need no guest: compiler and sparse warnings, checkpatch,
 # kernel-doc, shellcheck, the tests of the runner and of its judge, that every mutant
-# is one, and the names of tests in Documentation/coverage.md.
+# is one, and the documents that are made of the source.
 
 . "$(dirname "$0")/lib.sh"
 
@@ -90,6 +90,7 @@ check "ends of tests" env KSELFTEST="$src/tools/testing/selftests" \
 	selftests/selftest/test.sh
 check "rules for tests" selftests/selftest/lint.sh
 check "coverage.md" runner/coverage_doc.py --check
+check "protocol.md" runner/protocol_doc.py --check
 check "tests that the documents name" runner/xmtest names
 check "src/ knows no device" apart
 check "mutants" runner/xmtest mutants -n
