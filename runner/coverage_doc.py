@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0
-"""Documentation/coverage.md: which test covers which id of behaviour.md.
+"""Documentation/coverage.md: which test covers which id of the documents.
 
 usage: coverage_doc.py [--check] [--top DIR]
 
-The ids are the first cells of the tables in Documentation/behaviour.md. A test
-names them in a comment:
+The ids are the first cells of the tables in Documentation/behaviour.md and reports.md.
+A test names them in a comment:
 
     /* covers: E7, F.soft_dirty */
     TEST_F(...)
@@ -28,6 +28,7 @@ from generated import Error
 ID = r"(?:[A-Z][0-9]+[a-z]?|[A-Z]\.[a-z0-9_]+)"
 COVERS = re.compile(r"covers:\s*(%s(?:\s*,[\s*]*%s)*)" % (ID, ID))
 NONE = "No test:"
+IDS = ("behaviour.md", "reports.md")
 
 Id = collections.namedtuple("Id", "id text note section")
 # A declaration: its line, its macro, and the globs that name its tests
@@ -35,7 +36,7 @@ Decl = collections.namedtuple("Decl", "line macro globs")
 
 
 def read_ids(text):
-    """The ids of behaviour.md, in order."""
+    """The ids of the documents, in order."""
     ids, section = {}, ""
     for line in text.splitlines():
         if line.startswith("## "):
@@ -44,7 +45,7 @@ def read_ids(text):
         if not line.startswith("|") or not re.fullmatch(ID, cells[0]):
             continue
         if cells[0] in ids:
-            raise Error(f"behaviour.md: {cells[0]} is there twice")
+            raise Error(f"{cells[0]} is there twice")
         note = cells[-1] if len(cells) > 2 else ""
         ids[cells[0]] = Id(cells[0], cells[1], note, section)
     return ids
@@ -181,11 +182,10 @@ def render(ids, covered):
     """The text of coverage.md."""
     out = ["# Coverage", "",
            "<!-- Made by runner/coverage_doc.py from the `covers:` comments of the "
-           "tests", "     and the ids of behaviour.md: do not edit. -->", "",
-           "Which test covers which known bug and which row of the table of "
-           "behaviour",
-           "(`behaviour.md` says what each id means). A test is a program, a colon "
-           "and a", "glob of its tests; `make check TESTS='PROGRAM:GLOB'` runs it."]
+           "tests", "     and the ids of behaviour.md and reports.md: do not edit. -->", "",
+           "Which test covers which known bug, which row of the tables of `behaviour.md` "
+           "and", "which of `reports.md`, which say what each id means. A test is a program, "
+           "a colon", "and a glob of its tests; `make check TESTS='PROGRAM:GLOB'` runs it."]
     section = None
     for i in ids.values():
         if i.section != section:
@@ -202,20 +202,21 @@ def render(ids, covered):
 
 def problems(ids, covered):
     """What is wrong with the ids, as a list of lines."""
-    found = [f"{i}: a test covers it, and behaviour.md does not have it"
+    found = [f"{i}: a test covers it, and {' and '.join(IDS)} do not have it"
              for i in sorted(covered) if i not in ids]
     for i in ids.values():
         if i.id in covered and NONE in i.note:
-            found.append(f"{i.id}: behaviour.md says that it has no test, and it has")
+            found.append(f"{i.id}: its document says that it has no test, and it has")
         if i.id not in covered and NONE not in i.note:
-            found.append(f"{i.id}: no test covers it, and behaviour.md "
+            found.append(f"{i.id}: no test covers it, and its document "
                          f"does not say why (\"{NONE} reason\")")
     return found
 
 
 def make(top):
     """The document and what is wrong."""
-    ids = read_ids((top / "Documentation/behaviour.md").read_text())
+    ids = read_ids("\n".join((top / "Documentation" / name).read_text() for name in IDS
+                             if (top / "Documentation" / name).exists()))
     covered = read_tests(top)
     return render(ids, covered), problems(ids, covered)
 

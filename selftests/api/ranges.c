@@ -247,7 +247,7 @@ TEST_F(uapi, read_only)
 
 /*
  * Memory that is not in the direct map is out of reach for this device, beside an
- * access, too, and stays where it is.
+ * access, too, and stays where it is. covers: R22
  */
 TEST_F(uapi, secret_memory)
 {

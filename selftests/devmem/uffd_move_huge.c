@@ -3,6 +3,8 @@
  * UFFDIO_MOVE of 2 MiB at once, which moves an entry and no page: the huge zero page
  * that the device has read, a huge page that it has written to, and a huge page in
  * its memory. The device follows, or the call fails as it does for small pages.
+ *
+ * covers: R6
  */
 #include "test.h"
 #include "uffd.h"

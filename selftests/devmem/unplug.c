@@ -18,7 +18,10 @@ static int unmap_there(struct worker *w)
 	return cpu < 0 ? cpu : work_munmap(w);
 }
 
-/* The batch is that of another CPU than the one that takes the memory out of use. */
+/*
+ * The batch is that of another CPU than the one that takes the memory out of use.
+ * covers: R2
+ */
 TEST(unplug_after_munmap_of_locked_memory)
 {
 	struct xmirror_unplug u = { .size = sizeof(u), .timeout_ms = 5000 };

@@ -5,6 +5,8 @@
  * shares. A write by the device makes it the process's own in a few walks, however
  * much of it there is and however it lies. A read makes none of it so, although the
  * mapping is writable.
+ *
+ * covers: R1
  */
 #include <fcntl.h>
 

@@ -385,6 +385,37 @@ TEST_F(granule, neighbours_of_a_missing_page)
 		EXPECT_EQ(i == 1, xm_is_present(self->p + XM_2M + i * XM_PAGE));
 }
 
+/*
+ * A page that has become read-only fails the writes to it, and those to no other page of
+ * its granule, whether the other one is mapped, missing or was read before.
+ */
+/* covers: G.leaves, R23 */
+TEST_F(granule, read_only_page_fails_no_other)
+{
+	size_t page[] = { 0, 4, 6, XM_2M / XM_PAGE - 1 }, i;
+	char *read_only = self->p + 5 * XM_PAGE, *p;
+	__u64 value;
+
+	ASSERT_EQ(0, madvise(self->p, XM_2M, MADV_NOHUGEPAGE));
+	*self->p = 1;
+	*read_only = 1;
+	ASSERT_EQ(0, xm_set(self->fd, XMIRROR_SET_GRANULE, XM_2M, NULL));
+	/* The device has both for writing, and one zero page. */
+	ASSERT_EQ(0, xm_op(self->fd, XMIRROR_OP_STORE, 8, self->p, 1, NULL));
+	EXPECT_LEAF(self->fd, read_only, LEAF_WRITE);
+	ASSERT_EQ(0, xm_read(self->fd, self->p + 4 * XM_PAGE, &value, 8));
+	ASSERT_EQ(0, mprotect(read_only, XM_PAGE, PROT_READ));
+	for (i = 0; i < ARRAY_SIZE(page); i++) {
+		p = self->p + page[i] * XM_PAGE;
+		EXPECT_EQ(0, xm_op(self->fd, XMIRROR_OP_STORE, 8, p, i + 2,
+				   NULL));
+		EXPECT_EQ(i + 2, *(volatile __u64 *)p);
+	}
+	EXPECT_EQ(-EPERM, xm_op(self->fd, XMIRROR_OP_STORE, 8, read_only, 9,
+				NULL));
+	EXPECT_EQ(1, *(volatile __u64 *)read_only);
+}
+
 /* An atomic on a page of a large leaf takes just that page. */
 /* covers: G.leaves */
 TEST_F(granule, exclusive_in_a_large_leaf)
