@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * make_device_exclusive() and, before Linux 6.15, make_device_exclusive_range(), by
- * what is at the address. The answers are those of mm/rmap.c and of the
- * get_user_pages() that it begins with (check_vma_flags() in mm/gup.c). "refused" is
+ * make_device_exclusive() and, before Linux 6.15, make_device_exclusive_range(), on
+ * each kind of memory. The answers are those of mm/rmap.c and of the
+ * get_user_pages() that it begins with (check_vma_flags() in mm/gup.c). REFUSED is
  * an answer without an error: the old call gives no page.
  */
 #include "kinds.h"
@@ -10,9 +10,9 @@
 #include "test.h"
 
 #define MADE	1
-#define REFUSED	0	/* of the old call, which says 1 and gives no page */
+#define REFUSED	0	/* the old call returns 1 and gives no page */
 
-/* What the kernel says of each kind, since 6.15 and before. */
+/* The answer of the kernel for each kind, since 6.15 and before */
 static const struct answer {
 	int now;
 	int before;
@@ -55,7 +55,7 @@ FIXTURE_VARIANT(made) {
 	enum kind kind;
 };
 
-/* One line of the table each, by name */
+/* A variant for each line of the table */
 #define VARIANT(name) \
 	FIXTURE_VARIANT_ADD(made, name) { .kind = K_##name };
 KINDS(VARIANT)
@@ -72,7 +72,7 @@ FIXTURE_SETUP(made)
 
 FIXTURE_TEARDOWN(made)
 {
-	/* Whatever was answered, the CPU has what it had. */
+	/* Whatever the answer was, the memory is as before. */
 	if (self->m.p) {
 		EXPECT_EQ(0, memory_free(&self->m));
 	}
@@ -80,7 +80,10 @@ FIXTURE_TEARDOWN(made)
 	close(self->fd);
 }
 
-/* bc3fe6805cf0 refuses hugetlb in the call itself, in 6.12.24, not in 6.1. */
+/*
+ * check_vma_flags() refuses FOLL_SPLIT_PMD for hugetlb since 6.12.23, but not in
+ * 6.1.
+ */
 static int expected(enum kind kind)
 {
 	if (RAW_NEW)
@@ -97,7 +100,7 @@ TEST_F(made, answer)
 	__u64 pfn = 0;
 
 	if (variant->kind == K_thp_head && !RAW_NEW)
-		XM_SKIP(return, "converts the whole folio: see coverage.md");
+		XM_SKIP(return, "the old call converts the whole folio");
 	got = raw_exclusive(self->fd, self->m.p, 1, XMIRROR_RAW_MIRROR, &pfn);
 	if (want == REFUSED) {
 		EXPECT_EQ(1, got);
@@ -121,7 +124,7 @@ TEST_F(made, answer)
 	}
 }
 
-/* An exclusive page is somebody else's then: the first owner is told. */
+/* Another owner takes an exclusive page: the first one is notified. */
 TEST(again_by_another)
 {
 	struct xmirror_raw_page page;
@@ -152,14 +155,14 @@ TEST(again_by_another)
 		EXPECT_TRUE(page.entry & XMIRROR_ENTRY_EXCLUSIVE);
 		EXPECT_FALSE(page.folio & XMIRROR_FOLIO_LOCKED);
 		EXPECT_EQ(0, memory_free(&m));
-		/* There is room for sixteen in a file. */
+		/* A file has room for sixteen notifiers. */
 		close(fd);
 		OPEN(fd, 0);
 	}
 	close(fd);
 }
 
-/* Any byte of the page will do. */
+/* The address may be any byte of the page. */
 TEST(unaligned_address)
 {
 	struct memory m;
@@ -179,7 +182,10 @@ TEST(unaligned_address)
 	close(fd);
 }
 
-/* Up to the first that cannot be: what was made before it stays so. */
+/*
+ * The call stops at the first page that it cannot make exclusive, and keeps those
+ * before.
+ */
 TEST(hole_in_the_middle)
 {
 	__u64 pfns[3] = {};

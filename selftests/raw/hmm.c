@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * hmm_range_fault() by what is at the address and by what is asked, as the
- * kernel-doc in mm/hmm.c and include/linux/hmm.h has it: without a request it tells
- * and changes nothing, with one the page is there to read or to write, or the call
- * fails.
+ * hmm_range_fault() on each kind of memory, with each kind of request, as the
+ * kernel-doc in mm/hmm.c and include/linux/hmm.h has it: without a request it
+ * reports and changes nothing, with one the page can be read or written afterwards,
+ * or the call fails.
  */
 #include "kinds.h"
 #include "raw.h"
@@ -71,7 +71,7 @@ FIXTURE_SETUP(range)
 	memory_make(&self->m, self->fd, variant->kind);
 	if (!self->m.p)
 		XM_SKIP(return, "no %s", self->m.why);
-	/* A batch that is emptied meanwhile would put the page on its LRU list. */
+	/* An LRU batch that is drained later would change the flags of the page. */
 	ASSERT_EQ(0, xm_drain());
 	self->before = raw_page(self->fd, self->m.p);
 }
@@ -85,15 +85,15 @@ FIXTURE_TEARDOWN(range)
 }
 
 /*
- * Read swap-in and CPU reads of exclusive pages leave the page writable or not by
- * version (can_change_pte_writable(), do_swap_page()): WRITE may be there and need not.
+ * Whether a read that swaps a page in, or ends an exclusive entry, leaves it
+ * writable differs by version (can_change_pte_writable(), do_swap_page()).
  */
 static bool write_varies(enum kind kind)
 {
 	return kind == K_swapped || kind == K_swapcache || kind == K_exclusive;
 }
 
-/* A fault that replaces a page invalidates the range: -EBUSY, and once more. */
+/* A fault that replaces a page invalidates the range: after -EBUSY, ask again. */
 static int ask(int fd, const void *p, __u32 req, __u32 owner,
 	       struct xmirror_raw_pfn *pfn)
 {
@@ -149,14 +149,14 @@ TEST_F(range, asked_to_write)
 	EXPECT_ANSWER(answers[variant->kind].write, VW, XMIRROR_RAW_NOBODY);
 }
 
-/* WRITE without FAULT is no request at all. */
+/* WRITE without FAULT is no request. */
 TEST_F(range, asked_to_write_only)
 {
 	EXPECT_ANSWER(answers[variant->kind].look, W, XMIRROR_RAW_NOBODY);
 	EXPECT_EQ(self->before.raw, raw_page(self->fd, self->m.p).raw);
 }
 
-/* Private pages are told to whom they belong to, and to nobody else. */
+/* A private page is reported to its owner only. */
 TEST(private_page_of_the_owner)
 {
 	struct xmirror_raw_pfn got;
@@ -176,7 +176,7 @@ TEST(private_page_of_the_owner)
 	EXPECT_EQ(VW, got.flags);
 	EXPECT_EQ(pfn, got.pfn);
 	EXPECT_TRUE(raw_page(fd, m.p).entry & XMIRROR_ENTRY_PRIVATE);
-	/* A stranger looks and sees nothing, and asks and has it brought back. */
+	/* A stranger sees nothing without a request; with one the page comes back. */
 	EXPECT_EQ(0, raw_hmm_one(fd, m.p, 0, XMIRROR_RAW_STRANGER, &got));
 	EXPECT_EQ(0, got.flags);
 	EXPECT_EQ(0, ask(fd, m.p, V, XMIRROR_RAW_STRANGER, &got));
@@ -187,7 +187,7 @@ TEST(private_page_of_the_owner)
 	close(fd);
 }
 
-/* An exclusive page is nobody's, not even for whom it is exclusive to. */
+/* An exclusive page is reported to nobody, not even to its owner. */
 TEST(exclusive_page_of_the_owner)
 {
 	struct xmirror_raw_pfn got;
@@ -209,7 +209,7 @@ TEST(exclusive_page_of_the_owner)
 	close(fd);
 }
 
-/* Each page by itself: a mask lets the requests of the array through. */
+/* Each page has its own request in the array, as far as the mask lets it through. */
 TEST(mask_and_default)
 {
 	struct xmirror_raw_pfn pfns[4] = {};
@@ -224,8 +224,8 @@ TEST(mask_and_default)
 	pfns[1].flags = V;
 	pfns[2].flags = VW;
 	/*
-	 * The zero page that was read is replaced, which is an invalidation: once
-	 * more. The last one may be faulted with its neighbour: finding 25.
+	 * Replacing the zero page is an invalidation: ask again. The last page may
+	 * be faulted with its neighbour: finding 25.
 	 */
 	for (i = 0; i < 8; i++) {
 		err = raw_hmm(fd, p, 4, &r, pfns);
@@ -239,7 +239,7 @@ TEST(mask_and_default)
 	EXPECT_EQ(VW, pfns[2].flags);
 	EXPECT_TRUE(pfns[1].flags & V);
 	madvise(p, 4 * XM_PAGE, MADV_DONTNEED);
-	/* What the mask does not let through is not asked. */
+	/* The mask hides this request. */
 	r = (struct xmirror_raw_hmm){ .mask = 0 };
 	memset(pfns, 0, sizeof(pfns));
 	pfns[1].flags = VW;
@@ -249,7 +249,7 @@ TEST(mask_and_default)
 	close(fd);
 }
 
-/* What lies before an error has been told, and nothing behind it. */
+/* Entries before the error are reported, those behind it are not. */
 TEST(hole_in_the_middle)
 {
 	struct xmirror_raw_pfn pfns[3] = {};
@@ -276,7 +276,7 @@ TEST(hole_in_the_middle)
 	close(fd);
 }
 
-/* The order is that of the entry, also where the range has only a part of it. */
+/* The order is that of the entry, even if the range has only a part of it. */
 TEST(order_of_the_mapping)
 {
 	struct xmirror_raw_pfn pfns[8] = {};
@@ -308,7 +308,7 @@ TEST(order_of_the_mapping)
 	close(fd);
 }
 
-/* Flags of the caller's own stay in the entry, since Linux 6.16. */
+/* Since Linux 6.16 the caller's own flags stay in the entry. */
 TEST(sticky_flag)
 {
 	struct xmirror_raw_pfn pfns[2] = {};
@@ -328,7 +328,7 @@ TEST(sticky_flag)
 	close(fd);
 }
 
-/* A sequence number of before: nothing is looked at, and the caller begins anew. */
+/* With a stale sequence number the call fails and looks at nothing. */
 TEST(stale_sequence_number)
 {
 	struct xmirror_raw_hmm r = { .flags = XMIRROR_RAW_HMM_STALE };
@@ -351,7 +351,7 @@ TEST(stale_sequence_number)
 	close(fd);
 }
 
-/* Breaking COW is an invalidation of the very range: the caller is told to retry. */
+/* Breaking COW invalidates the very range: the caller has to retry. */
 TEST(own_fault_invalidates)
 {
 	struct xmirror_raw_hmm r = { .default_flags = VW };
@@ -364,7 +364,7 @@ TEST(own_fault_invalidates)
 	memory_make(&m, fd, K_zero_page);
 	ASSERT_NE(NULL, m.p);
 	err = raw_hmm(fd, m.p, 1, &r, &pfn);
-	/* The walk itself looks again, and sees the new number. */
+	/* The walk itself checks the number again. */
 	EXPECT_EQ(-EBUSY, err);
 	EXPECT_EQ(1, r.retry);
 	EXPECT_EQ(0, raw_hmm(fd, m.p, 1, &r, &pfn));
@@ -374,7 +374,7 @@ TEST(own_fault_invalidates)
 	close(fd);
 }
 
-/* The call that takes mmap_lock itself does that by itself, and is served by a uffd. */
+/* The call that takes mmap_lock itself also retries itself. */
 TEST(unlocked_call_retries)
 {
 	struct xmirror_raw_hmm r = {

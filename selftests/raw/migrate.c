@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * migrate_vma_setup(), _pages() and _finalize(): what is refused, what is collected
- * of each kind of memory and for whom, what an aborted migration leaves, and what
- * may go to private memory. As the kernel-doc in mm/migrate_device.c has it.
+ * migrate_vma_setup(), _pages() and _finalize(), as the kernel-doc in
+ * mm/migrate_device.c has it: refused arguments, the pages that are collected of
+ * each kind of memory and for each owner, the state after an aborted migration, and
+ * the pages that can become private.
  */
 #include "kinds.h"
 #include "raw.h"
@@ -17,7 +18,10 @@
 #define SYSTEM	XMIRROR_RAW_SELECT_SYSTEM
 #define PRIVATE	XMIRROR_RAW_SELECT_PRIVATE
 
-/* Collected with SELECT_SYSTEM: flags or an errno; whether it can become private. */
+/*
+ * With SELECT_SYSTEM: the flags of setup or an errno; whether the page can become
+ * private
+ */
 static const struct answer {
 	int setup;
 	bool goes;
@@ -91,7 +95,7 @@ FIXTURE_TEARDOWN(page)
 	close(self->fd);
 }
 
-/* Read swap-in leaves a page writable or not by version. */
+/* Whether a read swaps a page in writable differs by version. */
 static bool write_varies(enum kind kind)
 {
 	return kind == K_swapcache;
@@ -116,8 +120,8 @@ static bool write_varies(enum kind kind)
 	} while (0)
 
 /*
- * Nothing is lost: all bits of the entry, and of the page all but that it is dirty
- * now if the entry was.
+ * All bits of the entry and of the page are kept, but a dirty entry has made the
+ * page dirty.
  */
 #define EXPECT_KEPT() \
 	do { \
@@ -147,7 +151,7 @@ TEST_F(page, aborted_after_setup)
 {
 	self->r.flags |= XMIRROR_RAW_ABORT;
 	EXPECT_COLLECTED();
-	/* What was one entry of 2 MiB is small pages then. */
+	/* A huge entry is mapped by small pages afterwards. */
 	if (is_huge(&self->before) && answers[variant->kind].setup > 0) {
 		EXPECT_FALSE(raw_page(self->fd, self->m.p).entry &
 			     XMIRROR_ENTRY_HUGE);
@@ -156,7 +160,7 @@ TEST_F(page, aborted_after_setup)
 	}
 }
 
-/* migrate_vma_pages() has seen that there is nowhere to go. */
+/* migrate_vma_pages() has found no destination. */
 TEST_F(page, aborted_after_pages)
 {
 	EXPECT_COLLECTED();
@@ -171,7 +175,7 @@ TEST_F(page, to_private_memory)
 	bool goes = answers[variant->kind].goes;
 	struct xmirror_raw_page page;
 
-	/* It would go, and KSM would read private memory: finding 24. */
+	/* It would move, and KSM would read private memory: finding 24. */
 	if (variant->kind == K_merged) {
 		EXPECT_COLLECTED();
 		return;
@@ -198,7 +202,7 @@ TEST_F(page, to_private_memory)
 		  !self->before.pfn ||
 		  self->before.entry & XMIRROR_ENTRY_SPECIAL,
 		  !!(page.folio & XMIRROR_FOLIO_CHARGED));
-	/* The CPU has it back when it looks, if it may. */
+	/* A CPU access brings it back, if the mapping permits one. */
 	if (!self->m.readable)
 		return;
 	EXPECT_EQ(self->m.word, XM_LOAD(self->m.p));
@@ -208,10 +212,10 @@ TEST_F(page, to_private_memory)
 		  page.entry & XMIRROR_ENTRY_UFFD_WP);
 }
 
-/* To another page of the system: all that the page had it has there. */
+/* A move to another page of the system keeps all of the page and of its entry. */
 TEST_F(page, to_system_memory)
 {
-	/* Pages of files would, and leave a bad page behind: finding 28. */
+	/* Pages of files would move, too, and leave a bad page behind: finding 28. */
 	bool goes = answers[variant->kind].goes;
 	struct xmirror_raw_page after;
 	__u32 folio = XMIRROR_FOLIO_MLOCKED | XMIRROR_FOLIO_UNEVICTABLE |
@@ -242,7 +246,7 @@ TEST_F(page, to_system_memory)
 	}
 }
 
-/* Whose pages are collected, by whom the call says that it works for. */
+/* The pages that are collected, by the owner in the call */
 FIXTURE(owner) {
 	int fd;
 };
@@ -299,7 +303,7 @@ TEST_F(owner, selects)
 		EXPECT_EQ(pool ? VMW : 0, moves[0].setup);
 		EXPECT_EQ(0, moves[1].setup);
 		EXPECT_EQ(selects[i] & SYSTEM ? VMW : 0, moves[2].setup);
-		/* An empty entry is offered whatever was selected. */
+		/* Empty entries are offered whatever is selected. */
 		EXPECT_EQ(M, moves[3].setup);
 		EXPECT_EQ(4, r.npages);
 		EXPECT_TRUE(raw_page(self->fd, p).entry &
@@ -313,7 +317,7 @@ TEST_F(owner, selects)
 	munmap(p, 4 * XM_PAGE);
 }
 
-/* System and private pages by one call, with holes between what goes. */
+/* One call collects system and private pages; every second one has a destination. */
 TEST(one_call_gathers_both)
 {
 	struct xmirror_raw_migrate r = {
@@ -347,7 +351,7 @@ TEST(one_call_gathers_both)
 	close(fd);
 }
 
-/* What migrate_vma_setup() refuses, it refuses before it touches anything. */
+/* migrate_vma_setup() refuses bad arguments before it touches anything. */
 TEST(arguments)
 {
 	static const __u32 bad[] = {
@@ -370,7 +374,7 @@ TEST(arguments)
 	ASSERT_EQ(0, munmap(p + 2 * XM_PAGE, XM_PAGE));
 	before = raw_page(fd, p);
 	for (i = 0; i < ARRAY_SIZE(bad); i++) {
-		/* Linux 6.15 wants the page that faulted locked. */
+		/* Linux 6.15 requires that fault_page is locked. */
 		if (bad[i] == XMIRROR_RAW_FAULT_UNLOCKED &&
 		    xm_kver() < XM_KVER(6, 15))
 			continue;
@@ -387,7 +391,7 @@ TEST(arguments)
 	after = raw_page(fd, p);
 	EXPECT_EQ(before.raw, after.raw);
 	EXPECT_EQ(before.refs, after.refs);
-	/* An address in the page is the page's. */
+	/* An unaligned address is rounded down. */
 	memset(moves, 0, sizeof(moves));
 	r.flags |= XMIRROR_RAW_ABORT;
 	EXPECT_EQ(0, raw_migrate(fd, p + 5, 1, &r, moves));

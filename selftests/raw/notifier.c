@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Interval notifiers: insertion, removal, mmu_interval_read_begin() and _read_retry()
- * while an invalidation is under way, which another notifier keeps open. As the
- * comments in mm/mmu_notifier.c and include/linux/mmu_notifier.h have it: who is in
- * the way of the invalidation waits asleep until it ends, who is not goes on, and
- * nobody is called after its removal.
+ * Interval notifiers: insertion, removal, mmu_interval_read_begin() and
+ * _read_retry() while another notifier keeps an invalidation open. As the comments
+ * in mm/mmu_notifier.c and include/linux/mmu_notifier.h have it: callers in its
+ * range sleep until it ends, others go on, and no notifier is called after its
+ * removal.
  */
 #include "raw.h"
 #include "test.h"
@@ -15,8 +15,8 @@
 FIXTURE(open) {
 	int fd;
 	char *p;
-	int below;		/* the page that goes and the one before it */
-	int blocker;		/* the page that goes */
+	int below;		/* the page that is zapped and the one before it */
+	int blocker;		/* the page that is zapped */
 	int neighbour;		/* the page behind it */
 	__u64 seq_below;
 	__u64 seq_neighbour;
@@ -135,7 +135,10 @@ TEST_F(open, read_begin_of_a_neighbour_does_not_wait)
 	EXPECT_EQ(0, raw_hits(self->fd, self->neighbour));
 }
 
-/* Nobody knows what the invalidation is about: the new one waits for its end. */
+/*
+ * The range of the invalidation is not known any more: the new notifier waits for
+ * its end.
+ */
 TEST_F(open, insertion_does_not_wait_and_read_begin_does)
 {
 	int far = raw_insert(self->fd, self->p + 7 * XM_PAGE, XM_PAGE);
@@ -146,7 +149,7 @@ TEST_F(open, insertion_does_not_wait_and_read_begin_does)
 	WAITS_FOR_THE_END();
 	EXPECT_EQ(0, raw_hits(self->fd, far));
 	EXPECT_EQ(0, retry(self->fd, far, self->other.arg));
-	/* It is there from now on. */
+	/* From now on it is in the tree. */
 	ASSERT_EQ(0, madvise(self->p + 7 * XM_PAGE, XM_PAGE, MADV_DONTNEED));
 	EXPECT_EQ(1, raw_hits(self->fd, far));
 	EXPECT_EQ(1, retry(self->fd, far, self->other.arg));
@@ -191,7 +194,7 @@ TEST_F(open, removal_waits_and_nothing_calls_it_afterwards)
 	EXPECT_EQ(1, raw_hits(self->fd, self->neighbour));
 }
 
-/* As it is: the tree must not change, whoever is being called. */
+/* The kernel's present behaviour: the tree must not change while any notifier is called. */
 TEST_F(open, removal_of_a_neighbour_waits_too)
 {
 	self->other.fn = work_tell;
@@ -201,20 +204,20 @@ TEST_F(open, removal_of_a_neighbour_waits_too)
 	EXPECT_EQ(0, raw_hits(self->fd, self->neighbour));
 }
 
-/* Another invalidation is not held up, and tells whom it is about. */
+/* Another invalidation goes on, and notifies its own range. */
 TEST_F(open, invalidation_elsewhere_goes_on)
 {
 	ASSERT_EQ(0, madvise(self->p + 3 * XM_PAGE, XM_PAGE, MADV_DONTNEED));
 	EXPECT_EQ(1, raw_hits(self->fd, self->neighbour));
 	EXPECT_EQ(1, retry(self->fd, self->neighbour, self->seq_neighbour));
-	/* Its end is the end of the last one that is under way. */
+	/* Both end when the last of them does. */
 	self->other.fn = work_begin;
 	self->other.done = self->neighbour;
 	WAITS_FOR_THE_END();
 	EXPECT_EQ(0, retry(self->fd, self->neighbour, self->other.arg));
 }
 
-/* Two of the same range, one after the other: each is heard. */
+/* A second invalidation of the same range is heard, too. */
 TEST_F(open, second_invalidation_of_the_range_is_heard)
 {
 	self->other.fn = work_madvise;
@@ -247,7 +250,7 @@ static int dies_inside(struct child *c, void *arg)
 	return child_hear(c) != 'e';
 }
 
-/* Whoever is killed in an invalidation ends, and takes the notifiers along. */
+/* A process that is killed in an invalidation ends, and its notifiers with it. */
 TEST(killed_inside_an_invalidation)
 {
 	struct child c;
@@ -272,7 +275,7 @@ TEST(nothing_under_way)
 	id = raw_insert(fd, p, XM_PAGE);
 	ASSERT_GT(id, 0);
 	seq = begin(fd, id);
-	/* Odd, as long as nothing happens to it. */
+	/* The number is odd, and stays the same without an invalidation. */
 	EXPECT_EQ(1, seq & 1);
 	EXPECT_EQ(seq, begin(fd, id));
 	EXPECT_EQ(0, retry(fd, id, seq));

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * One entry of 2 MiB for private memory, and what becomes of each part of it under
- * mprotect, fork, mremap, a split by whatever cause, and a zap. The driver of the
- * pool does nothing: what is seen is the kernel's doing.
+ * One entry of 2 MiB for private memory, and its parts after mprotect, fork,
+ * mremap, a split for whatever reason, and a zap. The driver of the pool does
+ * nothing about it: all of this is done by the kernel.
  */
 #include "kinds.h"
 #include "raw.h"
@@ -56,7 +56,7 @@ FIXTURE_TEARDOWN(parts)
 	close(self->fd);
 }
 
-/* How many of the entries at @p have all of @bits and none of @not */
+/* The number of entries at @p that have all of @bits and none of @not */
 static size_t count(int fd, const __u64 *p, struct xmirror_raw_page *pages,
 		    __u32 bits, __u32 not)
 {
@@ -74,7 +74,10 @@ static size_t count(int fd, const __u64 *p, struct xmirror_raw_page *pages,
 #define HUGE	(XMIRROR_ENTRY_PRIVATE | XMIRROR_ENTRY_HUGE)
 #define SMALL	XMIRROR_ENTRY_PRIVATE
 
-/* As the CPU has them; those from @from to @to are zeroes or not there. */
+/*
+ * The number of pages with a wrong value; those from @from to @to are zeroes or
+ * unmapped.
+ */
 static size_t wrong(const __u64 *p, size_t from, size_t to, bool look)
 {
 	size_t i, n = 0;
@@ -146,7 +149,7 @@ TEST_F(parts, mremap_of_all)
 	EXPECT_EQ(0, wrong(self->to, 0, 0, false));
 }
 
-/* Half of it: the entry is split, and each half has its own pages. */
+/* Moving half of it splits the entry. */
 TEST_F(parts, mremap_of_half)
 {
 	size_t half = PAGES / 2, i, bad = 0;
@@ -186,7 +189,7 @@ TEST_F(parts, zapped_as_a_whole)
 	EXPECT_EQ(0, wrong(self->p, 0, PAGES, true));
 }
 
-/* One page of it is asked for: the folio is split, and the rest stays away. */
+/* Migrating one page back splits the folio; the others stay private. */
 TEST_F(parts, one_page_comes_back)
 {
 	EXPECT_EQ(1, raw_back(self->fd, self->p + 9 * WORDS, 1));
@@ -195,7 +198,7 @@ TEST_F(parts, one_page_comes_back)
 	EXPECT_EQ(0, wrong(self->p, 0, 0, false));
 }
 
-/* Small pages for some of it, none for the others: those stay, as small ones. */
+/* Pages without a destination stay private, as small ones. */
 TEST_F(parts, holes_in_what_it_goes_to)
 {
 	struct xmirror_raw_migrate r = {
@@ -221,7 +224,7 @@ TEST_F(parts, holes_in_what_it_goes_to)
 	free(moves);
 }
 
-/* Nowhere to go: it is what it was, one entry. */
+/* Without a destination it stays one entry. */
 TEST_F(parts, aborted)
 {
 	struct xmirror_raw_page before = raw_page(self->fd, self->p), after;
@@ -303,7 +306,7 @@ TEST(all_kinds_in_one_table)
 	close(fd);
 }
 
-/* Pages of the pool by their frames: those that are in use go, the others do not. */
+/* By page frame: pages of the pool that are in use move, free ones are not offered. */
 TEST(by_page_frame)
 {
 	static const __u32 how[] = { XMIRROR_RAW_RANGE, XMIRROR_RAW_PFNS };
@@ -334,7 +337,7 @@ TEST(by_page_frame)
 			break;
 		}
 		EXPECT_EQ(0, err);
-		/* Without the address nobody says whether it may be written to. */
+		/* A page frame does not tell whether its entry is writable. */
 		EXPECT_EQ(XMIRROR_RAW_VALID | XMIRROR_RAW_MIGRATE,
 			  moves[0].setup);
 		EXPECT_EQ(0, moves[3].setup);
@@ -347,7 +350,7 @@ TEST(by_page_frame)
 			EXPECT_EQ((char)(i + 1), p[i * XM_PAGE]);
 		}
 	}
-	/* Other pages than the pool's are none of this call's. */
+	/* The raw call refuses page frames outside of the pool. */
 	r = (struct xmirror_raw_migrate){ .flags = XMIRROR_RAW_RANGE };
 	EXPECT_EQ(-EINVAL, raw_migrate(fd, NULL, 1, &r, moves));
 	munmap(p, 4 * XM_PAGE);
