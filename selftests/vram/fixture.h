@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * The fixtures of the tests of VRAM mappings: a file, and one whose mappings are
- * made of pieces of a given size.
+ * The fixtures of the tests of VRAM mappings: a file, and a file with a given
+ * granule.
  */
 #ifndef SELFTESTS_VRAM_FIXTURE_H
 #define SELFTESTS_VRAM_FIXTURE_H
@@ -66,7 +66,7 @@ FIXTURE_SETUP(vram)
 
 FIXTURE_TEARDOWN(vram)
 {
-	/* Whatever a test did, nobody holds on to VRAM. */
+	/* No reference to VRAM is left, whatever the test did. */
 	EXPECT_EQ(0, vram_refs(self->fd));
 	EXPECT_EQ(0, vram_query(self->fd).write_protected);
 	EXPECT_CLEAN(self->fd);

@@ -2,12 +2,12 @@
 /*
  * System calls must not take references to a device's memory (GUP): it may be
  * revoked at any time, and the pages behind it, if there are any, are not the
- * kernel's. Each way to try fails with the errno that it is documented to fail
- * with, and no reference is left.
+ * kernel's. Each call that tries fails with its documented errno, and leaves no
+ * reference.
  *
- * And what happens where it is mapped in a way that GUP does not recognise.
- * Those tests need the module's unsafe knob. They assert which calls take VRAM
- * then, on which kernels, and that no other call does.
+ * The unsafe tests map VRAM in a way that GUP does not recognise, by the module's
+ * unsafe knob. They assert which calls take references then, on which kernels, and
+ * that no other call does.
  *
  * covers: H.gup
  */
@@ -44,7 +44,7 @@ struct grip {
 	const char *why;
 };
 
-/* Functions that try return 0, a negative errno, or this: see @why. */
+/* An attempt returns 0, a negative errno, or this: see @why. */
 #define CANNOT	1
 
 static int try_vmsplice(struct grip *g)
@@ -95,7 +95,7 @@ static int try_direct_write(struct grip *g)
 	return err;
 }
 
-/* A read from disk into the page: what is there already. */
+/* A read from disk of the data that the page has already */
 static int try_direct_read(struct grip *g)
 {
 	char *data = xm_anon(XM_PAGE);
@@ -176,7 +176,7 @@ static int try_shared_futex(struct grip *g)
 	       -errno : 0;
 }
 
-/* The kernel's own test module: it tells no errno, only how much it got. */
+/* The kernel's own test module reports no errno, only how much it got. */
 static int kernel_gup(struct grip *g, unsigned long nr, __u32 flags)
 {
 	struct gup_test t = {
@@ -253,7 +253,7 @@ static bool nothing_held(int fd)
 	return true;
 }
 
-/* Memory with a mark in each page, mapped large or not. */
+/* Memory with a mark in each page, with large entries or without */
 static char *marked(int fd, bool huge)
 {
 	char *p = vram_map_huge(fd, LEN, BASE);
@@ -368,7 +368,7 @@ TEST_F(gup, get_mempolicy)
 
 TEST_F(gup, proc_self_mem)
 {
-	/* It says EIO of whatever cannot be read at all. */
+	/* EIO stands for any memory that cannot be read. */
 	REFUSED(EIO, try_proc_mem);
 }
 
@@ -402,7 +402,7 @@ TEST_F(gup, gup_test_pin_longterm_read)
 	REFUSED(EFAULT, try_pin_longterm_read);
 }
 
-/* Without the copy of what the read brings: that touches the page. */
+/* Without copying the result of the read, which would touch the page. */
 TEST_F(gup, direct_read)
 {
 	struct grip g;
@@ -426,7 +426,7 @@ TEST_F(gup, futex)
 	EXPECT_EQ(0, vram_refs(self->fd));
 }
 
-/* Plain copies do work, in both directions. */
+/* Plain copies work, in both directions. */
 TEST_F(gup, copies_work)
 {
 	__u64 buf[2] = {};
@@ -451,7 +451,7 @@ TEST_F(gup, copies_work)
 }
 
 /*
- * From here on the mapping is one that a driver should not make.
+ * From here on the tests make mappings that no driver should make.
  *
  * mixed: VM_MIXEDMAP. The special bit, where a PMD has one, stops fast GUP only:
  *	the slow path looks at VM_PFNMAP and at PTEs, not at a huge entry
@@ -499,7 +499,7 @@ FIXTURE_SETUP(gup_unsafe)
 
 FIXTURE_TEARDOWN(gup_unsafe)
 {
-	/* Put back whatever was taken. */
+	/* Drop all references. */
 	EXPECT_TRUE(nothing_held(self->fd));
 	EXPECT_EQ(0, xm_set(self->fd, XMIRROR_SET_VRAM_UNSAFE, 0, NULL));
 	close(self->fd);
@@ -519,7 +519,7 @@ enum path {
 	IO_URING,
 };
 
-/* What this kernel gives. */
+/* The result that is expected on this kernel */
 static int outcome(int knob, enum path path)
 {
 	bool slow_takes = knob == XMIRROR_VRAM_UNSAFE_MIXED;
@@ -531,13 +531,12 @@ static int outcome(int knob, enum path path)
 		return slow_takes ? 0 : -EFAULT;
 	case PIN_WRITE:
 		/*
-		 * Since v6.5 not where writes are notified, which ours are
-		 * (mm/gup.c: writable_file_mapping_allowed()). Without
-		 * ->pfn_mkwrite() it would be taken.
+		 * Since v6.5 a mapping with ->pfn_mkwrite(), such as ours, is
+		 * refused (mm/gup.c: writable_file_mapping_allowed()).
 		 */
 		return slow_takes && xm_kver() < XM_KVER(6, 5) ? 0 : -EFAULT;
 	default:
-		/* Before, io_pin_pages() refused what is mapped from a file. */
+		/* Before, io_pin_pages() refused all file mappings. */
 		return slow_takes && xm_kver() < XM_KVER(6, 5) ? -EOPNOTSUPP :
 								 -EFAULT;
 	}
@@ -618,8 +617,8 @@ TEST_F(gup_unsafe, gup_test_pin_longterm_read)
 }
 
 /*
- * What it means: the device took its memory back and gave it to somebody else,
- * whose secret is now in the first one's pipe.
+ * The consequence: the device revoked its memory and gave it to another client, and
+ * the first one reads that client's secret from its pipe.
  */
 TEST_F(gup_unsafe, reads_what_it_lost)
 {

@@ -76,7 +76,7 @@ TEST_F(vram, unsafe_needs_privilege)
 	__u64 old;
 
 	EXPECT_EQ(-EINVAL, xm_set(self->fd, XMIRROR_SET_VRAM_UNSAFE, 3, NULL));
-	/* Where the kernel can do it right there is no wrong way to do it. */
+	/* A kernel with a special bit for PMDs has no unsafe knob. */
 	if (HUGE()) {
 		EXPECT_EQ(-EOPNOTSUPP, xm_set(self->fd, XMIRROR_SET_VRAM_UNSAFE,
 					      XMIRROR_VRAM_UNSAFE_HUGE, NULL));
@@ -112,7 +112,7 @@ TEST_F(vram, refused_mappings)
 	EXPECT_EQ(MAP_FAILED, mmap(NULL, XM_PAGE, prot, MAP_SHARED, self->fd,
 				   (off_t)(1ULL << 62)));
 	EXPECT_EQ(EINVAL, errno);
-	/* The last page, and what a file that is open for reading gets. */
+	/* The last page, and a file that is open for reading */
 	self->p = mmap(NULL, XM_PAGE, prot, MAP_SHARED, self->fd,
 		       end - XM_PAGE);
 	ASSERT_NE(MAP_FAILED, self->p);
@@ -129,7 +129,7 @@ TEST_F(vram, refused_mappings)
 	close(fd);
 }
 
-/* No advice, no alignment by hand: as a program would do it. */
+/* As a program would do it, without advice or alignment by hand */
 TEST_F(vram, mmap_prefers_an_alignment)
 {
 	char *p;
@@ -153,7 +153,7 @@ TEST_F(vram_granule, touch)
 	struct xmirror_vram v;
 	char *q;
 
-	/* By write, and again by read: neither takes more than the other. */
+	/* A write takes as few faults as a read. */
 	for (int write = 1; write >= 0; write--) {
 		__u64 before = faults(self->fd, self->index);
 		__u64 all = vram_faults(self->fd);
@@ -168,7 +168,7 @@ TEST_F(vram_granule, touch)
 		EXPECT_EQ(LEN / self->piece, vram_faults(self->fd) - all);
 		EXPECT_EQ(self->index == XMIRROR_VRAM_2M,
 			  is_huge(self->fd, self->p + 3 * XM_PAGE));
-		/* What was read can be written to without another fault. */
+		/* A page that was read can be written without another fault. */
 		all = vram_faults(self->fd);
 		vram_touch(self->p, LEN, 7);
 		EXPECT_EQ(all, vram_faults(self->fd));
@@ -182,7 +182,7 @@ TEST_F(vram_granule, touch)
 	EXPECT_EQ(0, vram_wrong(q, LEN, 7));
 }
 
-/* Address and VRAM are never aligned at the same place. */
+/* Address and VRAM offset are never aligned alike. */
 TEST_F(vram_granule, misaligned)
 {
 	static const size_t shifts[] = { XM_PAGE, XM_64K, XM_2M - XM_PAGE };
@@ -204,7 +204,10 @@ TEST_F(vram_granule, misaligned)
 					   shifts[i]);
 			ASSERT_NE(NULL, self->p);
 			vram_touch(self->p, lens[j], i + j);
-			/* How many pieces of address space it overlaps. */
+			/*
+			 * The number of aligned pieces of address space that it
+			 * overlaps
+			 */
 			start = (uintptr_t)self->p / piece;
 			end = ((uintptr_t)self->p + lens[j] - 1) / piece;
 			EXPECT_EQ(end - start + 1,
@@ -220,7 +223,10 @@ TEST_F(vram_granule, misaligned)
 	}
 }
 
-/* A page short at both ends: large where it fits, smaller where not. */
+/*
+ * A page is missing at both ends: entries are large where they fit, and smaller
+ * elsewhere.
+ */
 TEST_F(vram_granule, odd_ends)
 {
 	size_t len = 3 * XM_2M - 2 * XM_PAGE;
@@ -246,7 +252,7 @@ TEST_F(vram_granule, odd_ends)
 	}
 }
 
-/* A page here and there, then all: nothing that is there is in the way. */
+/* Single pages first, then all: existing entries are not in the way. */
 TEST_F(vram_granule, overlap_with_populated)
 {
 	static const size_t there[] = { 3, 20, 21, XM_2M / XM_PAGE - 1 };
@@ -275,8 +281,8 @@ TEST_F(vram_granule, overlap_with_populated)
 	EXPECT_EQ(self->piece == XM_2M, is_huge(self->fd, self->p + XM_2M));
 
 	/*
-	 * The kernel keeps the empty page table, so that not even revocation
-	 * makes room for a large piece; a new mapping does.
+	 * The kernel keeps the empty page table, so that even after revocation no
+	 * large entry fits; a new mapping gets one.
 	 */
 	ASSERT_EQ(0, vram_do(self->fd, XMIRROR_VRAM_UNMAP, BASE, XM_2M, NULL));
 	all = vram_faults(self->fd);
@@ -313,15 +319,15 @@ TEST_F(vram, largest_takes_a_256th_of_the_faults)
 	large = vram_faults(self->other);
 	TH_LOG("64 MiB: %llu faults of a page, %llu of the largest", small,
 	       large);
-	/* Batches of 64 KiB are what is left without huge PFN maps. */
+	/* Without huge PFN maps batches of 64 KiB are the largest. */
 	EXPECT_LE(large, HUGE() ? small / (XM_2M / XM_PAGE / 2) :
 				  small / (XM_64K / XM_PAGE));
 }
 
 /*
- * Linux 6.12 asks for permission like for any huge page; newer kernels know that
- * it costs nothing, and only obey a ban. So does 6.12.117, but not 6.12.95: which
- * of the two rules it is, one case decides.
+ * Linux 6.12 obeys the THP settings as for any huge page; newer kernels obey a ban
+ * only. So does 6.12.117, but not 6.12.95: one case decides which of the two rules
+ * holds.
  */
 TEST_F(vram, thp_settings)
 {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * What a device does to the mappings of its own memory: it takes them away and
- * write-protects them, in all processes and files, also while they are used.
+ * A device revokes and write-protects the mappings of its own memory, in all
+ * processes and files, also while they are used.
  *
  * covers: H.revoke
  */
@@ -27,7 +27,7 @@ TEST_F(vram_granule, unmap_and_refault)
 	all = vram_faults(self->fd);
 	all_too = vram_faults(fd);
 
-	/* By a third file that has no mapping itself. */
+	/* A third file without a mapping revokes them. */
 	close(fd);
 	OPEN(fd, 0);
 	ASSERT_EQ(0, vram_do(fd, XMIRROR_VRAM_UNMAP, BASE, XM_2M, NULL));
@@ -42,7 +42,7 @@ TEST_F(vram_granule, unmap_and_refault)
 	EXPECT_EQ(0, vram_wrong(q, 2 * XM_2M, 11));
 	EXPECT_EQ(XM_2M / self->piece, vram_faults(self->fd) - all);
 
-	/* A page in the middle takes the piece that it is in, at most. */
+	/* Revoking a page takes at most the entry that maps it. */
 	all = vram_faults(self->fd);
 	ASSERT_EQ(0, vram_do(fd, XMIRROR_VRAM_UNMAP, BASE + 100 * XM_PAGE,
 			     XM_PAGE, NULL));
@@ -115,7 +115,7 @@ TEST_F(vram_granule, write_protect)
 	EXPECT_EQ(3 + 2 * XM_2M / XM_PAGE, v.writes);
 }
 
-/* Another process with a file of its own: the same memory. */
+/* Another process with its own file maps the same memory. */
 static int stranger(struct child *c, void *arg)
 {
 	int fd = xm_open(0);
@@ -173,7 +173,7 @@ TEST_F(vram, devices_are_apart)
 	close(fd);
 }
 
-/* Two nodes, one device: revocation has to know of both. */
+/* Revocation reaches the mappings of both nodes of a device. */
 TEST_F(vram, another_node)
 {
 	const char *path = "/dev/xm-vram-alias";
@@ -212,7 +212,7 @@ static int keep_reading(struct worker *w)
 
 	while (!XM_LOAD(&w->stop)) {
 		now = XM_LOAD((__u64 *)w->addr);
-		/* A counter that goes back was another page. */
+		/* A counter that decreases was read from another page. */
 		if (now < last)
 			return -EIO;
 		last = now;
@@ -257,7 +257,7 @@ TEST_F(vram_granule, no_write_goes_unnoticed)
 	EXPECT_EQ(100, writes);
 }
 
-/* No count is lost over revocations and changes of the granule. */
+/* No increment is lost over revocations and changes of the granule. */
 TEST_F(vram, unmap_under_load)
 {
 	static const __u64 granules[] = { XM_PAGE, XM_64K, XM_2M };

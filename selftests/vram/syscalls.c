@@ -20,7 +20,7 @@ TEST_F(vram_granule, mprotect)
 	all = vram_faults(self->fd);
 	EXPECT_EQ(0, vram_wrong(self->p, 2 * XM_2M, 1));
 	EXPECT_EQ(all, vram_faults(self->fd));
-	/* A new mapping that may not write reads as large. */
+	/* A new read-only mapping gets large entries, too. */
 	ASSERT_EQ(0, vram_do(self->fd, XMIRROR_VRAM_UNMAP, BASE, 2 * XM_2M,
 			     NULL));
 	EXPECT_EQ(0, vram_wrong(self->p, 2 * XM_2M, 1));
@@ -52,7 +52,7 @@ TEST_F(vram_granule, partial_munmap)
 	EXPECT_EQ(0, access_signal(self->p + 101 * XM_PAGE, true));
 	EXPECT_FALSE(is_huge(self->fd, self->p));
 	EXPECT_EQ(self->piece == XM_2M, is_huge(self->fd, self->p + XM_2M));
-	/* The device finds what is left, too. */
+	/* The device reaches the rest of the mapping, too. */
 	ASSERT_EQ(0, vram_do(self->fd, XMIRROR_VRAM_UNMAP, BASE, 2 * XM_2M,
 			     NULL));
 	EXPECT_EQ(0, xm_page(self->fd, self->p + 101 * XM_PAGE).cpu &
@@ -80,7 +80,10 @@ TEST_F(vram_granule, mremap)
 		EXPECT_EQ(0, vram_wrong(to, 2 * XM_2M, i));
 		vram_touch(to, 2 * XM_2M, i + 9);
 		EXPECT_EQ(0, vram_wrong(to, 2 * XM_2M, i + 9));
-		/* Large only where it is aligned, and still found. */
+		/*
+		 * Entries are large only where the address is aligned; the device
+		 * reaches all of them.
+		 */
 		EXPECT_EQ(self->piece == XM_2M && !shifts[i],
 			  is_huge(self->fd, to));
 		ASSERT_EQ(0, vram_do(self->fd, XMIRROR_VRAM_UNMAP, BASE,
@@ -88,7 +91,7 @@ TEST_F(vram_granule, mremap)
 		EXPECT_EQ(0, xm_page(self->fd, to + 7 * XM_PAGE).cpu &
 			     XMIRROR_CPU_PRESENT);
 		EXPECT_EQ(0, vram_wrong(to, 2 * XM_2M, i + 9));
-		/* It cannot grow over what follows in VRAM. */
+		/* It cannot grow over the VRAM behind it. */
 		EXPECT_EQ(MAP_FAILED, mremap(to, 2 * XM_2M, 3 * XM_2M,
 					     MREMAP_MAYMOVE));
 		EXPECT_EQ(EFAULT, errno);
@@ -157,7 +160,7 @@ TEST_F(vram_granule, fork_and_unmap)
 	vram_touch(self->p, XM_2M, 3);
 	ASSERT_EQ(0, child_tell(&c, 'r'));
 	EXPECT_EQ(0, child_end(&c));
-	/* The child had lost its entries, too. */
+	/* The entries of the child were revoked, too. */
 	EXPECT_EQ(2 * (XM_2M / self->piece), vram_faults(self->fd) - all);
 }
 
@@ -205,7 +208,7 @@ TEST_F(vram, madvise_and_mlock)
 	EXPECT_EQ(0, munlock(self->p, XM_2M));
 	EXPECT_EQ(0, vram_wrong(self->p, XM_2M, 1));
 	EXPECT_EQ(all, vram_faults(self->fd));
-	/* The kernel shows nothing of it, as if it were not there. */
+	/* pagemap shows no page. */
 	EXPECT_EQ(0, xm_pagemap(self->p) & ~XM_PM_SOFT_DIRTY);
 }
 
