@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * What a process is charged for, and its rss, after each way that a page can take:
- * to the device, back, to another device, to the pool of raw calls, by fork, unmap,
- * exit, and when the control group goes before the pages do. A page of the device's
- * memory is charged like one of the system's, once, to the group that had it.
+ * The charge of a process and its rss, after each way that a page can take: to the
+ * device, back, to another device, to the pool of raw calls, by fork, unmap, exit,
+ * and when the control group is removed before its pages. A page of the device's
+ * memory is charged like one of the system's, once, to the group that it was
+ * charged to before.
  *
- * Counters of the kernel are kept per CPU and read without them: so much memory moves
- * that one page in eight that is forgotten is seen. That not one is left at the end is
- * exact: the kernel frees a removed group only then.
+ * The kernel keeps its counters per CPU, and they are read without those parts: so
+ * much memory moves that one lost page in eight is seen. The end is exact: the
+ * kernel frees a removed group only when no charge is left.
  */
 #include "group.h"
 #include "raw.h"
@@ -24,7 +25,7 @@ struct way {
 	int fd;
 	int peer;
 	__u64 *p;
-	long bytes;		/* what it shall be charged for in the end */
+	long bytes;		/* the charge that is expected in the end */
 	bool not_mapped;	/* the kernel counts these pages as not mapped */
 };
 
@@ -36,14 +37,14 @@ static bool about(const char *what, long is, long should)
 	return false;
 }
 
-/* Charged for @bytes, and that much resident. */
+/* @bytes are charged and resident. */
 static bool charged(struct way *w, long bytes, long rss)
 {
 	bool ok = about("memory.current", group_current(&w->g), bytes);
 
 	ok &= about("memory.stat anon", group_stat(&w->g, "anon"),
 		    w->not_mapped ? 0 : bytes);
-	/* smaps goes by the page table. */
+	/* smaps walks the page table. */
 	return about("rss", xm_smaps_kb(w->p, "Rss") * 1024, rss) && ok;
 }
 
@@ -190,7 +191,7 @@ static int child_writes(struct child *c, void *arg)
 	return 0;
 }
 
-/* A child that writes has its own; when it is gone, all is as before. */
+/* A child that writes has its own pages; after its end all is as before. */
 static int forked_there(struct way *w)
 {
 	struct child c;
@@ -269,7 +270,7 @@ static int goes(struct child *c, void *arg)
 	CHILD_CHECK(!w->go(w));
 	CHILD_CHECK(charged(w, w->bytes, w->bytes));
 	CHILD_CHECK(!child_tell(c, 'd'));
-	/* Then it exits, or it is killed, or it moves away. */
+	/* The end: exit, kill, or a move to another group */
 	switch (child_hear(c)) {
 	case 'x':
 		return 0;
@@ -323,7 +324,7 @@ TEST_F(way, and_unmap)
 	EXPECT_EQ(0, group_gone(&self->w.g));
 }
 
-/* The group goes while the pages are where they are; whoever has them lives on. */
+/* The group is removed before the pages; the process lives on. */
 TEST_F(way, and_the_group_goes_first)
 {
 	struct child c;
