@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Bad arguments of single calls: refused with the errno that
- * uapi/linux/xmirror.h gives, without a change.
+ * Bad arguments of single calls are refused with the errno that
+ * uapi/linux/xmirror.h names, and change nothing.
  */
 #include "fixture.h"
 
@@ -51,7 +51,7 @@ TEST_F(uapi, bad_rw_buffer)
 
 	ASSERT_NE(NULL, other);
 	memset(other, 1, SIZE);
-	/* A buffer that is not there */
+	/* A buffer that is not mapped */
 	EXPECT_EQ(-EFAULT, xm_rw(self->fd, other, guard, 8, 0, &done));
 	EXPECT_EQ(0, done);
 	EXPECT_EQ(-EFAULT, xm_rw(self->fd, other, guard, 8, XMIRROR_RW_WRITE,
@@ -61,7 +61,7 @@ TEST_F(uapi, bad_rw_buffer)
 				 (void *)0xffff800000000000UL, 8, 0, &done));
 	EXPECT_EQ(0, done);
 	EXPECT_EQ(1, *other);
-	/* One that ends too early: what fits may be done, no more. */
+	/* A buffer that ends too early: no more than fits is done. */
 	EXPECT_EQ(-EFAULT, xm_rw(self->fd, other, guard - 100, 200, 0, &done));
 	EXPECT_LE(done, 100);
 	EXPECT_EQ(-EFAULT, xm_rw(self->fd, other, guard - XM_PAGE,
@@ -107,7 +107,7 @@ TEST_F(uapi, bad_commands)
 			  xm_submit(self->fd, 0, &bad[i].cmd, 1, 1, NULL)) {
 			TH_LOG("%s", bad[i].what);
 		}
-		/* Nor is a good command before it run. */
+		/* A good command before it does not run either. */
 		cmds[0] = good_cmd;
 		cmds[1] = bad[i].cmd;
 		EXPECT_EQ(-EINVAL, xm_submit(self->fd, 0, cmds, 2, 1, NULL)) {
@@ -160,7 +160,7 @@ TEST_F(uapi, bad_submit)
 	EXPECT_EQ(-ENOENT, xm_wait(self->fd, 0, 0, NULL));
 	EXPECT_EQ(0x5a, *self->p);
 	EXPECT_UNCHANGED(&self->before);
-	/* The largest list is fine. */
+	/* The largest list is accepted. */
 	EXPECT_EQ(0, xm_submit(self->fd, engines - 1, many, XMIRROR_MAX_CMDS, 1,
 			       NULL));
 	EXPECT_EQ(0, xm_wait(self->fd, 0, XM_LONG, NULL));
@@ -168,7 +168,7 @@ TEST_F(uapi, bad_submit)
 	free(many);
 }
 
-/* A job that leaves user space stops at that location. */
+/* A job stops at the location that leaves user space. */
 TEST_F(uapi, commands_out_of_bounds)
 {
 	const struct {
@@ -230,19 +230,19 @@ TEST_F(uapi, bad_wait)
 	ASSERT_EQ(0, xm_submit(self->fd, 0, &cmd, 1, 1, &fence));
 	EXPECT_NE(0, fence);
 	EXPECT_EQ(-ENOENT, xm_wait(self->fd, fence + 1, XM_LONG, NULL));
-	/* Results that cannot be written: the job's record stays. */
+	/* The job's record stays if its results cannot be written. */
 	EXPECT_EQ(-EFAULT, xm_wait_results(self->fd, fence, XM_LONG,
 					   (void *)(self->p + SIZE), 1, &w));
 	EXPECT_EQ(0, xm_wait_results(self->fd, fence, XM_LONG, &result, 1, &w));
 	EXPECT_EQ(0, w.status);
 	EXPECT_EQ(1, w.nr_results);
 	EXPECT_EQ(0x5a5a5a5a5a5a5a5aULL, result);
-	/* It is gone now. */
+	/* The record is gone now. */
 	EXPECT_EQ(-ENOENT, xm_wait(self->fd, fence, XM_LONG, NULL));
 	EXPECT_EQ(-ENOENT, xm_wait(self->fd, 0, XM_LONG, NULL));
 }
 
-/* More room for results than there are, and less. */
+/* Room for more results than there are, and for fewer */
 TEST_F(uapi, wait_results)
 {
 	struct xmirror_cmd cmds[3];
@@ -297,7 +297,7 @@ TEST_F(uapi, bad_snapshot)
 	EXPECT_UNCHANGED(&self->before);
 }
 
-/* SNAPSHOT tells of memory of every kind without touching it. */
+/* SNAPSHOT reports memory of every kind without touching it. */
 /* covers: I.module */
 TEST_F(uapi, snapshot_changes_nothing)
 {
@@ -414,7 +414,7 @@ TEST_F(uapi, sync_not_reached)
 	EXPECT_EQ(0, xm_fault(self->fd, self->p + XM_PAGE, XM_PAGE, 0, NULL));
 	EXPECT_EQ(0, xm_release(self->fd, self->p, XM_PAGE, NULL));
 	EXPECT_EQ(-ETIMEDOUT, xm_sync_reached(self->fd, id, 1));
-	/* Resuming what was not reached disarms it. */
+	/* Resuming a point that was not reached disarms it. */
 	EXPECT_EQ(0, xm_sync_resume(self->fd, id, NULL));
 	EXPECT_EQ(0, xm_fault(self->fd, self->p, XM_PAGE, 0, NULL));
 	EXPECT_EQ(-ENOENT, xm_sync_resume(self->fd, id, NULL));
@@ -438,7 +438,7 @@ TEST_F(uapi, too_many_sync_points)
 				       &ids[32]));
 	EXPECT_EQ(0, xm_sync_resume(fd, ids[5], NULL));
 	EXPECT_EQ(0, xm_sync_arm(fd, XMIRROR_PT_ACCESS, NULL, 0, &ids[32]));
-	/* What a file has armed goes with it. */
+	/* Closing a file disarms its points. */
 	close(fd);
 	EXPECT_EQ(0, xm_sync_arm(self->fd, XMIRROR_PT_ACCESS, NULL, 0, &ids[0]));
 	EXPECT_EQ(0, xm_sync_resume(self->fd, ids[0], NULL));

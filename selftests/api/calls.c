@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * What holds for every call: the sizes of its struct, unknown flags, bad pointers,
- * whose file it is, and 32-bit callers. It refuses what it must with the errno that
- * uapi/linux/xmirror.h gives, and changes nothing then. What is special to a call
- * is in ranges.c and args.c.
+ * The properties of every call: sizes of its struct, unknown flags, bad pointers,
+ * files of other processes, and 32-bit callers. A bad call is refused with the
+ * errno that uapi/linux/xmirror.h names, and changes nothing. ranges.c and args.c
+ * test the arguments of single calls.
  */
 #include <fcntl.h>
 #include <sys/ioctl.h>
@@ -41,10 +41,9 @@ union any {
 };
 
 /*
- * Every call: the size of its struct's first version, the flags it knows, and
- * what a valid call gives on a file without jobs.
- *
- * The numbers are for ever: a struct may only grow.
+ * Every call: the size of its struct's first version, its flags, and the result of
+ * a valid call on a file without jobs. The numbers are for ever: a struct may only
+ * grow.
  */
 #define CALL(nr, type, first, flags, good) \
 	{ XMIRROR_IOC_##nr, #nr, first, sizeof(struct xmirror_##type), flags, \
@@ -253,7 +252,7 @@ TEST_F(uapi, size_too_small)
 	EXPECT_UNCHANGED(&self->before);
 }
 
-/* The first version's size works, and nothing behind it is written. */
+/* The first version's size works, and no byte behind it is written. */
 TEST_F(uapi, size_first)
 {
 	union any u;
@@ -278,7 +277,7 @@ TEST_F(uapi, size_first)
 	}
 }
 
-/* A newer caller's struct is taken as long as it uses nothing new. */
+/* A newer caller's struct is accepted as long as it uses nothing new. */
 TEST_F(uapi, size_larger)
 {
 	union any u;
@@ -328,7 +327,7 @@ TEST_F(uapi, size_larger_used)
 	EXPECT_UNCHANGED(&self->before);
 }
 
-/* A size that nobody means; the bytes may not even be there. */
+/* A nonsensical size, whose bytes may not even be mapped */
 TEST_F(uapi, size_absurd)
 {
 	size_t i, n;
@@ -488,7 +487,7 @@ TEST_F(uapi, wrong_fd)
 	EXPECT_UNCHANGED(&self->before);
 }
 
-/* Somebody else's file */
+/* Another process's file */
 
 struct other {
 	int fd;
@@ -514,7 +513,7 @@ TEST_F(uapi, forked_child)
 	STATE_GET(&self->before);
 	ASSERT_EQ(0, child_start(&c, other_calls, &o));
 	EXPECT_EQ(0, child_end(&c));
-	/* For the opener nothing has changed. */
+	/* The opener notices nothing. */
 	EXPECT_EQ(0, xm_fault(self->fd, self->p, SIZE, 0, NULL));
 	EXPECT_EQ(0x5a, *self->p);
 }
@@ -538,7 +537,7 @@ TEST_F(uapi, passed_file)
 	OPEN(fd, 0);
 	ASSERT_EQ(0, child_send_fd(&c, fd));
 	EXPECT_EQ(0, child_end(&c));
-	/* The child closed its last reference, not the file. */
+	/* The child has closed its reference, but not the file. */
 	EXPECT_EQ(0, xm_fault(fd, self->p, SIZE, XMIRROR_FAULT_WRITE, NULL));
 	EXPECT_CLEAN(fd);
 	close(fd);
@@ -575,7 +574,7 @@ TEST_F(uapi, opener_gone)
 	close(fd);
 }
 
-/* The same while an engine is at work; it ends with the mm. */
+/* The same while an engine works; it ends with the mm. */
 static int open_run_pass(struct child *c, void *arg)
 {
 	struct other *o = arg;
@@ -603,7 +602,7 @@ TEST_F(uapi, opener_gone_with_jobs)
 	ASSERT_GE(fd, 0);
 	ASSERT_EQ(0, child_tell(&c, 'e'));
 	ASSERT_EQ(0, child_end(&c));
-	/* An engine may have held the mm for a moment longer. */
+	/* An engine may hold the mm for a moment longer. */
 	start = xm_now_ns();
 	do {
 		err = xm_fault(fd, self->p, XM_PAGE, 0, NULL);
@@ -637,7 +636,7 @@ static int after_exec(int fd)
 
 	CHILD_CHECK(p);
 	CHILD_CHECK(all_give(fd, p, -ESRCH) < 0);
-	/* A file of one's own works. */
+	/* The own file works. */
 	fd = xm_open(0);
 	CHILD_CHECK(fd >= 0);
 	CHILD_CHECK(!xm_fault(fd, p, SIZE, XMIRROR_FAULT_WRITE, NULL));

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Memory that the device takes for a process is charged to the memory cgroup of
- * that process, whoever allocates it: jobs, page tables of an engine's faults, and
- * VRAM, which goes with the last open file.
+ * The device's memory for a process is charged to the memory cgroup of that
+ * process, whoever allocates it: jobs, page tables of an engine's faults, and VRAM,
+ * which is freed with the last open file.
  *
- * The kernel charges in batches per CPU: what is measured is megabytes.
+ * The kernel charges in batches per CPU: the tests measure megabytes.
  */
 #include <sys/stat.h>
 
@@ -47,7 +47,7 @@ static int enter_group(void)
 
 #define JOBS	200U
 
-/* Jobs behind one that does not end, and so are not run */
+/* Jobs that wait behind an endless one */
 static int take_jobs(struct child *c, void *arg)
 {
 	static struct xmirror_cmd cmds[XMIRROR_MAX_CMDS];
@@ -78,7 +78,7 @@ static int take_jobs(struct child *c, void *arg)
 
 #define SPAN	(1UL << 30)
 
-/* Pages of zeroes, one for each page table: all there is are the tables. */
+/* One zero page for each page table, so that only the tables take memory */
 static int take_tables(struct child *c, void *arg)
 {
 	char *p = mmap(NULL, SPAN, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS |
@@ -135,7 +135,7 @@ static int take_vram(struct child *c, void *arg)
 		len / 1024, (now - before) / 1024, (after - before) / 1024);
 	CHILD_CHECK(now - before >= (long)len);
 	CHILD_CHECK(after - before <= (long)len / 4);
-	/* It is nobody's, so nobody sees what was in it. */
+	/* Freed VRAM shows no data of its last user. */
 	fd = xm_open(0);
 	CHILD_CHECK(fd >= 0);
 	p = mmap(NULL, len, PROT_READ, MAP_SHARED, fd, 0);

@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/*
- * INFO and SET: what the device says about itself and the kernel is true.
- */
+/* INFO and SET: the device reports the truth about itself and the kernel. */
 #include "test.h"
 
 #define ALL_CAPS	(XMIRROR_CAP_MIRROR | XMIRROR_CAP_EXCLUSIVE | \
@@ -56,7 +54,7 @@ static char *first_line(const char *path)
 	return line;
 }
 
-/* Both modules have the version that INFO tells. */
+/* Both modules have the version that INFO reports. */
 TEST_F(info, version)
 {
 	const char *version = self->info.version;
@@ -67,7 +65,7 @@ TEST_F(info, version)
 	EXPECT_STREQ(version, first_line("/sys/module/xmirror_test/version"));
 }
 
-/* A capability either works or is missing, and then a line says why. */
+/* A capability that is missing has a line with the reason. */
 TEST_F(info, caps_and_why)
 {
 	const struct xmirror_info *info = &self->info;
@@ -83,7 +81,7 @@ TEST_F(info, caps_and_why)
 	}
 	EXPECT_EQ(__builtin_popcountll(info->lacks), lines)
 		TH_LOG("lacks %#llx, why: %s", info->lacks, xm_why());
-	/* What needs exclusive entries is not there without them. */
+	/* Without exclusive entries the capabilities that need them are missing. */
 	if (!(info->caps & XMIRROR_CAP_EXCLUSIVE)) {
 		EXPECT_EQ(0, info->caps & (XMIRROR_CAP_EXCLUSIVE_LARGE |
 					   XMIRROR_CAP_RECLAIM_EXCLUSIVE));
@@ -133,7 +131,7 @@ TEST_F(info, swap_types)
 	EXPECT_EQ(xm_page(self->fd, p).dev_pfn, xm_pfn(p));
 }
 
-/* The event that INFO names is the one that the kernel sends. */
+/* INFO names the event that the kernel sends. */
 /* covers: T14 */
 TEST_F(info, revoke_event)
 {
@@ -215,7 +213,10 @@ TEST_F(info, set_is_private)
 	close(fd);
 }
 
-/* Without the kernel's support the calls say so, and the rest works. */
+/*
+ * Without the kernel's support these calls fail with the reason, and the others
+ * work.
+ */
 TEST_F(info, without_exclusive)
 {
 	__u64 *p = xm_anon(XM_PAGE), done = 1;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * What can be seen of a mirror from outside: counters by name in debugfs, and
- * trace events, both by the mirror's id.
+ * A mirror seen from outside: counters by name in debugfs, and trace events, both
+ * by the mirror's id.
  */
 #include <dirent.h>
 #include <fcntl.h>
@@ -63,7 +63,7 @@ FIXTURE_SETUP(observe)
 	self->fd = -1;
 	if (access(DEBUGFS, F_OK))
 		XM_SKIP(return, "no debugfs: CONFIG_DEBUG_FS");
-	/* Where it is mounted already there is nothing to do. */
+	/* It may be mounted already. */
 	if (access(ROOT, F_OK))
 		mount("debugfs", DEBUGFS, "debugfs", 0, NULL);
 	ASSERT_EQ(0, access(ROOT, F_OK));
@@ -77,7 +77,7 @@ FIXTURE_SETUP(observe)
 
 FIXTURE_TEARDOWN(observe)
 {
-	/* What a test that failed has left: it would keep the module. */
+	/* A failed test may have left events enabled, which would keep the module. */
 	rmdir(TRACE);
 	if (self->fd >= 0)
 		close(self->fd);
@@ -106,7 +106,7 @@ TEST_F(observe, counters_by_name)
 	EXPECT_COUNTER("fork_taken", fork_taken);
 }
 
-/* An open file does not keep the mirror, and nothing is read of one that went. */
+/* An open file does not keep the mirror, and cannot be read after it. */
 TEST_F(observe, go_with_the_mirror)
 {
 	char path[64], text[64];

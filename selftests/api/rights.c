@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * What a file needs CAP_SYS_ADMIN for: everything that shows physical addresses,
- * makes others wait, takes away what all share, or corrupts. The file is root's,
- * the caller is not any more.
+ * CAP_SYS_ADMIN is needed for all calls that show physical addresses, make others
+ * wait, take away shared memory, or corrupt. The file is root's, the caller is not
+ * root any more.
  */
 #include "test.h"
 
@@ -71,7 +71,7 @@ static int keeps_what_is_shared(struct args *a)
 	return 0;
 }
 
-/* All the rest is for whoever was given the file. */
+/* All other calls need the file only. */
 static int works(struct args *a)
 {
 	__u64 word = 0;
@@ -127,7 +127,7 @@ TEST_F(rights, without_admin)
 	EXPECT_EQ(0, child_end(&c));
 }
 
-/* With it they are seen, or the test above would say nothing. */
+/* With the capability they are shown; else the test above would prove nothing. */
 TEST(root_sees_page_frames)
 {
 	__u64 *p = xm_anon(XM_PAGE);

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * samples/toy.c, a driver on xmirror.ko alone. When it is loaded it works on a page
- * of the process that loads it, and if something is wrong it is not loaded: a read
- * and an atomic of its device, which the CPU then sees.
+ * samples/toy.c, a driver on xmirror.ko alone. When it is loaded, its device reads
+ * and does an atomic on a page of the process that loads it, which the CPU then
+ * sees; if one of them fails, loading fails.
  */
 #include "module.h"
 #include "test.h"
