@@ -39,7 +39,7 @@ static void map(struct memory *m, int prot, int flags, int file)
 		none(m, "memory");
 		return;
 	}
-	/* Nothing merges with it, and nothing beside it is of its kind. */
+	/* No VMA merges with it, and its neighbours are of another kind. */
 	m->len = 3 * XM_PAGE;
 	m->p = mmap(m->map + XM_PAGE, XM_PAGE, prot, flags | MAP_FIXED, file,
 		    0);
@@ -132,7 +132,7 @@ static void make_uffd(struct memory *m, bool wp)
 	m->readable = wp;
 }
 
-/* Two pages that are alike, of which the first is the test's. */
+/* Two equal pages, of which the first is the test's */
 static void make_merged(struct memory *m)
 {
 	if (!xm_has_ksm()) {
@@ -153,7 +153,7 @@ static void make_merged(struct memory *m)
 		none(m, "KSM that merges");
 }
 
-/* The pipe has a reference, as of get_user_pages(). */
+/* The pipe holds a reference of get_user_pages(). */
 static void make_pinned(struct memory *m)
 {
 	struct iovec iov = { .iov_len = XM_PAGE };

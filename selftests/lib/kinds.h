@@ -1,8 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/*
- * Memory of every kind, one page of it, for tests of what the kernel's functions say
- * of each.
- */
+/* A page of memory of every kind, for tests of the kernel's answers for each. */
 #ifndef XM_LIBKINDS_H
 #define XM_LIBKINDS_H
 
@@ -22,7 +19,7 @@
 	X(swapped) \
 	X(swapcache)		/* and mapped again */ \
 	X(lazyfree) \
-	X(forked)		/* a child has it, too */ \
+	X(forked)		/* shared with a child */ \
 	X(file_read)		/* private mapping of a file */ \
 	X(file_copied)		/* the same, written to */ \
 	X(shared_file)		/* memfd */ \
@@ -73,7 +70,7 @@ struct memory {
 
 /** memory_make: a page of @kind, with help of the device @fd where it needs one. */
 void memory_make(struct memory *m, int fd, enum kind kind);
-/** memory_free: -EIO if @word is not there any more. */
+/** memory_free: -EIO if the first word is not @word any more. */
 int memory_free(struct memory *m);
 /** kind_name: as in KINDS(). */
 const char *kind_name(enum kind kind);

@@ -9,7 +9,7 @@
 #include "klog.h"
 #include "xm.h"
 
-/* What the tests write to the log begins with it. */
+/* The prefix of lines that tests write to the log */
 #define MARK	"xmirror-test: "
 
 int klog_open(struct klog *log)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * The kernel log: what the kernel has said since a test began, and what a test
- * says there to the judge of the whole log.
+ * The kernel log: lines of the kernel since a test began, and lines that a test
+ * writes for the judge of the whole log.
  */
 #ifndef XM_KLOG_H
 #define XM_KLOG_H
@@ -26,13 +26,13 @@ void klog_close(struct klog *log);
 bool klog_has(struct klog *log, const char *pattern);
 
 /**
- * klog_wait: until @times lines since klog_open() match. What the kernel says when
- * an mm is freed can come after its process is reaped: a CPU that runs a kernel
- * thread, and the free of a notifier, have references.
+ * klog_wait: until @times lines since klog_open() match. A line about the end of an
+ * mm can come after its process is reaped: a CPU that runs a kernel thread, and the
+ * free of a notifier, hold references.
  */
 void klog_wait(struct klog *log, const char *pattern, unsigned int times);
 
-/** klog_is_report: whether @line is how the kernel begins to report a bug. */
+/** klog_is_report: whether @line begins a kernel's report of a bug. */
 bool klog_is_report(const char *line);
 
 /**

@@ -20,7 +20,7 @@ int module_unload_soon(const char *name)
 	__u64 start = xm_now_ns();
 	int err;
 
-	/* The kernel takes the last reference of a file to a work queue, at times. */
+	/* The kernel may drop the last reference to a file in a work queue. */
 	while ((err = module_unload(name)) == -EAGAIN &&
 	       !xm_expired(start, XM_LONG))
 		sched_yield();
@@ -49,7 +49,7 @@ bool module_loaded(const char *name)
 	return !access(path, F_OK);
 }
 
-/* The parameters as they are, in a form to load the module with. */
+/* The present parameters, in the form for loading the module */
 static void save_params(const char *name, char *to, size_t room)
 {
 	char path[320], value[128];

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Taking the modules out and bringing them back, for tests of that, and for tests
- * that want a device with other parameters.
+ * Unloading the modules and loading them again, for tests of that, and for tests
+ * that need a device with other parameters.
  */
 #ifndef LIBMODULE_H
 #define LIBMODULE_H
@@ -14,7 +14,7 @@
 /* Negative errnos */
 int module_load(const char *name, const char *params);
 int module_unload(const char *name);
-/** module_unload_soon: also when the kernel has yet to close the last file. */
+/** module_unload_soon: also if the kernel has not closed the last file yet. */
 int module_unload_soon(const char *name);
 bool module_loaded(const char *name);
 
@@ -34,7 +34,7 @@ struct modules {
 bool modules_at_hand(void);
 /** modules_out: take both out. */
 int modules_out(struct modules *was);
-/** modules_back: have them as they were, whatever is loaded now. */
+/** modules_back: load them as they were, whatever is loaded now. */
 int modules_back(const struct modules *was);
 
 #endif

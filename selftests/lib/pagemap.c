@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/*
- * What /proc says about a page, a mapping and the process.
- */
+/* /proc about a page, a mapping and the process, see pagemap.h. */
 #include <fcntl.h>
 #include <sys/ioctl.h>
 

@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/*
- * What /proc says about a page, a mapping and the process. Needs root.
- */
+/* The information in /proc about a page, a mapping and the process. Needs root. */
 #ifndef XM_PAGEMAP_H
 #define XM_PAGEMAP_H
 

@@ -60,7 +60,7 @@
 		ASSERT_EQ(0, xm_sync_reached(self->fd, self->id, XM_LONG)); \
 	} while (0)
 
-/* Let it go on; it was stopped all the time. */
+/* Let it go on, after a check that it was stopped all the time. */
 #define GO_ON() \
 	do { \
 		__u32 timed_out = 1; \
@@ -77,7 +77,7 @@
 /* PEND()'s @nr for a thread that waits in a page fault */
 #define IN_FAULT	(-1L)
 
-/* Have self->other make a call that has to wait for the stopped thread. */
+/* Start a call in self->other that has to wait for the stopped thread. */
 #define PEND(function, nr) \
 	do { \
 		self->other.fn = (function); \
@@ -110,7 +110,7 @@
 		ASSERT_EQ(0, xm_sync_reached(self->fd, self->id, XM_LONG)); \
 	} while (0)
 
-/* The device and the CPU count on one word, so it is one page. */
+/* The device and the CPU increment the same word, so it is one page. */
 #define EXPECT_SAME_PAGE(q) \
 	do { \
 		__u64 same_was = XM_LOAD(q); \
@@ -120,7 +120,7 @@
 		EXPECT_EQ(same_was + 3, XM_LOAD(q)); \
 	} while (0)
 
-/* Nobody has looked at the neighbours. */
+/* The neighbours are untouched. */
 #define EXPECT_NEIGHBOURS() \
 	do { \
 		EXPECT_EQ(3, XM_LOAD(self->all)); \

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Settings that are restored, see settings.h. What was there is kept in memory
- * that the program shares with its tests, which are children of it.
+ * Settings that are restored, see settings.h. The old values are kept in memory
+ * that the program shares with its tests, which are its children.
  */
 #include <fcntl.h>
 #include <pthread.h>
@@ -50,7 +50,7 @@ static void settings_exit(void)
 	xm_settings_restore();
 }
 
-/* Where there is a choice, "always [madvise] never", it is the one in brackets. */
+/* Of a choice, "always [madvise] never", the value in brackets */
 static int read_setting(const char *path, char *value, size_t room)
 {
 	int fd = open(path, O_RDONLY | O_CLOEXEC);

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * For tests: the kselftest harness and what every test here needs beside it.
+ * For tests: the kselftest harness, and the helpers that every test here needs.
  *
- * Rules: no sleep to wait for something, no assertion on time, a deadline on
- * every wait. ASSERT_* only in the test's own thread and process, since it
- * tears the test down; a child or a thread reports by its result. An EXPECT_*
- * is two statements: in a loop or an if it needs braces. A test is skipped, or
- * expected to fail, by the helpers below only (selftests/selftest/lint.sh).
+ * Rules: no sleep to wait for something, no assertion on time, a deadline on every
+ * wait. ASSERT_* only in the test's own thread and process, since it tears the test
+ * down; a child or a thread reports by its result. An EXPECT_* is two statements: in a
+ * loop or an if it needs braces. A test is skipped, or expected to fail, by the helpers
+ * below only (selftests/selftest/lint.sh).
  */
 #ifndef XM_LIBTEST_H
 #define XM_LIBTEST_H
@@ -22,7 +22,7 @@
 #include "xm.h"
 #include "kselftest_harness.h"
 
-/* arm64 and younger architectures have only the newer call. */
+/* arm64 and newer architectures have only the newer call. */
 #ifndef SYS_poll
 #define SYS_poll	SYS_ppoll
 #endif
@@ -68,7 +68,7 @@
 		} \
 	} while (0)
 
-/* A failure outweighs an expected failure, and that one that passes. */
+/* A failure outweighs an expected failure, and an expected failure one that passes. */
 __attribute__((format(printf, 3, 4)))
 static inline void xm_test_expected(struct __test_metadata *_metadata, int end,
 				    const char *fmt, ...)
@@ -113,7 +113,7 @@ static inline void xm_test_expected(struct __test_metadata *_metadata, int end,
 			XM_SKIP(return, "%s", xm_why_not(cap)); \
 	} while (0)
 
-/** NEED_RECLAIM: skip the test where reclaim may meet exclusive pages in vain. */
+/** NEED_RECLAIM: skip the test where reclaim corrupts exclusive entries. */
 #define NEED_RECLAIM() \
 	do { \
 		if (xm_reclaim_corrupts()) \

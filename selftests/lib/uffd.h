@@ -11,7 +11,7 @@
 
 #include <linux/userfaultfd.h>
 
-/* What the kernel's headers may lack. */
+/* Definitions that the kernel's headers may lack */
 #define XM_UFFD_WP_ASYNC	(1ULL << 15)
 #define XM_UFFD_MOVE		(1ULL << 16)
 /* Read-write protection, Linux 7.3 */
@@ -35,7 +35,7 @@ int xm_uffd(__u64 features);
 int xm_uffd_register(int uffd, void *p, size_t len, __u64 mode);
 /** xm_uffd_wait: wait for a page fault and take its message. */
 int xm_uffd_wait(int uffd);
-/** xm_uffd_fill: UFFDIO_COPY of the page @from to @to, which wakes who waits. */
+/** xm_uffd_fill: UFFDIO_COPY of the page @from to @to, which wakes the waiters. */
 int xm_uffd_fill(int uffd, void *to, const void *from);
 /** xm_uffd_wp: write-protect, or with @on false lift it and wake. */
 int xm_uffd_wp(int uffd, void *p, size_t len, bool on);

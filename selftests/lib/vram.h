@@ -7,10 +7,10 @@
 
 #include "xm.h"
 
-/** vram_do: XMIRROR_IOC_VRAM; @v, if not NULL, gets what it reports. */
+/** vram_do: XMIRROR_IOC_VRAM; its report goes to @v if that is not NULL. */
 int vram_do(int fd, enum xmirror_vram_op op, __u64 offset, __u64 length,
 	    struct xmirror_vram *v);
-/** vram_query: what is known of all of VRAM; all zero if that failed. */
+/** vram_query: the report about all of VRAM; all zero if that failed. */
 struct xmirror_vram vram_query(int fd);
 /** vram_refs: references to VRAM that are not the device's own. */
 __u64 vram_refs(int fd);
@@ -29,10 +29,10 @@ char *vram_map(int fd, size_t len, off_t offset, size_t shift);
 char *vram_map_huge(int fd, size_t len, off_t offset);
 /** vram_touch: write @seed plus the index to a word of each page. */
 void vram_touch(char *p, size_t len, __u64 seed);
-/** vram_wrong: pages that do not hold what vram_touch() wrote. */
+/** vram_wrong: the number of pages without the words of vram_touch(). */
 size_t vram_wrong(const char *p, size_t len, __u64 seed);
 
-/** thp_mode: what sysfs says of transparent huge pages; "" if there are none. */
+/** thp_mode: the mode of transparent huge pages in sysfs; "" if there are none. */
 const char *thp_mode(void);
 int thp_set_mode(const char *mode);
 
