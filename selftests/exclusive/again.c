@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * A page that the device has is made exclusive once more, by it or by another device,
- * or given back.
+ * An exclusive page is made exclusive again, by the same or another device, or
+ * given back.
  */
 #define PAGE_NEEDS	XMIRROR_CAP_EXCLUSIVE
 #include "page_fixture.h"
 
-/* Its own entry, for which it has lost the leaf to an event without effect */
+/* Its own entry, whose leaf an event without effect has cleared */
 /* covers: B.again */
 TEST_F(page, entry_without_a_leaf_is_made_again)
 {
@@ -18,7 +18,7 @@ TEST_F(page, entry_without_a_leaf_is_made_again)
 	*self->p = 5;
 	ASSERT_EQ(0, xm_add(self->fd, self->p, 1));
 	pfn = xm_pfn(self->p);
-	/* In place: nothing is to be done. */
+	/* In place: there is nothing to do. */
 	ASSERT_EQ(0, xm_stats(self->fd, &before));
 	ASSERT_EQ(0, xm_exclusive(self->fd, self->p, XM_PAGE, NULL));
 	ASSERT_EQ(0, xm_stats(self->fd, &after));
@@ -66,7 +66,7 @@ TEST_F(page, entry_goes_to_the_other_device)
 	close(fd1);
 }
 
-/* Giving a page back and waiting for the CPU to fetch it end alike. */
+/* A page that is given back looks like one that the CPU has fetched. */
 TEST_F(page, release_ends_as_a_fetch_does)
 {
 	struct xmirror_page page[2];

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * Atomics: every operation in every width does what C does, results come back, and
- * who counts beside the device counts right. The page is in lifetime.c.
+ * no increment of the device or the CPU is lost. lifetime.c has the life of the
+ * page.
  */
 #include "atomics_fixture.h"
 
@@ -25,7 +26,7 @@ static __s64 sign_extend(__u64 v, unsigned int width)
 	return (__s64)(v << (64 - 8 * width)) >> (64 - 8 * width);
 }
 
-/* What @op leaves of @old */
+/* The value after @op on @old */
 static __u64 model(enum xmirror_op op, unsigned int width, __u64 old,
 		   __u64 operand, __u64 compare)
 {
@@ -326,7 +327,7 @@ TEST_F(atomics, long_list)
 	free(results);
 }
 
-/* Everyone on one counter */
+/* All engines and the CPU on one counter */
 
 #define EACH	20000U
 

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * How an exclusive entry ends: each path by which the mm can meet one, and what it
- * has to find and to leave behind: advice, fork, changes of the mapping, reclaim
- * and migration, userfaultfd, and views. A row of the table is a test. Accesses are
- * in conform_end_access.c, the pages of a large folio in conform_end_large.c.
+ * How an exclusive entry ends: each path by which the mm can meet one, with the
+ * state that it has to find and to leave: advice, fork, changes of the mapping,
+ * reclaim and migration, userfaultfd, and views. A row of the table is a test.
+ * Accesses are in end_access.c, the pages of a large folio in end_large.c.
  */
 #include <linux/mempolicy.h>
 #include <sys/swap.h>
@@ -37,7 +37,7 @@ static int soft_offline(struct env *e)
 {
 	int err;
 
-	/* Device memory cannot be removed any more after that. */
+	/* After this device memory cannot be removed any more. */
 	if (xm_kver() <= XM_KVER(6, 1))
 		return not_here(e, "Linux 6.1 dies of unloading the module");
 	err = advise(e, XM_MADV_SOFT_OFFLINE);
@@ -184,7 +184,7 @@ static int protect_twice(struct env *e)
 static int protect_none(struct env *e)
 {
 	FAIL_UNLESS(protect(e, PROT_NONE) == 0);
-	/* An access fails before it gets to the entry. */
+	/* An access fails before it reaches the entry. */
 	FAIL_UNLESS(write(e->pipe[1], e->p, 8) == -1 && errno == EFAULT);
 	return 0;
 }
@@ -325,7 +325,7 @@ static int ksm_prepare(struct env *e)
 
 	if (!xm_has_ksm())
 		return not_here(e, "no CONFIG_KSM");
-	/* Something for it to be the same as */
+	/* A page with the same contents */
 	for (i = 0; i < 2; i++) {
 		same[i] = xm_anon(XM_PAGE);
 		FAIL_UNLESS(same[i]);
@@ -443,8 +443,8 @@ static int uffd_move(struct env *e)
 }
 
 /*
- * From 6.10 to 6.14 the page table check calls a protected entry that was
- * writable a mistake; only mprotect() took its write bit away.
+ * From 6.10 to 6.14 the page table check warns of a protected entry that was
+ * writable; only mprotect() clears its write bit.
  */
 static int scan_prepare(struct env *e)
 {
@@ -460,7 +460,7 @@ static int scan_prepare(struct env *e)
 
 static int pagemap_scan(struct env *e)
 {
-	/* The device wrote, so it has to be among the written. */
+	/* The device wrote to it, so PAGEMAP_SCAN has to report it as written. */
 	FAIL_UNLESS(xm_scan_written(e->p) == 1);
 	if (xm_kver() >= XM_KVER(6, 10) && xm_kver() < XM_KVER(6, 15))
 		klog_expected();
@@ -522,7 +522,7 @@ static int views(struct env *e)
 ROW(populate_read, RESTORED);	/* covers: B.populate */
 ROW(populate_write, RESTORED);	/* covers: B.populate */
 ROW(lock_page, RESTORED);	/* covers: B.populate */
-/* Fetched, and then replaced by another page */
+/* Restored, and then replaced by another page */
 ROW(soft_offline, ENDED(EV_R, ANY));	/* covers: B.failure */
 
 ROW(lock_onfault, QUIET);	/* covers: B.populate */
@@ -573,13 +573,13 @@ ROW(dontneed, LOST(GONE, CLEAR, 0, 0));	/* covers: B.dontneed */
 ROW(dontneed_locked, LOST(GONE, CLEAR, 0, 0));	/* covers: B.dontneed */
 /* covers: B.dontneed */
 ROW(guard_page, LOST(GONE, CLEAR, O, 0), .undo = guard_end);
-/* The entry is passed, and the page keeps its data. */
+/* The path skips the entry, and the page keeps its data. */
 ROW(lazyfree, KEPT(CLEAR, FULL));	/* covers: B.dontneed */
 /* covers: B.uffd */
 ROW(uffd_move, KEPT(CLEAR, FULL), WITH(uffd_move_prepare));
 ROW(move, MOVES(-1), WITH(hole_prepare));	/* covers: B.mremap */
 ROW(move_dontunmap, MOVES(0));	/* covers: B.mremap */
-/* A read makes it soft-dirty again, or leaves it to the next write. */
+/* A read makes it soft-dirty again, or only the next write does. */
 /* covers: B.views */
 ROW2(clear_soft_dirty, KEPT(SOFT_DIRTY, FULL), KEPT(SOFT_DIRTY, P), THEN_SOFT);
 

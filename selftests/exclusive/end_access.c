@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * How an exclusive entry ends: accesses. The CPU, the kernel on behalf of a
- * process, and devices each meet one, and the page is given back first, or taken by
- * the other device. What else ends an entry is in end.c.
+ * How an exclusive entry ends: accesses by the CPU, by the kernel on behalf of a
+ * process, and by devices. The page is restored first, or taken by the other
+ * device. end.c has all other ends.
  */
 #include <linux/futex.h>
 #include <linux/mempolicy.h>
@@ -109,7 +109,7 @@ static int tracer(struct child *c, void *arg)
 	return 0;
 }
 
-/* The child has to be there before, for fork() ends the entry, too. */
+/* The child is started before, since fork() ends the entry, too. */
 static int ptrace_prepare(struct env *e)
 {
 	return child_start(&e->child, tracer, e);
@@ -246,7 +246,7 @@ ROW(fault_other_write, RESTORED);	/* covers: B.other_device */
 ROW(release, RESTORED);
 
 ROW(migrate_other, KEPT(MIGRATE, FULL));	/* covers: B.migrate_vma */
-/* Given back and taken by the other one */
+/* Restored, and taken by the other device */
 ROW(make_again, TAKEN);	/* covers: B.again */
 /* covers: B.again */
 ROW(make_again_same_device, TAKEN, WITH(same_device_prepare));

@@ -1,14 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * The table of ends of an exclusive entry, of which end.c and
- * conform_end_access.c have some rows each: what a row says, and the test of one.
- * Where kernels differ a row has two columns: those that take an exclusive page
- * out of the rmap (before Linux 6.15) and those that leave it there
- * (XMIRROR_CAP_EXCLUSIVE_LARGE).
+ * The table of ends of an exclusive entry, whose rows are in end.c and
+ * end_access.c: the fields of a row, and its test. Where kernels differ a row has
+ * two columns: those that take an exclusive page out of the rmap (before Linux
+ * 6.15) and those that leave it there (XMIRROR_CAP_EXCLUSIVE_LARGE).
  *
- * The memory is a mapping of one page in chunks of its own, so no event is
- * anybody else's. More events than expected are right as long as the outcome
- * is; on a row that is to be quiet a single one is a failure.
+ * The memory is a mapping of one page in chunks of its own, so that every event is
+ * about it. More events than expected are allowed as long as the outcome is right;
+ * on a row that is to be quiet a single one is a failure.
  */
 #ifndef SELFTESTS_CONFORM_END_FIXTURE_H
 #define SELFTESTS_CONFORM_END_FIXTURE_H
@@ -18,17 +17,17 @@
 #include "uffd.h"
 #include "test.h"
 
-#define DEV	0xd0d0d0d0ULL	/* what the device writes, in word 0 */
-#define CPU	0xc0c0ULL	/* what the CPU writes, in word 1 */
+#define DEV	0xd0d0d0d0ULL	/* written by the device, in word 0 */
+#define CPU	0xc0c0ULL	/* written by the CPU, in word 1 */
 #define FILLED	0x1111111111111111ULL
 
-/* What kind of end */
+/* The kind of end */
 enum after {
 	GONE,		/* not exclusive any more, at the same address */
 	STAYS,		/* still exclusive */
 	MOVED,		/* still exclusive, at env.q */
 	UNMAPPED,	/* nothing is mapped there */
-	EITHER,		/* depends; data and views have to agree */
+	EITHER,		/* either; data and views have to agree */
 };
 
 #define EV(name)	(1U << XM_EV_##name)
@@ -59,22 +58,22 @@ struct expect {
 	int kb;
 };
 
-/* Given back by a fault, with everything that a writable mapping can have */
+/* Restored by a fault, with all bits that a writable mapping can have */
 #define RESTORED	(.after = GONE, .events = EV_R, .pte = FULL, \
 			  .then = FULL, .kb = XM_PAGE_KB)
-/* Nothing happens; a read by the CPU then gives it back. */
+/* Nothing happens; a read by the CPU then restores it. */
 #define QUIET		(.after = STAYS, .then = FULL, .kb = XM_PAGE_KB)
 /* Ends with these events and this entry */
 #define ENDED(ev, bits)	(.after = GONE, .events = ev, .pte = bits, \
 			  .then = bits, .kb = XM_PAGE_KB)
-/* An event, and the entry stays; a read by the CPU then gives @bits. */
+/* An event, and the entry stays; a read by the CPU then restores it with @bits. */
 #define KEPT(ev, bits)	(.after = STAYS, .events = EV(ev), .then = bits, \
 			  .kb = XM_PAGE_KB)
-/* The page goes. */
+/* The page is unmapped. */
 #define LOST(how, ev, bits, rss) \
 			(.after = how, .events = EV(ev), .pte = bits, \
 			  .then = ANY, .lost = true, .kb = rss)
-/* The entry goes elsewhere; the old place counts for @rss. */
+/* The entry moves; the old place counts for @rss. */
 #define MOVES(rss)	(.after = MOVED, .events = EV(UNMAP), \
 			  .then = FULL, .kb = rss)
 #define SWAPPED		(.after = GONE, .events = EV(CLEAR), .pte = O, \
@@ -124,7 +123,7 @@ FIXTURE_VARIANT(end) {
 	int (*prepare)(struct env *e);
 	int (*act)(struct env *e);
 	int (*undo)(struct env *e);
-	int (*when_read)(struct env *e);	/* what else a read leaves */
+	int (*when_read)(struct env *e);	/* further bits after a read */
 	struct expect old, new;
 	bool cpu_writes;	/* CPU in word 1 */
 	size_t room;
@@ -173,7 +172,7 @@ static __u32 view(int fd, const void *p)
 				     XMIRROR_CPU_HOLE);
 }
 
-/* What was seen beyond, or not seen of, what a row expects */
+/* A difference between a row and the result */
 static __u32 events_between(const struct xmirror_stats *a,
 			    const struct xmirror_stats *b)
 {
@@ -268,7 +267,7 @@ TEST_F(end, row)
 		return;
 	}
 
-	/* The data, and what a read makes of the entry if it is still there */
+	/* The data, and the entry after a read if it is still exclusive */
 	CHECK_CELL("data", want->lost ? 0 : DEV, XM_LOAD(p));
 	CHECK_CELL("CPU's data", want->lost ? 0 :
 		   variant->cpu_writes ? CPU : FILLED, XM_LOAD(p + 1));

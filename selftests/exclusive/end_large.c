@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * How an exclusive entry ends, as in end.c, for one page of a huge page,
- * and what becomes of the others.
+ * How the exclusive entry of one page of a huge page ends, as in end.c, and the
+ * state of the other pages.
  */
 #include "test.h"
 
 #define PMD_KB	((long)(XM_PMD >> 10))
 
-#define DEV	0xd0d0d0d0ULL	/* what the device writes */
+#define DEV	0xd0d0d0d0ULL	/* written by the device */
 
 FIXTURE(large) {
 	int fd;
@@ -26,7 +26,7 @@ FIXTURE_SETUP(large)
 	self->q = (__u64 *)(self->p + 37 * XM_PAGE);
 	ASSERT_EQ(0, xm_exclusive(self->fd, self->q, XM_PAGE, NULL));
 	ASSERT_EQ(0, xm_op(self->fd, XMIRROR_OP_XCHG, 8, self->q, DEV, NULL));
-	/* The page tables are split, and nothing else. */
+	/* Only the page table is split. */
 	EXPECT_EQ(1, xm_count_exclusive(self->p, XM_PMD));
 	EXPECT_EQ(xm_pfn(self->p) + 37, xm_pfn(self->q));
 }
@@ -37,7 +37,7 @@ FIXTURE_TEARDOWN(large)
 	close(self->fd);
 }
 
-/* The mapping is small from then on, and all of it still counts. */
+/* All of it is mapped by small entries then, and still counts. */
 /* covers: G.one_page */
 TEST_F(large, counters)
 {
@@ -49,7 +49,7 @@ TEST_F(large, counters)
 	ASSERT_EQ(0, xm_collapse(self->p));
 	EXPECT_EQ(PMD_KB, xm_smaps_kb(self->p, "Rss"));
 	EXPECT_EQ(PMD_KB, xm_smaps_kb(self->p, "AnonHugePages"));
-	/* Exclusive as a whole: no page is lost from the count, nor counted twice. */
+	/* All of it is exclusive: each page counts once. */
 	EXPECT_EQ(0, xm_exclusive(self->fd, self->p, XM_PMD, NULL));
 	EXPECT_EQ(XM_PMD_PAGES, xm_count_exclusive(self->p, XM_PMD));
 	EXPECT_EQ(PMD_KB, xm_smaps_kb(self->p, "Rss"));
@@ -76,7 +76,7 @@ TEST_F(large, neighbour_read)
 	EXPECT_LEAF(self->fd, self->q, LEAF_EXCL);
 }
 
-/* The entry is given back on the way, and its page is in the new huge page. */
+/* The entry is restored first, and its data is in the new huge page. */
 /* covers: B.collapse, G.one_page */
 TEST_F(large, collapse)
 {
@@ -92,7 +92,7 @@ TEST_F(large, collapse)
 	EXPECT_EQ(0x22, self->p[36 * XM_PAGE]);
 }
 
-/* Advice for the huge page ends the entry of one: the data is what counts. */
+/* Advice for the huge page may end the entry; the data is kept. */
 /* covers: B.cold, G.one_page */
 TEST_F(large, pageout)
 {

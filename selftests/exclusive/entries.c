@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/*
- * What an exclusive entry is, and what the kernel makes of it when it ends.
- */
+/* Properties of an exclusive entry, and the entry that the kernel restores. */
 #include <linux/mempolicy.h>
 
 #include "meet.h"
@@ -36,12 +34,12 @@ TEST_F(page, many_faults_end_one_entry)
 	}
 	JOIN_ALL(MEET_THREADS);
 	EXPECT_EQ(0, err);
-	/* Not always: a CPU's fault may have the page at that time. */
+	/* Not always: a CPU fault may hold the page at that time. */
 	EXPECT_LT(0, moves);
 	EXPECT_EQ(was + MEET_ROUNDS * (MEET_THREADS + 1), *self->p);
 }
 
-/* E4: any page of a large folio, and only that one */
+/* E4: any page of a large folio can be exclusive, and only that one. */
 /* covers: E4 */
 TEST_F(page, each_page_of_a_large_folio)
 {
@@ -79,7 +77,7 @@ TEST_F(page, each_page_of_a_large_folio)
 	EXPECT_EQ(0x22, p[2 * XM_PAGE]);
 }
 
-/* E7: that the device had the page is not a write of the CPU's. */
+/* E7: an exclusive entry that ends by a read is not a write of the CPU. */
 /* covers: E7, F.soft_dirty */
 TEST_F(page, read_of_an_entry_is_no_write)
 {
@@ -94,7 +92,7 @@ TEST_F(page, read_of_an_entry_is_no_write)
 	pm = xm_pagemap(self->p);
 	XM_XFAIL_IF(old_kernel(), !(pm & XM_PM_SOFT_DIRTY),
 		    "E7: an entry comes back dirty before Linux 6.15");
-	/* A real one is, of the CPU or of the device. */
+	/* A write of the CPU or of the device is. */
 	XM_STORE(self->p, 1);
 	EXPECT_NE(0, xm_pagemap(self->p) & XM_PM_SOFT_DIRTY);
 	ASSERT_EQ(0, xm_write_file("/proc/self/clear_refs", "4"));
@@ -103,7 +101,7 @@ TEST_F(page, read_of_an_entry_is_no_write)
 	EXPECT_NE(0, xm_pagemap(self->p) & XM_PM_SOFT_DIRTY);
 }
 
-/* A device that goes on writing after clear_refs is seen to have written. */
+/* Writes of a device after clear_refs are seen. */
 /* covers: F.soft_dirty */
 TEST_F(page, soft_dirty_sees_the_device)
 {
@@ -144,7 +142,7 @@ static int wait_for_end(struct child *c, void *arg)
 	return 0;
 }
 
-/* E8: a page is the process's alone, or shared, and the entry knows. */
+/* E8: the entry knows whether the page is the process's alone or shared. */
 /* covers: E8 */
 TEST_F(page, shared_with_a_child_or_not)
 {
@@ -180,7 +178,7 @@ TEST_F(page, uffd_wp_holds_for_the_device)
 	EXPECT_NE(0, xm_pagemap(self->p) & XM_PM_UFFD_WP);
 	EXPECT_LEAF(self->fd, self->p, LEAF_NONE);
 	EXPECT_EQ(-EFAULT, xm_add(self->fd, self->p, 1));
-	/* To try has given the page back; the bit is where it was. */
+	/* The attempt has restored the page; the bit is kept. */
 	EXPECT_FALSE(xm_is_exclusive(self->p));
 	EXPECT_NE(0, xm_pagemap(self->p) & XM_PM_UFFD_WP);
 	EXPECT_EQ(6, XM_LOAD(self->p));

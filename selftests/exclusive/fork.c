@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * fork() and exclusive pages: for parent and child the exclusive entry has
- * ceased to exist once fork() returns, both have the data of that moment, each
- * writes privately, and the device goes on with the parent's page, never with
- * the child's.
+ * fork() and exclusive pages: when fork() returns, neither parent nor child has an
+ * exclusive entry, both have the data of that moment, each writes privately, and
+ * the device goes on with the parent's page, never with the child's.
  */
 #include <sched.h>
 
@@ -41,7 +40,7 @@ FIXTURE_TEARDOWN(fork)
 	close(self->fd);
 }
 
-/* What fork() copied */
+/* The data that fork() copied */
 #define THEN(i)		(1100 + (i))
 
 static bool all_are(__u64 *w, __u64 plus)
@@ -58,9 +57,7 @@ static bool all_are(__u64 *w, __u64 plus)
 	return true;
 }
 
-/*
- * Who writes first, with what the child sees and leaves alone after every step
- */
+/* The order of the writers, and the data that the child sees after every step */
 
 static int child_reads(struct child *c, void *arg)
 {
@@ -81,7 +78,7 @@ static int child_reads(struct child *c, void *arg)
 		ASSERT_EQ('k', child_hear(c)); \
 	} while (0)
 
-/* Just after fork(): the entries are gone, here and there. */
+/* Just after fork() both processes have no exclusive entry. */
 /* covers: E.data */
 TEST_F(fork, ends_exclusive)
 {
@@ -120,7 +117,7 @@ TEST_F(fork, device_writes_first)
 	for (i = 0; i < PAGES; i++) {
 		ASSERT_EQ(0, xm_add(self->fd, self->w + i * WORDS, 1));
 		EXPECT_LEAF(self->fd, self->w + i * WORDS, LEAF_EXCL);
-		/* The child, being alive, keeps the page of before. */
+		/* The child is alive and keeps the old page. */
 		EXPECT_NE(pfn[i], xm_pfn(self->w + i * WORDS));
 	}
 	CHILD_STILL_FINE(&c);
@@ -154,7 +151,7 @@ TEST_F(fork, device_stores_first)
 	EXPECT_EQ(0, child_end(&c));
 }
 
-/* The device reads the shared page, then writes: the leaf has to move. */
+/* The device reads the shared page, then writes: its leaf has to move to the copy. */
 TEST_F(fork, device_reads_then_writes)
 {
 	__u64 value = 0, pfn;
@@ -249,7 +246,7 @@ TEST_F(fork, all_write)
 		ASSERT_EQ(0, xm_wait(self->fd, fence, XM_LONG, NULL));
 		for (i = 0; i < PAGES; i++)
 			XM_ADD(self->w + i * WORDS, -100);
-		/* back at what child_writes() wants to find */
+		/* the value that child_writes() expects */
 		ASSERT_EQ(0, child_start(&c, child_writes, self->w));
 		ASSERT_EQ(0, xm_submit(self->fd, n % 4, &cmd, 1, 100, &fence));
 		for (i = 0; i < PAGES; i++)
@@ -265,7 +262,7 @@ TEST_F(fork, all_write)
 	}
 }
 
-/* The child is gone: the device may have the parent's page back as it is. */
+/* After the end of the child the device may have the parent's page without a copy. */
 TEST_F(fork, after_the_child)
 {
 	struct child c;
@@ -299,14 +296,14 @@ static int child_consistent(struct child *c, void *arg)
 		CHILD_CHECK(first[i] == first[i + 1] ||
 			    first[i] == first[i + 1] + 1);
 	CHILD_CHECK(!child_tell(c, 'r'));
-	/* It stays like this, whatever goes on in the parent. */
+	/* The data stays the same, whatever the parent does. */
 	CHILD_CHECK(child_hear(c) == 'l');
 	for (n = 0; n < 100; n++) {
 		for (i = 0; i < 2 * ENGINES; i++)
 			CHILD_CHECK(XM_LOAD(w + i * WORDS) == first[i]);
 	}
 	CHILD_CHECK(!xm_count_exclusive(w, SIZE));
-	/* Nor does it matter what it writes. */
+	/* The writes of the child do not matter either. */
 	for (i = 0; i < 2 * ENGINES; i++)
 		XM_STORE(w + i * WORDS, ~0ULL);
 	CHILD_CHECK(!child_tell(c, 'w'));
@@ -361,7 +358,7 @@ TEST_F(fork, consistent_snapshot)
 	}
 }
 
-/* The parent counts on the same words, before, during and after. */
+/* The parent increments the same words before, during and after. */
 static int cpu_adds(struct worker *w)
 {
 	__u64 *p = w->addr, i;
@@ -386,7 +383,7 @@ TEST_F(fork, counting_through_forks)
 		ASSERT_EQ(0, xm_submit(self->fd, i, &cmd, 1, 1000, &fences[i]));
 	}
 	ASSERT_EQ(0, worker_start(&cpu));
-	/* Children of a process with threads, so they do next to nothing. */
+	/* Children of a process with threads may do next to nothing. */
 	for (forks = 0; forks < 30; forks++) {
 		c.pid = fork();
 		ASSERT_GE(c.pid, 0) {
@@ -446,11 +443,11 @@ TEST_F(fork, forks_while_making)
 	}
 	XM_STORE(&t.stop, true);
 	EXPECT_EQ(0, worker_join(&t));
-	/* The folio lock is not held where fork() could meet it. */
+	/* The folio is not locked when fork() meets the entry. */
 	EXPECT_EQ(0, failed);
 }
 
-/* Ways to have a child without copying the pages */
+/* Ways to start a child without copying the pages */
 
 static int in_the_same_mm(void *arg)
 {

@@ -1,13 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
-/*
- * fork() of a page whose folio a driver has locked, and who has the page after it.
- */
+/* fork() while a driver holds the folio lock, and the owner of the page after it. */
 #include <sys/wait.h>
 
 #define PAGE_NEEDS	XMIRROR_CAP_EXCLUSIVE
 #include "page_fixture.h"
 
-/* As a driver that lets go of the folio too late */
+/* As a driver that unlocks the folio too late */
 static int hold_the_folio(struct worker *w)
 {
 	struct xmirror_range r = {
@@ -20,7 +18,7 @@ static int hold_the_folio(struct worker *w)
 	return xm_ioctl(w->fd, XMIRROR_IOC_EXCLUSIVE, &r);
 }
 
-/* The child's exit status is whether it sees @value; -errno without a child. */
+/* 1 if the child sees @value, 0 if not, -errno without a child */
 static int fork_and_look(const __u64 *p, __u64 value)
 {
 	pid_t pid = fork();
@@ -47,7 +45,7 @@ TEST_F(page, fork_fails_while_a_driver_holds_the_folio)
 	ASSERT_EQ(0, xm_pin_cpu());
 	*self->p = 5;
 	NEED(XMIRROR_CAP_SYNC);
-	/* The device watches the place, and has nothing. */
+	/* The device watches the address and has no leaf. */
 	ASSERT_EQ(0, xm_fault(self->fd, self->p, XM_PAGE, 0, NULL));
 	ASSERT_EQ(0, xm_sync_arm(self->fd, XMIRROR_PT_EXCL_DONE, self->p,
 				 XM_PAGE, &id));
@@ -57,7 +55,7 @@ TEST_F(page, fork_fails_while_a_driver_holds_the_folio)
 	ASSERT_EQ(0, xm_stats(self->fd, &before));
 	EXPECT_EQ(-ENOMEM, fork_and_look(self->p, 5));
 	ASSERT_EQ(0, xm_stats(self->fd, &after));
-	/* It came as far as the page, and left it alone. */
+	/* fork() reached the page, and did not change it. */
 	EXPECT_LE(1, after.inv[XM_EV_PROTECTION_PAGE] -
 		     before.inv[XM_EV_PROTECTION_PAGE]);
 	EXPECT_TRUE(xm_is_exclusive(self->p));
@@ -84,7 +82,7 @@ static int keep_the_page(struct child *c, void *arg)
 	return 0;
 }
 
-/* The one that writes second gets a copy, the device's process included. */
+/* The second writer gets a copy, also if it is the process of the device. */
 /* covers: E.keeper */
 TEST_F(page, second_writer_after_fork_gets_the_copy)
 {
@@ -96,7 +94,10 @@ TEST_F(page, second_writer_after_fork_gets_the_copy)
 	ASSERT_EQ(0, xm_add(self->fd, self->p, 1));
 	seen.pfn = xm_pfn(self->p);
 	ASSERT_NE(0, seen.pfn);
-	/* The child lives: it keeps the page, the parent's device a copy. */
+	/*
+	 * The child is alive: it keeps the page, and the parent's device gets a
+	 * copy.
+	 */
 	ASSERT_EQ(0, child_start(&c, keep_the_page, &seen));
 	EXPECT_EQ(seen.pfn, xm_pfn(self->p));
 	ASSERT_EQ(0, xm_add(self->fd, self->p, 1));
@@ -104,7 +105,7 @@ TEST_F(page, second_writer_after_fork_gets_the_copy)
 	EXPECT_EQ(0, child_tell(&c, 'e'));
 	EXPECT_EQ(0, child_end(&c));
 	EXPECT_EQ(7, XM_LOAD(self->p));
-	/* The child is gone when the device writes: nothing is copied. */
+	/* The child has ended when the device writes: nothing is copied. */
 	ASSERT_EQ(0, xm_add(self->fd, self->p, 1));
 	seen.pfn = xm_pfn(self->p);
 	EXPECT_EQ(0, fork_and_look(self->p, 8));

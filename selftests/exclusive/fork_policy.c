@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * XMIRROR_SET_FORK: whether the device waits until it next wants a page that a
- * fork took from it, or takes it back for the parent at once. Nobody may see a
- * difference but the device.
+ * XMIRROR_SET_FORK: after a fork the device takes exclusive pages back at once, or
+ * at its next access. Only the device sees a difference.
  */
 #include "test.h"
 
@@ -48,7 +47,7 @@ static __u64 taken(int fd)
 	return xm_stats(fd, &s) ? 0 : s.fork_taken;
 }
 
-/* The device has worked on the first @n pages and has the rest, too. */
+/* The device has worked on the first @n pages; the others are exclusive, too. */
 static int warm(int fd, __u64 *p, unsigned int n)
 {
 	int err = xm_exclusive(fd, p, SIZE, NULL);
@@ -68,7 +67,7 @@ static bool took(int fd, __u64 n)
 	return taken(fd) == n;
 }
 
-/* Stays until told to go: sees what was there at the fork, and writes. */
+/* A child until it is told to end: it sees the data of the fork, and writes. */
 static int looks(struct child *c, void *arg)
 {
 	__u64 *p = arg, i;
@@ -90,7 +89,7 @@ static int looks(struct child *c, void *arg)
 		EXPECT_EQ('f', child_hear(&self->c)); \
 	} while (0)
 
-/* The child looks and writes, the parent does not see it, and the child ends. */
+/* The child checks and writes, the parent does not see it, and the child ends. */
 #define LOOK() \
 	do { \
 		ASSERT_EQ(0, child_tell(&self->c, 'l')); \
@@ -127,7 +126,7 @@ TEST_F(policy, lazy)
 	END();
 }
 
-/* All pages are the device's again, without its asking for them. */
+/* All pages are exclusive again without an access of the device. */
 TEST_F(policy, eager)
 {
 	struct xmirror_stats before, after;
@@ -162,7 +161,7 @@ TEST_F(policy, eager)
 	END();
 }
 
-/* What the device has, but has not touched since it got it, is left alone. */
+/* Exclusive pages without an access of the device are not taken back. */
 TEST_F(policy, eager_takes_what_is_hot)
 {
 	__u64 i;
@@ -178,7 +177,7 @@ TEST_F(policy, eager_takes_what_is_hot)
 	EXPECT_EQ(3, xm_count_exclusive(self->p, 3 * XM_PAGE));
 	LOOK();
 	END();
-	/* Nor is it hot for having been taken back. */
+	/* Being taken back is no access either. */
 	for (i = 0; i < 3; i++)
 		self->p[i * WORDS] = 101 + i;
 	ASSERT_EQ(0, xm_exclusive(self->fd, self->p, SIZE, NULL));
@@ -207,7 +206,7 @@ static __u64 exclusive_pieces(char *middle)
 	return n;
 }
 
-/* In two chunks, and more than can be noted */
+/* In two chunks, and more ranges than can be noted */
 TEST_F(policy, eager_takes_what_it_can)
 {
 	size_t chunk = xm_facts()->chunk_size;
@@ -223,7 +222,7 @@ TEST_F(policy, eager_takes_what_it_can)
 	for (i = 0; i < PAGES; i++)
 		XM_ADD(self->p + i * WORDS, 1);
 	FORK();
-	/* The work counts a page after it has taken it: wait for both. */
+	/* The work takes a page before it counts it: wait for both. */
 	start = xm_now_ns();
 	while ((taken(self->fd) < 64 ||
 		taken(self->fd) != exclusive_pieces(middle)) &&
@@ -231,9 +230,9 @@ TEST_F(policy, eager_takes_what_it_can)
 		sched_yield();
 	EXPECT_EQ(taken(self->fd), exclusive_pieces(middle));
 	/*
-	 * The work may have begun before the second chunk was looked at, and
-	 * waits for the fork with one piece in its hand: then there is room for
-	 * another one.
+	 * The work may have begun before the notifier of the second chunk, and hold
+	 * one range while it waits for the fork: then there is room for another
+	 * one.
 	 */
 	EXPECT_LE(64, taken(self->fd));
 	EXPECT_GE(65, taken(self->fd));
@@ -245,7 +244,7 @@ TEST_F(policy, eager_takes_what_it_can)
 	}
 }
 
-/* It comes after the fork, however late that is. */
+/* The work runs after the fork, however late that is. */
 TEST_F(policy, eager_is_no_hurry)
 {
 	__u32 id;
@@ -257,7 +256,7 @@ TEST_F(policy, eager_is_no_hurry)
 	FORK();
 	ASSERT_EQ(0, xm_sync_reached(self->fd, id, XM_LONG));
 	EXPECT_EQ(0, xm_count_exclusive(self->p, SIZE));
-	/* The memory goes: there is nothing to be taken back. */
+	/* The memory is unmapped: there is nothing to take back. */
 	ASSERT_EQ(0, munmap(self->p, SIZE));
 	ASSERT_EQ(0, xm_sync_resume(self->fd, id, NULL));
 	LOOK();
@@ -265,7 +264,7 @@ TEST_F(policy, eager_is_no_hurry)
 	EXPECT_EQ(0, taken(self->fd));
 }
 
-/* The file goes, and whoever was about to take something back. */
+/* The file is closed while the work is about to take pages back. */
 TEST_F(policy, eager_and_closed)
 {
 	__u64 i, n;
@@ -287,7 +286,7 @@ TEST_F(policy, eager_and_closed)
 			ASSERT_EQ(0, xm_sync_reached(self->fd, id, XM_LONG));
 		}
 		ASSERT_EQ(0, close(self->fd));
-		/* The child has a copy of the file: it goes when that ends. */
+		/* The child has a copy of the file, which is closed when it ends. */
 		LOOK();
 		END();
 		EXPECT_EQ(0, xm_count_exclusive(self->p, SIZE));

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The life of an exclusive page: it is the device's until somebody else touches it,
- * who that may be, and ranges of such pages.
+ * The life of an exclusive page: it is exclusive until anybody else touches it, in
+ * each way; and ranges of such pages.
  */
 #include "atomics_fixture.h"
 
@@ -26,7 +26,7 @@ TEST_F(atomics, exclusive_until_touched)
 	EXPECT_EQ(2, s1.ops - s0.ops);
 	EXPECT_EQ(2, s1.jobs - s0.jobs);
 	EXPECT_EQ(0, s1.excl_lost);
-	/* The CPU looks */
+	/* The CPU reads */
 	EXPECT_EQ(20, XM_LOAD(w));
 	EXPECT_FALSE(xm_is_exclusive(w));
 	EXPECT_TRUE(xm_is_present(w));
@@ -44,7 +44,7 @@ TEST_F(atomics, exclusive_until_touched)
 	EXPECT_EQ(101, XM_LOAD(w));
 }
 
-/* The kernel looks at it for the process: system calls count as the CPU. */
+/* The kernel reads for the process: a system call is an access by the CPU. */
 TEST_F(atomics, system_call_touches)
 {
 	__u64 *w = (__u64 *)self->p, got = 0;
@@ -98,7 +98,7 @@ TEST_F(atomics, exclusive_twice)
 	EXPECT_EQ(0, memcmp(s0.inv, s1.inv, sizeof(s0.inv)));
 	EXPECT_EQ(pfn, xm_pfn(self->p));
 	EXPECT_EQ(PAGES, xm_count_exclusive(self->p, SIZE));
-	/* Half of them lost: the other half are hits. */
+	/* Half of them are lost: the other half are hits. */
 	for (done = 0; done < PAGES; done += 2)
 		XM_LOAD((__u64 *)(self->p + done * XM_PAGE));
 	EXPECT_EQ(PAGES / 2, xm_count_exclusive(self->p, SIZE));
@@ -109,7 +109,7 @@ TEST_F(atomics, exclusive_twice)
 	EXPECT_EQ(PAGES, xm_count_exclusive(self->p, SIZE));
 }
 
-/* Our own notifications are seen, and ignored. */
+/* The own notifications are counted, and ignored. */
 /* covers: A.events */
 TEST_F(atomics, own_event)
 {
@@ -143,7 +143,7 @@ TEST_F(atomics, release)
 	EXPECT_TRUE(xm_is_exclusive(self->p + 5 * XM_PAGE));
 	ASSERT_EQ(0, xm_stats(self->fd, &s1));
 	EXPECT_EQ(1, s1.excl_released - s0.excl_released);
-	/* All; the one that is not exclusive counts as done. */
+	/* All of them; a page that is not exclusive is skipped. */
 	ASSERT_EQ(0, xm_release(self->fd, self->p, SIZE, &done));
 	EXPECT_EQ(SIZE, done);
 	EXPECT_EQ(0, xm_count_exclusive(self->p, SIZE));
@@ -152,14 +152,14 @@ TEST_F(atomics, release)
 	EXPECT_EQ(0, xm_page(self->fd, w).dev & XMIRROR_PTE_EXCLUSIVE);
 	EXPECT_TRUE(xm_is_present(w));
 	EXPECT_EQ(77, *w);
-	/* Again, and of memory never seen: nothing to do. */
+	/* Again, and of memory that was never touched: nothing to do */
 	ASSERT_EQ(0, xm_release(self->fd, self->p, SIZE, &done));
 	EXPECT_EQ(SIZE, done);
 	ASSERT_EQ(0, xm_add(self->fd, w, 1));
 	EXPECT_EQ(78, *w);
 }
 
-/* Closing the file leaves the pages to whoever touches them next. */
+/* After a close the next access gets the pages. */
 TEST_F(atomics, close_while_exclusive)
 {
 	__u64 *w = (__u64 *)self->p;
@@ -196,15 +196,15 @@ TEST_F(atomics, two_devices)
 	EXPECT_TRUE(xm_is_exclusive(w));
 	ASSERT_EQ(0, xm_add(self->fd, w, 1));
 	EXPECT_LEAF(fd1, w, LEAF_NONE);
-	/* Giving back what is the other's does nothing to it. */
+	/* Releasing the other mirror's page changes nothing. */
 	EXPECT_EQ(0, xm_release(fd1, w, XM_PAGE, NULL));
 	EXPECT_TRUE(xm_is_exclusive(w));
 	EXPECT_LEAF(self->fd, w, LEAF_EXCL);
-	/* A load by the one ends the exclusive access of the other. */
+	/* A load by one mirror ends the exclusive access of the other. */
 	EXPECT_EQ(0, xm_op(fd1, XMIRROR_OP_LOAD, 8, w, 0, NULL));
 	EXPECT_LEAF(self->fd, w, LEAF_NONE);
 	EXPECT_EQ(3, *w);
-	/* And exclusive access by the one ends any access of the other. */
+	/* Exclusive access by one mirror ends any access of the other. */
 	EXPECT_TRUE(xm_page(fd1, w).dev & XMIRROR_PTE_VALID);
 	ASSERT_EQ(0, xm_add(self->fd, w, 1));
 	EXPECT_LEAF(fd1, w, LEAF_NONE);
@@ -233,8 +233,8 @@ TEST_F(atomics, two_files)
 }
 
 /*
- * A range fault may take the device's own exclusive access away; whatever it
- * does, the page's contents stay, and an atomic gets it back.
+ * A range fault may end the device's own exclusive access; the contents of the page
+ * stay, and an atomic makes it exclusive again.
  */
 TEST_F(atomics, fault_on_exclusive)
 {
@@ -253,7 +253,7 @@ TEST_F(atomics, fault_on_exclusive)
 	EXPECT_EQ(15, *w);
 }
 
-/* Memory nobody has touched, and the zero page */
+/* Untouched memory, and the zero page */
 TEST_F(atomics, fresh_and_zero_page)
 {
 	__u64 *w = (__u64 *)self->p, result = 1;
@@ -267,14 +267,14 @@ TEST_F(atomics, fresh_and_zero_page)
 	cmd = xm_cmds(XMIRROR_OP_ADD, 8, w + XM_WORDS, 8, XM_WORDS, 4);
 	ASSERT_EQ(0, xm_run(self->fd, &cmd, NULL));
 	EXPECT_LEAF(self->fd, w + XM_WORDS, LEAF_EXCL);
-	/* Another mapping of the zero page has not changed. */
+	/* Another mapping of the zero page is unchanged. */
 	EXPECT_EQ(0, XM_LOAD(w + 2 * XM_WORDS));
 	EXPECT_EQ(4, XM_LOAD(w + XM_WORDS));
 	EXPECT_EQ(4, XM_LOAD(w + 2 * XM_WORDS - 1));
 	EXPECT_EQ(3, XM_LOAD(w));
 }
 
-/* Swapped out, then asked for by the device */
+/* Swapped out, then made exclusive */
 TEST_F(atomics, swapped)
 {
 	__u64 *w = (__u64 *)self->p;
@@ -295,7 +295,7 @@ TEST_F(atomics, swapped)
 	}
 }
 
-/* Reclaim of an exclusive page: it is taken, or it stays. */
+/* Reclaim of an exclusive page: it is swapped out, or it stays. */
 TEST_F(atomics, pageout_exclusive)
 {
 	__u64 *w = (__u64 *)self->p;
@@ -364,7 +364,7 @@ TEST_F(atomics, batch_meets_hole)
 	EXPECT_EQ(-EFAULT, xm_exclusive(self->fd, self->p, SIZE, &done));
 	EXPECT_EQ(5 * XM_PAGE, done);
 	EXPECT_EQ(5, xm_count_exclusive(self->p, SIZE));
-	/* The same for a job */
+	/* The same, by a job */
 	cmd = xm_cmds(XMIRROR_OP_ADD, 8, w, 64, SIZE / 64, 1);
 	ASSERT_EQ(0, xm_submit(self->fd, 0, &cmd, 1, 9, &fence));
 	ASSERT_EQ(0, xm_wait_results(self->fd, fence, XM_LONG, &result, 1,
@@ -380,7 +380,7 @@ TEST_F(atomics, batch_meets_hole)
 	}
 }
 
-/* A timeout is for being kept from the page, not for taking long. */
+/* The timeout limits attempts without progress, not a long call. */
 TEST_F(atomics, long_command_short_timeout)
 {
 	size_t len = 16UL << 20;

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * What can become exclusive, and what the entry and the page look like then. A
- * row of the table is a kind of memory and the answer for it. The module makes
- * one answer of those that kernels differ in; large folios remain, which only
- * some kernels can do (XMIRROR_CAP_EXCLUSIVE_LARGE).
+ * Memory that can become exclusive, and its entry and page then. A row of the table
+ * is a kind of memory and the answer for it. The module gives one answer where
+ * kernels differ, but for large folios, which only some kernels can make exclusive
+ * (XMIRROR_CAP_EXCLUSIVE_LARGE).
  */
 #include <fcntl.h>
 #include <glob.h>
@@ -73,7 +73,7 @@ static int huge_zero_page(struct env *e)
 	return 0;
 }
 
-/* Two pages become one; what the device writes goes to its own alone. */
+/* Two pages are merged; a write of the device changes its own page only. */
 static int ksm_page(struct env *e)
 {
 	e->p = xm_anon(XM_PAGE);
@@ -256,7 +256,7 @@ static int uffd_missing(struct env *e)
 	return anon(e) ?: uffd(e, 0, UFFDIO_REGISTER_MODE_MISSING);
 }
 
-/* Armed, but the page is there */
+/* Armed, but the page is present */
 static int uffd_not_missing(struct env *e)
 {
 	return touched(e) ?: uffd(e, 0, UFFDIO_REGISTER_MODE_MISSING);
@@ -287,7 +287,7 @@ static int uffd_wp_async(struct env *e)
 	return xm_uffd_wp(e->uffd, e->p, XM_PAGE, true);
 }
 
-/* Protected against reads as well, without a page that could be read */
+/* Protected against reads as well; the page cannot be read */
 static int uffd_rwp(struct env *e)
 {
 	struct uffdio_writeprotect rwp = { .mode = 1 };
@@ -302,7 +302,7 @@ static int uffd_rwp(struct env *e)
 	return ioctl(e->uffd, XM_UFFDIO_RWPROTECT, &rwp) ? -errno : 0;
 }
 
-/* A fixed buffer of io_uring is pinned for long. */
+/* A fixed buffer of io_uring has a long-term pin. */
 static int pinned(struct env *e)
 {
 	struct io_uring_params params = {};
@@ -380,7 +380,7 @@ static int thp_tail(struct env *e)
 	return thp(e, XM_PMD_PAGES - 1);
 }
 
-/* Mapped by page, the folio is still large */
+/* Mapped by small entries, but still a large folio */
 static int thp_by_page(struct env *e)
 {
 	int err = thp(e, XM_PMD_PAGES / 2);
@@ -399,7 +399,7 @@ FIXTURE_VARIANT(make) {
 	int (*prepare)(struct env *e);
 	int err;
 	bool large;
-	__u64 word;	/* what is in word 1 */
+	__u64 word;	/* the value of word 1 */
 	int clear;	/* CLEAR is seen: 1, is not: -1 */
 };
 
@@ -485,7 +485,7 @@ TEST_F(make, kind)
 		       err);
 	EXPECT_EQ(err ? 0 : XM_PAGE, done);
 	if (err) {
-		/* Nothing has changed, neither here nor there. */
+		/* Neither the memory nor the device has changed. */
 		EXPECT_FALSE(xm_is_exclusive(e->p));
 		EXPECT_LEAF(e->fd, e->p, LEAF_NONE);
 		if (variant->word) {
@@ -494,7 +494,10 @@ TEST_F(make, kind)
 		return;
 	}
 
-	/* What was announced: the own event, and what had to go before it. */
+	/*
+	 * The events: the own one, and CLEAR if a page or a PMD had to be replaced
+	 * first
+	 */
 	EXPECT_LE(1, after.inv_own - before.inv_own);
 	if (variant->clear) {
 		EXPECT_EQ(variant->clear > 0, after.inv[XM_EV_CLEAR] !=
@@ -517,7 +520,7 @@ TEST_F(make, kind)
 		EXPECT_EQ(1, xm_count_exclusive(page, XM_PMD));
 	}
 
-	/* The page is dirty before the device has written. */
+	/* The page is dirty before the device writes. */
 	flags = xm_kpageflags(xm_pfn(e->p));
 	EXPECT_NE(0, flags & XM_KPF_DIRTY)
 		TH_LOG("row %s, kernel %d.%d: page flags %#llx", variant->name,
@@ -527,7 +530,7 @@ TEST_F(make, kind)
 	EXPECT_EQ(0, xm_pagemap(e->p) & XM_PM_UFFD_WP);
 	EXPECT_EQ(0, xm_pagemap(e->p) & XM_PM_PRESENT);
 
-	/* Both count on one word, and nobody else has it. */
+	/* The device and the CPU increment one word of one page. */
 	EXPECT_EQ(0, xm_op(e->fd, XMIRROR_OP_XCHG, 8, e->p, 100, NULL));
 	EXPECT_EQ(0, xm_add(e->fd, e->p, 1));
 	EXPECT_EQ(101, XM_ADD(e->p, 1));
@@ -543,7 +546,7 @@ TEST_F(make, kind)
 	}
 }
 
-/* An entry made after clear_refs is soft-dirty, and so is what it leaves. */
+/* An entry made after clear_refs is soft-dirty, and so is the restored one. */
 /* covers: A.bits */
 TEST(soft_dirty)
 {

@@ -1,14 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * What the notifiers say of calls that change little or nothing, of memory that
- * is not exclusive: section D of Documentation/behaviour.md. A row of the table is a
- * test: the events that a mirror sees, no other ones, and that nothing was lost
- * of what lies beside. A driver that concludes from an event what has changed
- * is wrong about most of these rows.
+ * Events of calls that change little or nothing, about memory that is not
+ * exclusive: section D of Documentation/behaviour.md. A row of the table is a test:
+ * the mirror sees these events and no others, and keeps the leaves beside. Most
+ * rows are wrong for a driver that concludes from an event what has changed.
  *
- * The memory is in a chunk of its own, in which the device watches: it has
- * mapped the first page. The rows work on 2 MiB further behind, so that they
- * split no page table.
+ * The memory is in a chunk of its own. The device has mapped its first page; the
+ * rows work on 2 MiB further behind, so that they split no page table.
  */
 #include <fcntl.h>
 
@@ -230,7 +228,7 @@ static int huge_before(struct env *e)
 	return 0;
 }
 
-/* One page leaves the mapping's rights, all of it is announced. */
+/* One page changes its rights, and the event covers the whole mapping. */
 static int split_huge(struct env *e)
 {
 	int err = mprotect(e->p + XM_PMD / 2, XM_PAGE, PROT_READ) ? -errno : 0;
@@ -244,7 +242,7 @@ static int small_before(struct env *e)
 	return 0;
 }
 
-/* If khugepaged is faster it says the same. */
+/* khugepaged sends the same if it is faster. */
 static int collapse(struct env *e)
 {
 	if (advise(e, MADV_HUGEPAGE))
@@ -264,7 +262,7 @@ static int same_pages(struct env *e)
 
 static int merge(struct env *e)
 {
-	/* All of it, or the mapping would be split in the page table's midst. */
+	/* All of it: a part would split the mapping inside a page table. */
 	if (advise(e, MADV_MERGEABLE))
 		return not_here(e, "no CONFIG_KSM");
 	return xm_ksm_merge(e->p, e->p + XM_PAGE);
@@ -275,8 +273,8 @@ FIXTURE(quiet) {
 };
 
 /*
- * @events: those and no other ones; @old: on Linux 6.1, where mprotect() passes
- * empty PMDs in silence; @times: how often at least
+ * @events: exactly these; @old: those on Linux 6.1, where mprotect() skips empty
+ * PMDs; @times: how often at least
  */
 FIXTURE_VARIANT(quiet) {
 	const char *name;
@@ -379,7 +377,7 @@ TEST_F(quiet, row)
 	if (want) {
 		EXPECT_LE(variant->times, times);
 	}
-	/* None of it was about the device's page, but where all is. */
+	/* No event covers the device's page, unless it covers all. */
 	if (variant->lost) {
 		EXPECT_LT(before.inv_leaves, after.inv_leaves);
 	} else {
@@ -392,7 +390,7 @@ TEST_F(quiet, row)
 /* Two chunks, one on each side of a multiple of 1 GiB */
 #define GIB	(1UL << 30)
 
-/* An event may be smaller than the call: of what is empty nothing is said. */
+/* An event may be smaller than the call: it leaves empty page tables out. */
 /* covers: D.smaller */
 TEST(event_is_smaller_than_the_call)
 {
@@ -407,7 +405,7 @@ TEST(event_is_smaller_than_the_call)
 		   MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	ASSERT_NE(MAP_FAILED, all);
 	mid = (char *)(((uintptr_t)all + 2 * GIB - 1) & ~(GIB - 1));
-	/* The device looks on both sides, and finds nothing. */
+	/* The device faults on both sides, and finds no page. */
 	EXPECT_EQ(-EFAULT, xm_fault(fd, mid - chunk, XM_PAGE, 0, NULL));
 	EXPECT_EQ(-EFAULT, xm_fault(fd, mid, XM_PAGE, 0, NULL));
 	ASSERT_EQ(mid - chunk, mmap(mid - chunk, 2 * chunk,
@@ -421,7 +419,7 @@ TEST(event_is_smaller_than_the_call)
 	EXPECT_EQ(1, after.inv[XM_EV_PROTECTION_VMA] -
 		     before.inv[XM_EV_PROTECTION_VMA]);
 	EXPECT_EQ(1, after.inv_leaves - before.inv_leaves);
-	/* Both sides have something, both are told. */
+	/* Both sides have pages, and both get an event. */
 	ASSERT_EQ(0, mprotect(mid - chunk, 2 * chunk, PROT_READ | PROT_WRITE));
 	*(mid - XM_PAGE) = 6;
 	ASSERT_EQ(0, xm_fault(fd, mid - XM_PAGE, 2 * XM_PAGE, 0, NULL));
@@ -449,7 +447,7 @@ static int watch(struct child *c, void *arg)
 
 	CHILD_CHECK(fd >= 0);
 	CHILD_CHECK(xm_fault(fd, r->p + XM_PAGE, XM_PAGE, 0, NULL) == 0);
-	/* Its own page there, so that the parent's is mapped by the parent. */
+	/* The child's own page, so that the parent's is mapped by the parent only */
 	XM_STORE((__u64 *)r->p, 1);
 	CHILD_CHECK(xm_stats(fd, &before) == 0);
 	CHILD_CHECK(child_tell(c, 'r') == 0);
@@ -463,9 +461,9 @@ static int watch(struct child *c, void *arg)
 }
 
 /*
- * Before 6.15 the call walks the rmap, and mirrors of related processes may hear
- * of it, although the page is not even mapped there: those that the walk comes to
- * before the one that maps it.
+ * Before 6.15 the call walks the rmap, and mirrors of related processes that do not
+ * map the page may get an event: those that the walk meets before the one that maps
+ * it.
  */
 /* covers: A.relative */
 TEST(exclusive_in_a_related_process)

@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Ends of exclusive entries that take more than a row of end.c, and what
- * user space is shown of an exclusive page: sections A4, B, G and I of the table
- * of behaviour. Where kernels differ, the difference is one between those that
- * take an exclusive page out of the rmap (before Linux 6.15) and those that do
- * not, XMIRROR_CAP_EXCLUSIVE_LARGE.
+ * Ends of exclusive entries that take more than a row of end.c, and the views of
+ * user space of an exclusive page: sections A, B, G and I of
+ * Documentation/behaviour.md. Kernels before Linux 6.15 differ, since they take an
+ * exclusive page out of the rmap (no XMIRROR_CAP_EXCLUSIVE_LARGE).
  */
 #include <fcntl.h>
 #include <sys/ptrace.h>
@@ -68,7 +67,7 @@ static long map_count(__u64 pfn)
 #define PAGE_PRESENT	(1ULL << 3)
 #define PAGE_SWAPPED	(1ULL << 4)
 
-/* To user space the page is one that is there, and yet not mapped. */
+/* User space sees a page that is present, but not mapped. */
 /* covers: A.counts, I.pagemap, I.views */
 TEST_F(paths, views_by_version)
 {
@@ -91,7 +90,7 @@ TEST_F(paths, views_by_version)
 	EXPECT_EQ(XM_PAGE_KB, xm_smaps_kb(self->p, "Rss"));
 	EXPECT_EQ(0, xm_smaps_kb(self->p, "Swap"));
 	EXPECT_EQ(XM_PAGE_KB, xm_smaps_kb(self->p, "Anonymous"));
-	/* What is not present may be shared, newer kernels think. */
+	/* Newer kernels count a page that is not present as possibly shared. */
 	EXPECT_EQ(shared ? 0 : XM_PAGE_KB, xm_smaps_kb(self->p, "Private_Dirty"));
 	EXPECT_EQ(shared ? XM_PAGE_KB : 0, xm_smaps_kb(self->p, "Shared_Dirty"));
 	/* The test's own stack and heap may grow by a few pages. */
@@ -113,8 +112,8 @@ TEST_F(paths, views_by_version)
  */
 
 /*
- * munlock() passes entries that are not present. Where the call that made the
- * page exclusive has not unlocked it, the page stays unevictable for good.
+ * munlock() skips entries that are not present. Unless the call that made the page
+ * exclusive has unlocked it, the page stays unevictable for good.
  */
 /* covers: A.mlock */
 TEST_F(paths, munlock_of_an_exclusive_page)
@@ -143,7 +142,7 @@ TEST_F(paths, munlock_of_an_exclusive_page)
 	XM_XFAIL_IF(!self->old, !(flags & KPF_MLOCKED),
 		    "munlock() passes exclusive entries since Linux 6.15");
 	if (flags & KPF_MLOCKED) {
-		/* What that means: the page cannot be paged out any more. */
+		/* The consequence: the page cannot be paged out any more. */
 		if (xm_meminfo_kb("SwapTotal") > 0) {
 			EXPECT_EQ(-EAGAIN, xm_pageout(self->p, XM_PAGE));
 		}
@@ -153,7 +152,7 @@ TEST_F(paths, munlock_of_an_exclusive_page)
 	}
 }
 
-/* Read and write rights that only a tracer has */
+/* Access that only a tracer has */
 
 static int peek_and_poke(struct child *c, void *arg)
 {
@@ -176,7 +175,7 @@ TEST_F(paths, tracer_in_forbidden_memory)
 {
 	struct child c;
 
-	/* fork() would end the entry: the tracer has to be there before. */
+	/* The tracer is started before, since fork() ends the entry. */
 	ASSERT_EQ(0, child_start(&c, peek_and_poke, self->p));
 	MAKE(self->p);
 	ASSERT_EQ(0, mprotect(self->p, XM_PAGE, PROT_NONE));
@@ -217,7 +216,7 @@ TEST_F(paths, brk)
  * Memory errors
  */
 
-/* hwpoison is injected: where the rmap finds the entry, the entry goes. */
+/* hwpoison is injected: it replaces the entry if the rmap finds it. */
 /* covers: B.failure */
 TEST_F(paths, memory_failure)
 {
@@ -225,7 +224,7 @@ TEST_F(paths, memory_failure)
 	char text[32];
 	__u64 v, pfn;
 
-	/* Device memory cannot be removed any more after that. */
+	/* After this device memory cannot be removed any more. */
 	if (xm_kver() <= XM_KVER(6, 1))
 		XM_SKIP(return, "Linux 6.1 dies of unloading the module after it");
 	if (access("/sys/kernel/debug/hwpoison/corrupt-pfn", W_OK))
@@ -237,7 +236,7 @@ TEST_F(paths, memory_failure)
 	xm_write_file("/sys/kernel/debug/hwpoison/corrupt-pfn", text);
 	EXPECT_CLEAN(self->fd);
 	if (self->old) {
-		/* It is mapped nowhere, as far as the rmap goes. */
+		/* The rmap finds no mapping. */
 		EXPECT_TRUE(xm_is_exclusive(self->p));
 		EXPECT_EQ(8, process_vm_readv(getpid(), &to, 1, &from, 1, 0));
 		EXPECT_EQ(DEV, v);
@@ -273,7 +272,7 @@ static int tune(const char *const *values)
 	return err;
 }
 
-/* khugepaged takes a page from the device unasked, and with its data. */
+/* khugepaged takes an exclusive page, with its data. */
 /* covers: B.khugepaged */
 TEST_F(paths, khugepaged_takes_it)
 {
@@ -330,7 +329,7 @@ TEST_F(paths, each_page_of_64k)
 	EXPECT_EQ(16, xm_count_exclusive(p, len));
 	EXPECT_EQ(xm_pfn(p) + 15, xm_pfn(p + 15 * XM_PAGE));
 	EXPECT_CLEAN(self->fd);
-	/* One touch takes one. */
+	/* One access restores one page. */
 	ASSERT_EQ(0, xm_stats(self->fd, &before));
 	EXPECT_EQ(DEV, XM_LOAD((__u64 *)(p + 5 * XM_PAGE)));
 	ASSERT_EQ(0, xm_stats(self->fd, &after));
@@ -377,7 +376,7 @@ TEST_F(paths, advice_beside_one_of_a_huge_page)
 	}
 }
 
-/* UFFDIO_POISON: the place is taken. */
+/* UFFDIO_POISON fails on an exclusive page. */
 #define XM_UFFDIO_POISON	_IOWR(UFFDIO, 0x08, struct uffdio_zeropage)
 #define XM_UFFD_POISON	(1ULL << 14)
 

@@ -69,9 +69,9 @@ TEST(reclaim_of_large_folios_with_an_exclusive_page)
 }
 
 /*
- * E14: pages that reclaim may drop, unmapped as a batch, and behind them the one
- * that the device has. What it did with the batch's length corrupted counts, which
- * the kernel would say when the memory goes.
+ * E14: reclaim unmaps droppable pages as a batch, which ends at an exclusive entry.
+ * A wrong length of the batch corrupted counts, which the kernel reports when the
+ * memory is unmapped.
  */
 /* covers: E14 */
 TEST(reclaim_of_droppable_folios_that_end_with_an_exclusive_page)
@@ -111,7 +111,7 @@ TEST(reclaim_of_droppable_folios_that_end_with_an_exclusive_page)
 	}
 	klog_expected();
 	EXPECT_CLEAN(fd);
-	/* Each page is what it was, or empty; some went, or nothing was tried. */
+	/* Each page is unchanged or empty, and some are empty, or nothing was tried. */
 	for (i = 0; i < LEN; i += XM_PAGE) {
 		v = XM_LOAD((__u64 *)(p + i));
 		EXPECT_TRUE(!v || v == 0x1111111111111111ULL);
@@ -124,12 +124,12 @@ TEST(reclaim_of_droppable_folios_that_end_with_an_exclusive_page)
 	EXPECT_FALSE(klog_has(&log, "Bad rss-counter"));
 }
 
-/* What has become of an exclusive entry, by pagemap alone */
+/* The state of an exclusive entry, by pagemap alone */
 enum { ENTRY_RIGHT, ENTRY_CORRUPT, ENTRY_NOT_MET, ENTRY_FAILED };
 
 /*
- * A child, for it must neither touch the page nor fork: both can go on for ever
- * with a corrupt entry. Reclaim only asks whether the page is young.
+ * A child, which must neither touch the page nor fork: with a corrupt entry both
+ * can go on for ever. Reclaim only asks whether the page is young.
  */
 static int reclaim_meets_entry(void)
 {
@@ -166,7 +166,10 @@ TEST(reclaim_leaves_the_swap_type_alone)
 	if (xm_meminfo_kb("SwapTotal") <= 0)
 		XM_SKIP(return, "no swap");
 	ASSERT_EQ(0, klog_open(&log));
-	/* When the child ends: of the swap entry, the kernel's WARN_ONCE, the counts */
+	/*
+	 * At the end of the child: the swap entry, the kernel's WARN_ONCE, the
+	 * counts
+	 */
 	if (xm_reclaim_corrupts()) {
 		klog_expect("1", "get_swap_device: Bad swap file entry .*");
 		klog_expect("0-1", KLOG_WARNING("swap_put_entries_direct"));

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Who finds a page by the rmap, or puts another in its place, while the device has
- * it: reclaim, uprobes, KSM, migration, idle tracking.
+ * Users of the rmap, and of page replacement, that meet an exclusive page: reclaim,
+ * uprobes, KSM, migration, idle tracking.
  */
 #include <fcntl.h>
 #include <linux/mempolicy.h>
@@ -45,7 +45,10 @@ TEST_F(page, reclaim_takes_exclusive_pages)
 		    "E5: exclusive pages are out of the rmap before Linux 6.15");
 }
 
-/* A breakpoint at the first byte of @path for all who map it; a file to close */
+/*
+ * A breakpoint at the first byte of @path in all its mappings; returns a file to
+ * close
+ */
 static int add_uprobe(const char *path)
 {
 	struct perf_event_attr attr = { .size = sizeof(attr) };
@@ -67,7 +70,7 @@ static int add_uprobe(const char *path)
 	return fd < 0 ? -errno : fd;
 }
 
-/* Code, and the first byte of what a uprobe makes of it */
+/* Code, and its first byte with a uprobe */
 #ifdef __aarch64__
 #define NOP_RET		{ 0x1f, 0x20, 0x03, 0xd5, 0xc0, 0x03, 0x5f, 0xd6 }
 #define BREAKPOINT	0xa0
@@ -77,8 +80,8 @@ static int add_uprobe(const char *path)
 #endif
 
 /*
- * E10: a breakpoint is put into a program's page, and taken out of it, by
- * replacing the page; here one that the device has.
+ * E10: a uprobe puts a breakpoint into a page, and takes it out, by replacing the
+ * page; here an exclusive one.
  */
 /* covers: E10 */
 TEST_F(page, uprobe_on_a_page_of_the_device)
@@ -96,7 +99,7 @@ TEST_F(page, uprobe_on_a_page_of_the_device)
 	ASSERT_NE(MAP_FAILED, p);
 	close(file);
 	word = (__u64 *)(p + 64);
-	/* Its own copy, of the device; only code that is not writable is probed */
+	/* A copy made by the device; only code that is not writable is probed */
 	ASSERT_EQ(0, xm_op(self->fd, XMIRROR_OP_XCHG, 8, word, 0xe10, NULL));
 	ASSERT_EQ(0, mprotect(p, XM_PAGE, PROT_READ | PROT_EXEC));
 	EXPECT_TRUE(xm_is_exclusive(p));
@@ -110,7 +113,7 @@ TEST_F(page, uprobe_on_a_page_of_the_device)
 	EXPECT_CLEAN(self->fd);
 	EXPECT_EQ(BREAKPOINT, XM_LOAD(p));
 	EXPECT_EQ(0xe10, XM_LOAD(word));
-	/* The page with the breakpoint is the device's when it is taken out. */
+	/* The page with the breakpoint is exclusive when the uprobe is removed. */
 	ASSERT_EQ(0, mprotect(p, XM_PAGE, PROT_READ | PROT_WRITE | PROT_EXEC));
 	ASSERT_EQ(0, xm_add(self->fd, word, 1));
 	EXPECT_TRUE(xm_is_exclusive(p));
@@ -135,7 +138,7 @@ static int add_until_stopped(struct worker *w)
 	return err;
 }
 
-/* E11: KSM looks at pages that come and go. */
+/* E11: KSM scans pages that become exclusive and come back. */
 /* covers: E11 */
 TEST_F(page, ksm_beside_the_device)
 {
@@ -151,10 +154,10 @@ TEST_F(page, ksm_beside_the_device)
 	if (madvise(self->p, XM_PAGE, MADV_MERGEABLE))
 		XM_SKIP(return, "no CONFIG_KSM");
 	ASSERT_EQ(0, madvise(other, XM_PAGE, MADV_MERGEABLE));
-	/* KSM has merged the page that the device then takes, */
+	/* KSM has merged the page that becomes exclusive, */
 	ASSERT_EQ(0, xm_ksm_merge(self->p, other));
 	ASSERT_EQ(0, worker_start(&w));
-	/* and looks at it again and again while the device has it. */
+	/* and scans it again and again meanwhile. */
 	EXPECT_EQ(0, xm_ksm_scan(XM_LONG));
 	XM_STORE(&w.stop, true);
 	EXPECT_EQ(0, worker_join(&w));
@@ -164,7 +167,7 @@ TEST_F(page, ksm_beside_the_device)
 	EXPECT_EQ(0x1111111111111111ULL, other[0]);
 }
 
-/* E16: the exclusive copy of a file's page goes like any other. */
+/* E16: the exclusive copy of a file's page is unmapped like any other. */
 /* covers: E16 */
 TEST_F(page, copy_of_a_file_page_is_unmapped)
 {
@@ -193,7 +196,7 @@ TEST_F(page, copy_of_a_file_page_is_unmapped)
 	close(file);
 }
 
-/* D1: what a lost race leaves behind is a page like any other. */
+/* D1: a lost race leaves the page unlocked and without a reference. */
 /* covers: D1 */
 TEST_F(page, page_moves_after_a_retry)
 {
@@ -229,7 +232,7 @@ TEST_F(page, page_moves_after_a_retry)
 	EXPECT_EQ(5, XM_LOAD(self->p));
 }
 
-/* What /sys/kernel/mm/page_idle says after it has looked for accesses */
+/* The bit of /sys/kernel/mm/page_idle, after it has looked for accesses */
 static int is_idle(int fd, __u64 pfn)
 {
 	__u64 bits;
@@ -247,8 +250,8 @@ static int set_idle(int fd, __u64 pfn)
 }
 
 /*
- * What asks the rmap learns of the CPU's accesses only: the page is old however
- * hot it is for the device. That it is dirty it has to take from the folio.
+ * A walk of the rmap sees the CPU's accesses only: the page is old however hot it
+ * is for the device. The dirty flag is in the folio.
  */
 /* covers: E12, I.rmap */
 TEST_F(page, page_hot_for_the_device_is_idle_for_the_rmap)
@@ -275,12 +278,12 @@ TEST_F(page, page_hot_for_the_device_is_idle_for_the_rmap)
 	}
 	EXPECT_EQ(1, is_idle(fd, pfn));
 	EXPECT_NE(0, xm_kpageflags(pfn) & XM_KPF_DIRTY);
-	/* To look takes nothing from the device. */
+	/* Idle tracking takes nothing from the device. */
 	ASSERT_EQ(0, xm_stats(self->fd, &after));
 	EXPECT_EQ(before.inv_leaves, after.inv_leaves);
 	EXPECT_EQ(before.excl_made, after.excl_made);
 	EXPECT_LEAF(self->fd, self->p, LEAF_EXCL);
-	/* The CPU's access is one. */
+	/* An access of the CPU counts. */
 	EXPECT_EQ(16, XM_LOAD(self->p));
 	EXPECT_EQ(pfn, xm_pfn(self->p));
 	EXPECT_EQ(0, is_idle(fd, pfn));

@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/*
- * Notifier events without end beside the device.
- */
+/* An endless storm of notifier events beside the device. */
 #include "test.h"
 
 #define ADDS	100U
@@ -31,7 +29,7 @@ FIXTURE_TEARDOWN(storm)
 	close(self->fd);
 }
 
-/* Calls that tell the notifiers much and change nothing, beside @addr */
+/* Calls beside @addr that send many events and change nothing */
 static int storm_beside(struct worker *w)
 {
 	char *p = w->addr;
@@ -94,7 +92,7 @@ TEST_F(storm, device_gets_on_in_a_storm)
 	if (!xm_has_soft_dirty())
 		XM_SKIP(return, "no CONFIG_MEM_SOFT_DIRTY");
 	STORM(storm_over);
-	/* It had the page taken away all the time, and came through. */
+	/* The device lost the page again and again, and its job ended. */
 	EXPECT_LE(1, after.inv[XM_EV_SOFT_DIRTY] -
 		     before.inv[XM_EV_SOFT_DIRTY]);
 	EXPECT_LE(1, after.excl_made - before.excl_made);
@@ -110,7 +108,7 @@ static int add_many(struct worker *w)
 	return err;
 }
 
-/* A page that nobody gets for five seconds would be an error: -EBUSY. */
+/* Five seconds without the page would be an error, -EBUSY. */
 TEST_F(storm, two_devices_that_fight_get_on)
 {
 	struct worker storm = { .fn = storm_over, .addr = self->p };
@@ -122,7 +120,7 @@ TEST_F(storm, two_devices_that_fight_get_on)
 	cpu_set_t all;
 	int i;
 
-	/* Both CPUs, or they take turns anyway. */
+	/* Both CPUs, or the two just take turns. */
 	memset(&all, 0xff, sizeof(all));
 	ASSERT_EQ(0, sched_setaffinity(0, sizeof(all), &all));
 	OPEN(w[1].fd, 1);

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * userfaultfd write protection, its markers, read-write protection and
- * soft-dirty bits, as devices meet them: section F of Documentation/behaviour.md.
+ * userfaultfd write protection, its markers, read-write protection and soft-dirty
+ * bits, as devices meet them: section F of Documentation/behaviour.md.
  *
- * Write protection of memory that has a file behind it lives on in a marker
- * where no page is mapped. A marker is no page: for a device it has to be like an
- * empty entry, and the protection has to come back with the page.
+ * Write protection of file memory lives on in a marker when the page is unmapped. A
+ * marker is no page: to a device it has to look like an empty entry, and the
+ * protection has to come back with the page.
  */
 #include <fcntl.h>
 #include <sys/uio.h>
@@ -30,7 +30,7 @@ FIXTURE_VARIANT(wp) {
 FIXTURE_VARIANT_ADD(wp, shared) { .flags = MAP_SHARED };
 FIXTURE_VARIANT_ADD(wp, private) { .flags = MAP_PRIVATE };
 
-/* A page of a memory file that nobody has touched, and armed */
+/* An untouched page of a memory file, armed */
 FIXTURE_SETUP(wp)
 {
 	char page[XM_PAGE];
@@ -84,7 +84,7 @@ static int unprotect(int uffd, void *p)
 	return xm_uffd_wp(uffd, p, XM_PAGE, false);
 }
 
-/* The device gets the page to read, and the protection is the page's. */
+/* The device gets a readable page, and the page is protected. */
 /* covers: F.markers_access */
 TEST_F(wp, device_reads_through_a_marker)
 {
@@ -102,7 +102,7 @@ TEST_F(wp, device_reads_through_a_marker)
 				 NULL));
 }
 
-/* It gets none to write until the protection is lifted. */
+/* It gets no writable page until the protection is lifted. */
 /* covers: F.markers_access */
 TEST_F(wp, device_writes_not_through_a_marker)
 {
@@ -142,7 +142,7 @@ TEST_F(wp, marker_and_exclusive)
 		  XM_LOAD((__u64 *)self->p));
 }
 
-/* What the device has mapped goes, and the marker that comes is obeyed. */
+/* The device's leaf is cleared, and the new marker is obeyed. */
 /* covers: F.markers */
 TEST_F(wp, mapped_page_becomes_a_marker)
 {
@@ -161,7 +161,7 @@ TEST_F(wp, mapped_page_becomes_a_marker)
 	EXPECT_NE(0, xm_pagemap(self->p) & XM_PM_UFFD_WP);
 }
 
-/* The same for one that was exclusive: its data goes, its protection does not. */
+/* The same for an exclusive page: its data is lost, its protection is not. */
 /* covers: F.markers */
 TEST_F(wp, exclusive_page_becomes_a_marker)
 {
@@ -219,7 +219,7 @@ FIXTURE_TEARDOWN(anon)
 						(mode))); \
 	} while (0)
 
-/* No file, no marker: the protection goes with the page. */
+/* Anonymous memory has no marker: the protection is lost with the page. */
 /* covers: F.markers */
 TEST_F(anon, exclusive_page_leaves_no_marker)
 {
@@ -234,7 +234,7 @@ TEST_F(anon, exclusive_page_leaves_no_marker)
 	EXPECT_EQ(1, XM_LOAD(self->p));
 }
 
-/* To unregister takes the bit from entries that are not present, too. */
+/* Unregistering clears the bit of entries that are not present, too. */
 /* covers: F.carry */
 TEST_F(anon, unregister_frees_the_entry)
 {
@@ -281,7 +281,7 @@ TEST_F(anon, protection_at_fork)
 	EXPECT_EQ(6, XM_LOAD(self->p));
 }
 
-/* Nor is the place that it is moved to, and an exclusive entry moves along. */
+/* Nor is the destination of mremap(); an exclusive entry moves along. */
 /* covers: F.carry */
 TEST_F(anon, protection_at_mremap)
 {
@@ -310,7 +310,7 @@ static int rwprotect(int uffd, void *p, bool on)
 	return ioctl(uffd, XM_UFFDIO_RWPROTECT, &rwp) ? -errno : 0;
 }
 
-/* Protection of reads as well: the device has to ask for those, too. */
+/* With protection of reads a device read has to fault, too. */
 /* covers: F.rwp */
 TEST_F(anon, read_write_protection)
 {
@@ -329,13 +329,13 @@ TEST_F(anon, read_write_protection)
 	ASSERT_EQ(0, xm_stats(self->fd, &after));
 	EXPECT_LE(1, after.inv[XM_EV_PROTECTION_VMA] -
 		     before.inv[XM_EV_PROTECTION_VMA]);
-	/* The entry stays and has the bit, the device is out. */
+	/* The entry stays and has the bit; the device has lost its leaf. */
 	EXPECT_TRUE(xm_is_exclusive(self->p));
 	EXPECT_NE(0, xm_pagemap(self->p) & XM_PM_UFFD_WP);
 	EXPECT_LEAF(self->fd, self->p, LEAF_NONE);
 	EXPECT_EQ(-EFAULT, xm_add(self->fd, self->p, 1));
 	EXPECT_EQ(-EFAULT, xm_read(self->fd, self->p, &v, 8));
-	/* The CPU's access would wait for us; one that cannot wait fails. */
+	/* A CPU access would wait for this thread; one that cannot wait fails. */
 	to = (struct iovec){ &v, 8 };
 	EXPECT_NE(0, xm_pagemap(self->p) & XM_PM_UFFD_WP);
 	EXPECT_LEAF(self->fd, self->p, LEAF_NONE);
@@ -347,7 +347,7 @@ TEST_F(anon, read_write_protection)
 	EXPECT_EQ(7, XM_LOAD(self->p));
 }
 
-/* An entry of the device's memory keeps that it was written while it moves. */
+/* A private entry keeps its soft-dirty bit while it moves. */
 /* covers: F.private */
 TEST_F(anon, soft_dirty_of_private_memory)
 {
@@ -367,7 +367,10 @@ TEST_F(anon, soft_dirty_of_private_memory)
 	ASSERT_EQ(0, xm_migrate(self->fd, self->p, XM_PAGE, 0, 0, &moved));
 	ASSERT_EQ(1, moved);
 	EXPECT_NE(0, xm_pagemap(self->p) & XM_PM_SOFT_DIRTY);
-	/* Not so when its right to write is taken; the kernel says why. */
+	/*
+	 * mprotect() drops it when it takes the right to write; the kernel comments
+	 * on that.
+	 */
 	ASSERT_EQ(0, mprotect(self->p, XM_PAGE, PROT_READ));
 	EXPECT_EQ(0, xm_pagemap(self->p) & XM_PM_SOFT_DIRTY);
 	EXPECT_EQ(6, XM_LOAD(self->p));
@@ -393,7 +396,7 @@ TEST_F(anon, device_writes_to_private_memory_are_written)
 	ASSERT_EQ(0, xm_migrate(self->fd, self->p, XM_PAGE, 0, 0, &moved));
 	ASSERT_EQ(1, moved);
 	ASSERT_EQ(0, xm_op(self->fd, XMIRROR_OP_STORE, 8, self->p, 6, NULL));
-	/* A check that came with 6.10 finds the entry still writable. */
+	/* A check since 6.10 finds the entry still writable. */
 	if (xm_kver() >= XM_KVER(6, 10))
 		klog_expect("0-1", KLOG_WARNING("__page_table_check_ptes_set"));
 	EXPECT_EQ(1, xm_scan_written(self->p));
