@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Range faults: memory of every kind gets its leaves, and where there is none or no
- * right to it, it says so. How leaves go is in fault_exact.c, and what the device
- * wrote until then in fault_dirty.c.
+ * Range faults: memory of every kind gets leaves, and missing memory or a missing
+ * right is an error. invalidate_exact.c is about the end of leaves, dirty.c about
+ * the data that the device wrote before.
  */
 #include <fcntl.h>
 
@@ -169,7 +169,7 @@ TEST_F(kinds, read)
 		  count_leaves(self->fd, self->p, self->len, LEAF_WRITE));
 	EXPECT_TRUE(device_sees(self->fd, self->p, self->len, self->byte));
 	EXPECT_TRUE(cpu_sees(self->p, self->len, self->byte));
-	/* What the CPU writes the device sees, through whatever page. */
+	/* The device sees the writes of the CPU, to any kind of memory. */
 	self->p[self->len / 2] = 0x77;
 	EXPECT_TRUE(device_sees(self->fd, self->p + self->len / 2, 1, 0x77));
 	EXPECT_CLEAN(self->fd);
@@ -200,7 +200,7 @@ TEST_F(kinds, write)
 	}
 }
 
-/* A read leaf becomes writable by a write fault, and only then. */
+/* A read leaf becomes writable by a write fault only. */
 TEST_F(kinds, upgrade)
 {
 	ASSERT_EQ(0, xm_fault(self->fd, self->p, self->len, 0, NULL));
@@ -213,7 +213,7 @@ TEST_F(kinds, upgrade)
 	EXPECT_CLEAN(self->fd);
 }
 
-/* Once for all: a second fault finds the leaves made. */
+/* A second fault finds the leaves. */
 TEST_F(kinds, again)
 {
 	struct xmirror_stats before, after;
@@ -231,7 +231,7 @@ TEST_F(kinds, again)
 		  count_leaves(self->fd, self->p, self->len, LEAF_WRITE));
 }
 
-/* The device's writes outlive its leaves, the mapping and the page cache. */
+/* Data that the device wrote outlives its leaves, the mapping and the page cache. */
 TEST_F(kinds, file_keeps_writes)
 {
 	unsigned char buf[XM_PAGE];
@@ -252,7 +252,7 @@ TEST_F(kinds, file_keeps_writes)
 	ASSERT_EQ(0, munmap(self->p, SIZE));
 	EXPECT_EQ(0, count_leaves(self->fd, self->p, SIZE, LEAF_WRITE));
 	ASSERT_EQ(0, fsync(self->file));
-	/* Only what was written back is still there after this. */
+	/* After this only data that was written back is left. */
 	ASSERT_EQ(0, posix_fadvise(self->file, 0, 0, POSIX_FADV_DONTNEED));
 	for (i = 0; i < SIZE; i += XM_PAGE) {
 		ASSERT_EQ((ssize_t)XM_PAGE,
@@ -284,7 +284,7 @@ TEST_F(fault, hole)
 	EXPECT_EQ(r.length, r.done);
 }
 
-/* Undisturbed, one walk does for what is in one 2 MiB. */
+/* Undisturbed, one walk is enough for 2 MiB. */
 TEST_F(fault, rounds)
 {
 	char *p = xm_anon_aligned(SIZE, XM_PMD);
@@ -333,7 +333,7 @@ TEST_F(fault, many_mappings)
 			      XMIRROR_FAULT_WRITE, NULL));
 }
 
-/* The page table's size follows what is mapped, not where. */
+/* The size of the page table depends on the number of pages, not on their addresses. */
 TEST_F(fault, table_is_sparse)
 {
 	char *p = xm_anon_aligned(1UL << 30, XM_PMD);
@@ -371,7 +371,7 @@ TEST_F(fault, many_pages)
 	EXPECT_EQ(0, s.leaves);
 }
 
-/* A device may fault what the opener never touched, from any of its threads. */
+/* Any thread of the opener may fault memory that it never touched. */
 static void *fault_it(void *arg)
 {
 	struct worker *w = arg;
@@ -392,7 +392,7 @@ TEST_F(fault, other_thread)
 	EXPECT_EQ(PAGES, count_leaves(self->fd, w.addr, SIZE, LEAF_WRITE));
 }
 
-/* Nothing stays behind a closed file. */
+/* A closed file leaves nothing behind. */
 TEST_F(fault, close_gives_back)
 {
 	size_t len = 16UL << 20;
@@ -413,7 +413,7 @@ TEST_F(fault, close_gives_back)
 	EXPECT_LE(xm_vmrss_kb(), rss + 1024);
 }
 
-/* The first page has to be faulted in, the second is the device's alone. */
+/* The first page has to be faulted in, the second is exclusive. */
 /* covers: J.asked */
 TEST_F(fault, beside_an_exclusive_page)
 {
@@ -421,7 +421,7 @@ TEST_F(fault, beside_an_exclusive_page)
 
 	NEED(XMIRROR_CAP_EXCLUSIVE);
 	ASSERT_NE(NULL, p);
-	/* Without CONFIG_TRANSPARENT_HUGEPAGE there is nothing to forbid. */
+	/* Without CONFIG_TRANSPARENT_HUGEPAGE the advice fails, and is not needed. */
 	madvise(p, 3 * XM_PAGE, MADV_NOHUGEPAGE);
 	ASSERT_EQ(0, xm_add(self->fd, p + XM_WORDS, 1));
 	ASSERT_EQ(0, xm_fault(self->fd, p, 3 * XM_PAGE, XMIRROR_FAULT_WRITE,

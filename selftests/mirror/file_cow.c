@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Memory that is there but is not the process's own yet: a private mapping of a file
- * that the CPU has read, as of what a program loads, and memory that a child
- * shares. A write by the device makes it the process's own in a few walks, however
- * much of it there is and however it lies. A read makes none of it so, although the
- * mapping is writable.
+ * Memory that is present but not the process's own yet: a private mapping of a file
+ * that the CPU has read, as of a program's image, and memory that is shared with a
+ * child. A write by the device breaks COW in a few walks, whatever the number and
+ * the layout of the pages. A read breaks none, although the mapping is writable.
  *
  * covers: R1
  */
@@ -16,7 +15,7 @@
 
 #define PAGES	(XM_2M / XM_PAGE)
 #define WORDS	(XM_PAGE / 8)
-/* One walk to break COW, one to see that it was, and some for others' doings. */
+/* One walk to break COW, one to commit, and some for other invalidations */
 #define FEW	8ULL
 
 enum kind {
@@ -47,7 +46,7 @@ static __u64 value(size_t page)
 	return page * 0x100000001ULL + 1;
 }
 
-/* Pages that do not have their value, and more as told for even and odd ones */
+/* The number of pages without their value, which is increased by @even or @odd */
 static size_t wrong(const __u64 *p, __u64 even, __u64 odd)
 {
 	size_t i, n = 0;
@@ -70,7 +69,7 @@ static int fill_file(int file)
 	return 0;
 }
 
-/* What the file still has */
+/* The data of the file is unchanged */
 static size_t file_wrong(int file)
 {
 	size_t i, n = 0;
@@ -118,7 +117,7 @@ FIXTURE_SETUP(cow)
 					MAP_PRIVATE | MAP_FIXED, self->file,
 					0));
 	}
-	/* The CPU has all of it, read-only. */
+	/* The CPU maps all of it read-only. */
 	ASSERT_EQ(0, wrong(self->p, 0, 0));
 	self->r = (struct xmirror_range){
 		.size = sizeof(self->r),
@@ -175,7 +174,7 @@ TEST_F(cow, write_to_all)
 	}
 }
 
-/* Each second page has been written to: the rest is many small pieces. */
+/* Every second page has been written: the others are many small ranges. */
 TEST_F(cow, write_beside_own_pages)
 {
 	size_t i;
@@ -191,7 +190,7 @@ TEST_F(cow, write_beside_own_pages)
 	EXPECT_EQ(0, wrong(self->p, 0, 3));
 }
 
-/* The device had it all to read, and now writes. */
+/* The device has read leaves for all of it, and now writes. */
 TEST_F(cow, write_after_read)
 {
 	EXPECT_EQ(0, xm_ioctl(self->fd, XMIRROR_IOC_FAULT, &self->r));
@@ -216,7 +215,7 @@ TEST_F(cow, read_takes_no_copy)
 	for (i = 0; i < PAGES; i++)
 		other += pfn[i] != xm_pfn(self->p + i * WORDS);
 	EXPECT_EQ(0, other);
-	/* One word is written: that page and no other. */
+	/* A write of one word copies its page and no other. */
 	ASSERT_EQ(0, xm_op(self->fd, XMIRROR_OP_STORE, 8,
 			   self->p + 5 * WORDS, value(5), NULL));
 	for (i = 0; i < PAGES; i++)

@@ -1,8 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/*
- * The fixture of the tests of range faults, and how the device and the CPU look at
- * memory.
- */
+/* The fixture of the tests of range faults, and accesses by the device and the CPU */
 #ifndef SELFTESTS_FAULT_FIXTURE_H
 #define SELFTESTS_FAULT_FIXTURE_H
 
@@ -26,7 +23,7 @@ FIXTURE_TEARDOWN(fault)
 	close(self->fd);
 }
 
-/* How many pages of the range have a leaf with these LEAF_* bits. */
+/* The number of pages in the range that have a leaf with these LEAF_* bits */
 static inline size_t count_leaves(int fd, const void *p, size_t len,
 				  __u32 bits)
 {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The granule: leaves as large as the memory allows, split by a partial
- * invalidation, and never at the expense of a neighbour.
+ * The granule: leaves are as large as the memory allows, a partial invalidation
+ * splits them, and an access never fails because of its neighbours.
  */
 
 #include "test.h"
@@ -36,7 +36,7 @@ static char *thp(char *p, size_t len)
 		return NULL;
 	for (size_t i = 0; i < len; i += XM_PAGE)
 		*(volatile __u64 *)(p + i) = i;
-	/* Where there was none at hand, have one made. */
+	/* Collapse the pages if the fault got no huge page. */
 	for (size_t i = 0; i < len; i += XM_PMD) {
 		if (!(xm_kpageflags(xm_pfn(p + i)) & XM_KPF_THP))
 			xm_collapse(p + i);
@@ -105,7 +105,7 @@ TEST_F(granule, faults_and_bytes_fall_with_it)
 	EXPECT_EQ(LEN / XM_2M, faults[2]);
 	EXPECT_LE(faults[2], faults[0] / (XM_2M / XM_PAGE / 2));
 	EXPECT_LE(bytes[0], 10 * (LEN / XM_PAGE));
-	/* With leaves of 2 MiB there is no table, only what stands for one. */
+	/* Leaves of 2 MiB need no table, only the entry for one. */
 	EXPECT_LT(bytes[2], XM_PAGE);
 }
 
@@ -133,7 +133,7 @@ TEST_F(granule, table_takes_a_400th)
 		ASSERT_EQ(0, xm_fault(fd, p, len, 0, NULL));
 		s[i] = stats(fd);
 		EXPECT_EQ(len / granule[i], s[i].leaves);
-		/* A leaf is a word, so less than that is not all of it. */
+		/* A leaf is a word, so all of them take at least that. */
 		EXPECT_GE(s[i].table_bytes, s[i].leaves * sizeof(long));
 		close(fd);
 	}
@@ -163,8 +163,8 @@ TEST_F(granule, large_leaf_splits_once)
 	ASSERT_EQ(0, xm_write(self->fd, self->p + 8, &value, 8));
 	/*
 	 * The kernel splits its own huge page first and announces all of it
-	 * (CLEAR), so that the leaf goes as a whole; an announcement of a page
-	 * alone is what MADV_FREE of a page that is mapped small sends.
+	 * (CLEAR), so that the leaf is cleared as a whole. MADV_FREE of a page that
+	 * is mapped by a small entry announces that page alone.
 	 */
 	ASSERT_EQ(0, mprotect(self->p + hole * XM_PAGE, XM_PAGE, PROT_READ));
 	ASSERT_EQ(0, xm_read(self->fd, self->p + 8, &value, 8));
@@ -186,7 +186,7 @@ TEST_F(granule, large_leaf_splits_once)
 				   8));
 }
 
-/* One page of a file mapping goes, and of the leaf no more than has to. */
+/* Unmapping one page of a file mapping clears no more of the leaf than needed. */
 /* covers: G.leaves */
 TEST_F(granule, file_mapping_splits_in_part)
 {
@@ -210,7 +210,10 @@ TEST_F(granule, file_mapping_splits_in_part)
 	page = xm_page(self->fd, self->p);
 	EXPECT_EQ(LEAF_WRITE, page.dev & LEAF_EXCL);
 	before = stats(self->fd);
-	/* One page in the middle; the group of 64 KiB around it is none any more. */
+	/*
+	 * One page in the middle; the contiguous block of 64 KiB around it is
+	 * broken up.
+	 */
 	ASSERT_EQ(0, madvise(self->p + 20 * XM_PAGE, XM_PAGE, MADV_DONTNEED));
 	after = stats(self->fd);
 	EXPECT_EQ(1, after.inv_leaves - before.inv_leaves);
@@ -222,7 +225,7 @@ TEST_F(granule, file_mapping_splits_in_part)
 	}
 }
 
-/* Both ways through one leaf for all of it, which goes with the mapping. */
+/* Reads and writes through one leaf for all of it, which is cleared with the mapping */
 static void works_by_one_leaf(struct __test_metadata *_metadata, int fd,
 			      char *q)
 {
@@ -281,7 +284,7 @@ TEST_F(granule, huge_page_of_a_file_is_one_leaf)
 	works_by_one_leaf(_metadata, self->fd, q);
 }
 
-/* Sixteen pages in a row in memory, from a huge page that is mapped small. */
+/* Sixteen contiguous pages of a huge page that is mapped by small entries */
 /* covers: G.leaves */
 TEST_F(granule, groups_of_64k)
 {
@@ -296,7 +299,7 @@ TEST_F(granule, groups_of_64k)
 	ASSERT_EQ(0, xm_set(self->fd, XMIRROR_SET_GRANULE, 65536, NULL));
 	EXPECT_EQ(XM_2M / 65536, touch(self->fd, self->p, XM_2M, &err));
 	EXPECT_EQ(0, err);
-	/* The first group has pages with different rights. */
+	/* The first contiguous block has pages with different rights. */
 	page = xm_page(self->fd, self->p);
 	EXPECT_EQ(0, page.dev & SIZES);
 	page = xm_page(self->fd, self->p + 65536);
@@ -313,7 +316,7 @@ TEST_F(granule, groups_of_64k)
 	EXPECT_EQ(XMIRROR_PTE_64K, page.dev & SIZES);
 }
 
-/* A fault comes across the groups around it, which stay as they are. */
+/* A fault leaves the contiguous blocks around it as they are. */
 /* covers: G.leaves */
 TEST_F(granule, groups_around_a_fault_stay)
 {
@@ -339,7 +342,7 @@ TEST_F(granule, groups_around_a_fault_stay)
 		  xm_page(self->fd, self->p + 65536).dev & SIZES);
 }
 
-/* Around an access: nothing is faulted in, and nothing there can fail it. */
+/* Neighbours of an access are not faulted in, and cannot make it fail. */
 /* covers: G.leaves */
 TEST_F(granule, neighbours_never_fail_an_access)
 {
@@ -353,7 +356,7 @@ TEST_F(granule, neighbours_never_fail_an_access)
 	ASSERT_EQ(0, xm_set(self->fd, XMIRROR_SET_GRANULE, XM_2M, NULL));
 	ASSERT_EQ(0, xm_read(self->fd, self->p, &value, 8));
 	EXPECT_EQ(1, value);
-	/* What was there came along, and what was not stayed away. */
+	/* Present neighbours are mapped as well, missing ones are not. */
 	EXPECT_EQ(XMIRROR_PTE_VALID, xm_page(self->fd, self->p + 8 * XM_PAGE).dev &
 		  XMIRROR_PTE_VALID);
 	EXPECT_EQ(0, xm_page(self->fd, self->p + XM_PAGE).dev);
@@ -364,11 +367,11 @@ TEST_F(granule, neighbours_never_fail_an_access)
 	EXPECT_EQ(2, pages);
 }
 
-/* Nor do those around a page that itself has to be faulted in, and they stay away. */
+/* The same around a page that itself has to be faulted in. */
 /* covers: G.leaves, J.asked */
 TEST_F(granule, neighbours_of_a_missing_page)
 {
-	/* Behind the first page there is SIGBUS. */
+	/* An access behind the first page is SIGBUS. */
 	int memfd = xm_memfd(self->p, XM_2M);
 	__u64 value = 1;
 
@@ -416,7 +419,7 @@ TEST_F(granule, read_only_page_fails_no_other)
 	EXPECT_EQ(1, *(volatile __u64 *)read_only);
 }
 
-/* An atomic on a page of a large leaf takes just that page. */
+/* An atomic on a page of a large leaf makes just that page exclusive. */
 /* covers: G.leaves */
 TEST_F(granule, exclusive_in_a_large_leaf)
 {

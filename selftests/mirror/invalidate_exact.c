@@ -1,14 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * An invalidation takes away the leaves of its range and no others, wherever that
- * begins and ends, and one that changes nothing costs nothing else.
+ * An invalidation clears the leaves of its range and no others, wherever the range
+ * begins and ends; without a change that is its only cost.
  */
 #include "fixture.h"
 
-/*
- * Each of these does something to pages FIRST to LAST of 16, and leaves the
- * others with their leaves.
- */
+/* Each operation works on pages FIRST to LAST of 16; the others keep their leaves. */
 
 #define FIRST	5UL
 #define LAST	9UL
@@ -95,7 +92,7 @@ EXACT(mremap_dontunmap, do_dontunmap, XM_EV_UNMAP, 0);
 
 FIXTURE_SETUP(exact)
 {
-	/* What waits for the LRU on another CPU cannot be paged out. */
+	/* A page in an LRU batch of another CPU cannot be paged out. */
 	ASSERT_EQ(0, xm_pin_cpu());
 	OPEN(self->fd, 0);
 }
@@ -161,7 +158,7 @@ TEST_F(exact, inside)
 }
 
 /*
- * A mapping of SIZE bytes of which page @page is the first of a chunk of the
+ * A mapping of SIZE bytes whose page @page is the first of a chunk of the
  * notifiers. It is not larger than that: where the kernel splits a mapping it
  * notifies of the 2 MiB around, if they are all of that mapping.
  */
@@ -182,7 +179,7 @@ static char *around_border(size_t page)
 	return p;
 }
 
-/* Across a border of the notifiers' chunks, in the middle of what is hit */
+/* Across a border of two chunks, which is in the middle of the range */
 /* covers: D.exact */
 TEST_F(exact, across_chunks)
 {
@@ -192,7 +189,7 @@ TEST_F(exact, across_chunks)
 	hit_the_middle(_metadata, self->fd, p, variant);
 }
 
-/* The last page that is hit is the last of a chunk. */
+/* The last page of the range is the last of a chunk. */
 /* covers: D.exact */
 TEST_F(exact, chunk_end)
 {
@@ -202,7 +199,7 @@ TEST_F(exact, chunk_end)
 	hit_the_middle(_metadata, self->fd, p, variant);
 }
 
-/* The first page that is hit is the first of a chunk. */
+/* The first page of the range is the first of a chunk. */
 /* covers: D.exact */
 TEST_F(exact, chunk_start)
 {
@@ -212,7 +209,7 @@ TEST_F(exact, chunk_start)
 	hit_the_middle(_metadata, self->fd, p, variant);
 }
 
-/* One page at a time: each goes alone. */
+/* One page at a time: each loses its leaf alone. */
 TEST_F(fault, one_by_one)
 {
 	char *p = xm_anon(SIZE);
@@ -232,7 +229,7 @@ TEST_F(fault, one_by_one)
 	}
 }
 
-/* fork() takes the write leaves of the whole mapping, and nothing else's */
+/* fork() clears the write leaves of the whole mapping, and no others */
 static int just_exit(struct child *c, void *arg)
 {
 	(void)c;
@@ -263,7 +260,7 @@ TEST_F(fault, fork)
 	EXPECT_TRUE(cpu_sees(p, SIZE, 0x43));
 }
 
-/* A notification without a change costs nothing but the leaf. */
+/* A notification without a change costs the leaf only. */
 TEST_F(fault, spurious)
 {
 	char *p = xm_anon(SIZE);
@@ -279,7 +276,7 @@ TEST_F(fault, spurious)
 		EXPECT_EQ(0, device_sets(self->fd, p, SIZE, i));
 		EXPECT_TRUE(cpu_sees(p, SIZE, i));
 	}
-	/* The same bits again: nothing happens, nothing is lost. */
+	/* The same bits again: there is no event, and no leaf is lost. */
 	ASSERT_EQ(0, mprotect(p, SIZE, PROT_READ | PROT_WRITE));
 	ASSERT_EQ(0, xm_fault(self->fd, p, SIZE, XMIRROR_FAULT_WRITE, NULL));
 	ASSERT_EQ(0, mprotect(p, SIZE, PROT_READ | PROT_WRITE));

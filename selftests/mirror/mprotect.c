@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * mprotect() on pages of which the device has leaves: a right that is taken
- * away is gone for the device when the call returns, and comes back.
+ * mprotect() on pages with leaves: the device has lost a right when the call that
+ * takes it returns, and gets it back with the next.
  */
 #include "test.h"
 
@@ -89,7 +89,7 @@ TEST_F(mprotect, none)
 	EXPECT_EQ(101, *self->w);
 }
 
-/* Taken and given back before anyone looks */
+/* Rights taken and given back before the next access */
 TEST_F(mprotect, there_and_back)
 {
 	__u64 i;
@@ -135,7 +135,7 @@ TEST_F(mprotect, partial)
 	}
 }
 
-/* The same bits again are no reason to lose anything. */
+/* The same bits again cost no entry and no leaf. */
 TEST_F(mprotect, same_bits)
 {
 	struct xmirror_stats before, after;
@@ -152,7 +152,7 @@ TEST_F(mprotect, same_bits)
 	EXPECT_EQ(101, *self->w);
 }
 
-/* A job stops at the page that it may not write, with what it did before. */
+/* A job stops at the page that it may not write, and reports the locations before. */
 TEST_F(mprotect, job_stops)
 {
 	struct xmirror_cmd cmd = xm_cmds(XMIRROR_OP_ADD, 8, self->w, XM_PAGE,
@@ -170,9 +170,7 @@ TEST_F(mprotect, job_stops)
 	}
 }
 
-/*
- * Engines hammer while rights change
- */
+/* Engines increment while rights change */
 
 static int toggle(struct worker *w)
 {
@@ -187,7 +185,7 @@ static int toggle(struct worker *w)
 	return mprotect(w->addr, w->len, RW) ? -errno : 0;
 }
 
-/* A right that the device does not use comes and goes: no job may notice. */
+/* Changes of a right that the device does not use: no job notices. */
 TEST_F(mprotect, toggle_exec)
 {
 	struct xmirror_cmd cmd = xm_cmds(XMIRROR_OP_ADD, 8, self->w, XM_PAGE,
@@ -222,8 +220,8 @@ TEST_F(mprotect, toggle_exec)
 }
 
 /*
- * Write permission comes and goes. Jobs fail with EPERM, and each reports
- * exactly what it has done.
+ * Write permission is taken and given back all the time. Jobs fail with EPERM, and
+ * each reports exactly the locations that it has done.
  */
 static void hammer(struct __test_metadata *_metadata, int fd, __u64 *w,
 		   int prot, int err)
@@ -284,7 +282,7 @@ TEST_F(mprotect, hammer_none)
 	hammer(_metadata, self->fd, self->w, PROT_NONE, -EFAULT);
 }
 
-/* While the mapping is read-only nothing changes under the reader. */
+/* While the mapping is read-only its contents do not change. */
 TEST_F(mprotect, stands_still)
 {
 	struct xmirror_cmd cmd = xm_cmds(XMIRROR_OP_ADD, 8, self->w, 0, 1000, 1);
@@ -299,7 +297,7 @@ TEST_F(mprotect, stands_still)
 		}
 		ASSERT_EQ(0, mprotect(self->w, XM_PAGE, R));
 		first = XM_LOAD(self->w);
-		/* The engines find out, each for itself. */
+		/* Each engine has to fail. */
 		for (i = 0; i < 4; i++) {
 			ASSERT_EQ(0, xm_wait(self->fd, fences[i], XM_LONG, &w));
 			EXPECT_EQ(-EPERM, w.status);

@@ -122,7 +122,7 @@ TEST_F(rw, write)
 	}
 }
 
-/* CPU and device take turns on pieces at random. */
+/* CPU and device take turns on random ranges. */
 TEST_F(rw, random)
 {
 	__u64 seed = 0x9e3779b97f4a7c15ULL;
@@ -187,7 +187,7 @@ TEST_F(rw, across_chunks)
 	EXPECT_EQ(0, memcmp(p, buf, sizeof(buf)));
 }
 
-/* What comes before a hole is copied, and no more. */
+/* A copy ends at a hole: the bytes before it are copied, and no more. */
 TEST_F(rw, hole)
 {
 	unsigned char *hole = self->p + XM_2M;
@@ -242,7 +242,7 @@ TEST_F(rw, to_itself)
 			    20000));
 }
 
-/* A copy leaves exclusive pages' contents alone, and counts. */
+/* A copy does not change the contents of exclusive pages, and is counted. */
 TEST_F(rw, exclusive_pages)
 {
 	struct xmirror_stats before, after;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Memory that goes, is replaced or moves under the device: when the call
- * returns the device has no way to it, and only to it.
+ * Memory that is unmapped, replaced or moved: when the call returns the device has
+ * lost its leaves, and no others.
  */
 #include "test.h"
 
@@ -107,7 +107,7 @@ TEST_F(unmap, dontneed)
 	}
 }
 
-/* The entries move along and stay exclusive; the device does not follow. */
+/* The entries move and stay exclusive; the leaves do not move. */
 TEST_F(unmap, mremap)
 {
 	__u64 *old = self->w, *new = xm_hole(SIZE), i;
@@ -120,7 +120,7 @@ TEST_F(unmap, mremap)
 		EXPECT_LEAF(self->fd, new + i * WORDS, LEAF_NONE);
 		EXPECT_EQ(-EFAULT, xm_add(self->fd, old + i * WORDS, 1));
 	}
-	/* One by the CPU first, the others by the device */
+	/* The CPU touches one first, the device the others. */
 	EXPECT_EQ(100, XM_LOAD(new));
 	for (i = 0; i < PAGES; i++) {
 		EXPECT_EQ(0, xm_add(self->fd, new + i * WORDS, 1));
@@ -208,7 +208,7 @@ TEST_F(unmap, munmap_while_counting)
 		ASSERT_EQ(0, start_engines(self->fd, p, fences));
 		ASSERT_TRUE(both_count(p));
 		ASSERT_EQ(0, munmap(p, SIZE));
-		/* Nothing comes to the new memory there. */
+		/* The new memory at the old address stays empty. */
 		ASSERT_EQ(p, mmap(p, SIZE, PROT_READ, MAP_PRIVATE |
 				  MAP_ANONYMOUS | MAP_FIXED, -1, 0));
 		for (i = 0; i < ENGINES; i++) {
@@ -222,7 +222,7 @@ TEST_F(unmap, munmap_while_counting)
 	}
 }
 
-/* A move: what was counted until then is at the new place, to the last one. */
+/* A move: the new place has every increment that was made before. */
 TEST_F(unmap, mremap_while_counting)
 {
 	struct xmirror_wait w;
@@ -253,8 +253,8 @@ TEST_F(unmap, mremap_while_counting)
 }
 
 /*
- * MADV_DONTNEED while counting: the counters start again from zero, and the
- * engines never notice. No old value may come back.
+ * MADV_DONTNEED under increments: the counters start again from zero, and no job
+ * fails. No old value may come back.
  */
 TEST_F(unmap, dontneed_while_counting)
 {
@@ -296,7 +296,7 @@ static int map_over(struct worker *w)
 	return 0;
 }
 
-/* Memory is replaced in one step all the time: no job ever finds a hole. */
+/* Memory is replaced in one step again and again: no job finds a hole. */
 TEST_F(unmap, map_over_while_counting)
 {
 	struct worker t = {
@@ -328,7 +328,7 @@ TEST_F(unmap, map_over_while_counting)
 	EXPECT_CLEAN(self->fd);
 }
 
-/* The end of the address space's use: exit with everything exclusive */
+/* exit() with all pages exclusive */
 static int exit_exclusive(struct child *c, void *arg)
 {
 	size_t len = XM_PMD;
