@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * A private page comes back: by the faults of many, while it is unmapped or moves,
- * when there is no memory, and with all its bits.
+ * A private page comes back: by the faults of many threads, while it is unmapped or
+ * moves, without memory, and with all its bits.
  */
 #include <fcntl.h>
 #include <sys/uio.h>
@@ -19,7 +19,7 @@ static int meet_and_peek(struct worker *w)
 
 	for (i = 0; i < MEET_ROUNDS; i++) {
 		pthread_barrier_wait(w->to);
-		/* The page may be gone; then this fails. */
+		/* This fails if the page is gone. */
 		if (process_vm_readv(getpid(), &to, 1, &from, 1, 0) == 8 &&
 		    v != 77 && v)
 			w->err = -EIO;
@@ -28,7 +28,7 @@ static int meet_and_peek(struct worker *w)
 	return w->err;
 }
 
-/* M1: a private page is fetched by two while a third takes it away. */
+/* M1: two threads fetch a private page while a third one unmaps it. */
 /* covers: M1 */
 TEST_F(page, private_page_fetched_and_unmapped)
 {
@@ -53,7 +53,7 @@ TEST_F(page, private_page_fetched_and_unmapped)
 	EXPECT_LT(0, away);
 }
 
-/* M4: many CPUs want one private page. */
+/* M4: many CPUs fault on one private page. */
 /* covers: M4 */
 TEST_F(page, private_page_fetched_by_many)
 {
@@ -91,7 +91,7 @@ static int migrate_until_stopped(struct worker *w)
 	return err;
 }
 
-/* M5: one device wants what another one is moving, on one CPU. */
+/* M5: one device faults a page that another one is moving, on one CPU. */
 /* covers: M5 */
 TEST_F(page, fault_on_a_page_in_migration)
 {
@@ -168,8 +168,8 @@ static int injector(void)
 #define FREED	(64 * XM_PAGE)
 
 /*
- * D4: where the page cannot be brought back, whoever asked gets an error or the
- * data, and never what was in the page that it should have come to.
+ * D4: if the page cannot be brought back, the caller gets an error or the data, and
+ * never the old contents of the destination.
  */
 /* covers: D4 */
 TEST_F(page, failed_return_shows_nothing_stale)
@@ -191,7 +191,7 @@ TEST_F(page, failed_return_shows_nothing_stale)
 		ASSERT_EQ(0, xm_migrate(self->fd, self->p, XM_PAGE, 0, 0,
 					&moved));
 		ASSERT_EQ(1, moved);
-		/* The page that it was in has the data; it must not be next. */
+		/* The old page has the data; it must not be allocated next. */
 		freed = xm_anon(FREED);
 		ASSERT_NE(NULL, freed);
 		memset(freed, 0x77, FREED);
@@ -219,8 +219,8 @@ TEST_F(page, failed_return_shows_nothing_stale)
 }
 
 /*
- * M6: what could not move is on the LRU afterwards, as if nothing had been, and
- * what moved is there once it is back.
+ * M6: pages that could not move are on the LRU afterwards, and moved ones are once
+ * they are back.
  */
 /* covers: M6 */
 TEST_F(page, what_stays_behind_can_be_reclaimed)
@@ -268,7 +268,7 @@ TEST_F(page, what_stays_behind_can_be_reclaimed)
 	close(pipes[1]);
 }
 
-/* M7: from one device's memory to another's, the entry's bits go along. */
+/* M7: a move from one device's memory to another's keeps the bits of the entry. */
 /* covers: M7 */
 TEST_F(page, bits_survive_a_move_between_devices)
 {
@@ -304,7 +304,7 @@ TEST_F(page, bits_survive_a_move_between_devices)
 		EXPECT_EQ(soft, xm_pagemap(self->p) & XM_PM_SOFT_DIRTY);
 		EXPECT_EQ(i & 2 ? XM_PM_UFFD_WP : 0,
 			  xm_pagemap(self->p) & XM_PM_UFFD_WP);
-		/* And back, by a read of the CPU's, which changes none. */
+		/* And back, by a read of the CPU, which changes no bit */
 		EXPECT_EQ(i, XM_LOAD(self->p));
 		EXPECT_EQ(soft, xm_pagemap(self->p) & XM_PM_SOFT_DIRTY);
 		EXPECT_EQ(i & 2 ? XM_PM_UFFD_WP : 0,

@@ -8,7 +8,7 @@
 #define WORDS	XM_WORDS
 #define ROUNDS	50
 
-/* D5: what the device maps for a folio of its own is the folio, no less or more */
+/* D5: the device maps exactly the size of its own folio. */
 /* covers: D5, G.private */
 TEST_F(page, private_folio_is_mapped_by_its_size)
 {
@@ -43,7 +43,7 @@ TEST_F(page, private_folio_is_mapped_by_its_size)
 	EXPECT_EQ(0, wrong);
 	ASSERT_EQ(0, xm_read(self->fd, p + (512UL << 10), &v, 8));
 	EXPECT_EQ(512UL << 10, v);
-	/* All of it, as large as can be, by a mirror that has none yet */
+	/* All of it by the largest leaf, from a mirror that has no leaf yet */
 	OPEN(fd, 0);
 	ASSERT_EQ(0, xm_set(fd, XMIRROR_SET_GRANULE, ~0ULL, NULL));
 	ASSERT_EQ(0, xm_fault(fd, p, XM_PMD, XMIRROR_FAULT_WRITE, NULL));
@@ -91,7 +91,7 @@ TEST_F(page, pages_are_used_in_both_sizes)
 		ASSERT_EQ(XM_PMD / XM_PAGE, moved);
 		block[round] = xm_private_pfn(self->fd, thp) & ~(XM_PMD_PAGES - 1);
 		ASSERT_NE(0, block[round]);
-		/* Split while it is the device's, half of it freed first */
+		/* Split while it is private, after half of it was freed */
 		ASSERT_EQ(0, madvise(thp, XM_PMD / 2, MADV_DONTNEED));
 		for (i = XM_PMD / 2; i < XM_PMD; i += XM_PAGE)
 			wrong += thp[i] != (char)(0x80 + round);
@@ -130,7 +130,7 @@ static int move_in_and_free(struct worker *w)
 	return err;
 }
 
-/* M9: what one frees is taken at once by another, in another size. */
+/* M9: memory that one frees is allocated at once in another size. */
 /* covers: M9 */
 TEST_F(page, freed_pages_are_taken_in_another_size)
 {
@@ -167,7 +167,7 @@ static int migrate_all(struct worker *w)
 	return xm_migrate(w->fd, w->addr, w->len, w->arg, 0, &w->done);
 }
 
-/* Stop @w's migration when it has collected and copied. */
+/* Stop @w's migration after it has collected and copied. */
 #define STOP_COPIED(w) \
 	do { \
 		ASSERT_EQ(0, xm_sync_arm((w)->fd, XMIRROR_PT_MIGRATE_COPIED, \
@@ -179,8 +179,8 @@ static int migrate_all(struct worker *w)
 #define BLOCKS	16
 
 /*
- * M10: the CPU fills what was empty when the migration looked: the page is the
- * CPU's, and the page table made for the other one is not lost.
+ * M10: the CPU fills an entry that was empty when the migration collected it: the
+ * CPU's page stays, and the page table of the other one is not lost.
  */
 /* covers: M10 */
 TEST_F(page, cpu_is_first_in_an_empty_huge_page)
@@ -193,7 +193,7 @@ TEST_F(page, cpu_is_first_in_an_empty_huge_page)
 	NEED(XMIRROR_CAP_PRIVATE_LARGE);
 	NEED(XMIRROR_CAP_SYNC);
 	ASSERT_NE(NULL, p);
-	/* A huge destination, and a small page that comes in between */
+	/* A huge destination, and a small page that the CPU maps meanwhile */
 	ASSERT_EQ(0, madvise(p, BLOCKS * XM_PMD, MADV_NOHUGEPAGE));
 	tables = xm_meminfo_kb("PageTables");
 	for (round = 0; round < 8; round++) {
@@ -219,7 +219,7 @@ TEST_F(page, cpu_is_first_in_an_empty_huge_page)
 	munmap(p, BLOCKS * XM_PMD);
 }
 
-/* M11: another device meets a huge page that is on its way. */
+/* M11: another device meets a huge page that is being migrated. */
 /* covers: M11 */
 TEST_F(page, huge_page_on_its_way_to_another)
 {
@@ -234,10 +234,10 @@ TEST_F(page, huge_page_on_its_way_to_another)
 	w.addr = p;
 	other.addr = p;
 	other.fd = self->fd1;
-	/* To make a thread takes the lock that the migration holds. */
+	/* Creating a thread takes the lock that the migration holds. */
 	ASSERT_EQ(0, worker_prepare(&other));
 	STOP_COPIED(&w);
-	/* It passes the page or waits for it, and lives in either case. */
+	/* It skips the page or waits for it, and survives in either case. */
 	ASSERT_EQ(0, worker_start(&other));
 	while (!worker_ended(&other) && !worker_blocked(&other, SYS_ioctl))
 		;
@@ -257,7 +257,10 @@ static int free_upper_half(struct worker *w)
 	       -errno : 0;
 }
 
-/* M12: a huge page is split on its way, while the other half of it is freed. */
+/*
+ * M12: a huge page is split during its migration, while the other half of it is
+ * freed.
+ */
 /* covers: M12 */
 TEST_F(page, huge_page_is_split_and_freed)
 {

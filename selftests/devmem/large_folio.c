@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * A huge page that is in device memory as one folio, of which one page changes:
- * while all of it lies there, and while it is on its way back. The folio is split,
- * by us or by the core, and each of the other pages keeps its data.
+ * One page changes of a huge page that is one folio in device memory: while all of
+ * it is there, and during its migration back. The folio is split, by us or by the
+ * core, and each of the other pages keeps its data.
  */
 #include <sys/syscall.h>
 
@@ -16,7 +16,7 @@ FIXTURE(large) {
 	int fd;
 	int owner;	/* the mirror that moved it, on the same device */
 	char *p;
-	char *q;	/* where the page is that changes */
+	char *q;	/* the offset of the page that changes */
 	__u64 free;
 	struct worker op;
 	struct worker change;
@@ -37,7 +37,7 @@ static __u64 *word(char *p, size_t page)
 	return (__u64 *)(p + page * XM_PAGE);
 }
 
-/* The child sees what was there, and what it writes is its own. */
+/* The child sees the data of the fork, and writes to its own copy. */
 static int fork_and_look(struct worker *w)
 {
 	char *p = (char *)w->addr - HOLE * XM_PAGE;
@@ -172,7 +172,7 @@ TEST_F(large, lies_there)
 	EXPECT_ALL();
 }
 
-/* @function brings the page back and stops at @where; there it changes. */
+/* @function brings the page back and stops at @where; there the page changes. */
 #define RACE(function, where) \
 	do { \
 		__u32 race_id; \
@@ -182,7 +182,7 @@ TEST_F(large, lies_there)
 		ASSERT_EQ(0, worker_start(&self->op)); \
 		ASSERT_EQ(0, xm_sync_reached(self->fd, race_id, XM_LONG)); \
 		ASSERT_EQ(0, worker_start(&self->change)); \
-		/* It is done with it, or waits for the other. */ \
+		/* It has ended, or waits for the other thread. */ \
 		while (!worker_ended(&self->change) && \
 		       !worker_blocked(&self->change, \
 				       (where) >= XMIRROR_PT_EVICT_BEGIN && \
@@ -195,7 +195,7 @@ TEST_F(large, lies_there)
 		EXPECT_ALL(); \
 	} while (0)
 
-/* Its owner goes, and what it had is evicted: no mmap_lock is held. */
+/* The owner closes its file, which evicts the page without mmap_lock. */
 static int evict(struct worker *w)
 {
 	return close(w->fd) ? -errno : 0;

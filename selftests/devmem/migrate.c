@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Device memory: migration there and back, and that the device and the CPU work
- * on the same bytes wherever the page is.
+ * Device memory: migration there and back. The device and the CPU work on the same
+ * bytes wherever the page is.
  */
 
 #include <linux/mempolicy.h>
@@ -77,8 +77,8 @@ TEST_F(devmem, there_and_back_by_cpu)
 }
 
 /*
- * What comes back when the CPU touches the pages of @at, with 64 pages on the
- * device and no more than 16 at a time (the default) to bring back.
+ * The pages that come back when the CPU touches those of @at, with 64 pages on the
+ * device and at most 16 (the default) at a time.
  */
 static void touch(struct __test_metadata *_metadata, int fd, const int *at,
 		  const __u64 *back, int nr)
@@ -104,7 +104,7 @@ static void touch(struct __test_metadata *_metadata, int fd, const int *at,
 	munmap(p, 64 * XM_PAGE);
 }
 
-/* A page here and there: no more than that is brought back. */
+/* Single pages: no others are brought back. */
 TEST_F(devmem, cpu_picks_pages)
 {
 	static const int at[] = { 40, 5, 20, 60, 18, 7, 0, 63 };
@@ -113,7 +113,7 @@ TEST_F(devmem, cpu_picks_pages)
 	touch(_metadata, self->fd, at, back, ARRAY_SIZE(at));
 }
 
-/* One after the other: more each time, up to the most. */
+/* One after the other: twice as many each time, up to the limit */
 TEST_F(devmem, cpu_goes_through_pages)
 {
 	static const int at[] = { 0, 1, 2, 4, 8, 16, 32, 48 };
@@ -218,7 +218,7 @@ static int node_of(void *p)
 								     node;
 }
 
-/* What comes back is where the policy of the mapping, or of the task, has it. */
+/* A page comes back to the node of the policy of the mapping, or of the task. */
 /* covers: J.policy */
 TEST_F(devmem, comes_back_where_the_policy_says)
 {
@@ -286,7 +286,7 @@ TEST_F(devmem, empty_stays_empty)
 		EXPECT_EQ(0, wrong((__u64 *)p, XM_PAGE, 21));
 		ASSERT_EQ(0, madvise(p, 2 * XM_PMD, MADV_DONTNEED));
 	}
-	/* Nor of what is empty beside the page that the CPU touches. */
+	/* Neither do empty entries beside the page that the CPU touches. */
 	ASSERT_EQ(0, xm_setting(PREFETCH, "16"));
 	fill((__u64 *)p, 64 * XM_PAGE, 22);
 	ASSERT_EQ(0, xm_migrate(self->fd, p, 64 * XM_PAGE, 0, 0, &self->moved));
@@ -301,7 +301,7 @@ TEST_F(devmem, empty_stays_empty)
 	munmap(p, 2 * XM_PMD);
 }
 
-/* The first page has to be faulted in; the others are in the device already. */
+/* The first page has to be faulted in; the others are private already. */
 /* covers: J.asked */
 TEST_F(devmem, fault_beside_own_pages)
 {
@@ -322,7 +322,7 @@ TEST_F(devmem, fault_beside_own_pages)
 			   23 + XM_PAGE / 8));
 }
 
-/* Between its look at the pool and the eviction the pages have changed hands. */
+/* The pages get another owner between the look at the pool and the eviction. */
 /* covers: J.close */
 TEST_F(devmem, close_evicts_its_own)
 {
@@ -347,7 +347,7 @@ TEST_F(devmem, close_evicts_its_own)
 	EXPECT_EQ(0, wrong((__u64 *)other, LEN, 24));
 	ASSERT_EQ(0, xm_migrate(self->fd, self->p, LEN, 0, 0, &self->moved));
 	ASSERT_EQ(PAGES, self->moved);
-	/* The very same pages of the device */
+	/* The same pages of the device */
 	for (size_t i = 0; i < PAGES; i++)
 		ASSERT_EQ(entry[i], xm_pagemap(self->p + i * XM_PAGE));
 	ASSERT_EQ(0, xm_sync_resume(self->fd, id, NULL));
@@ -358,7 +358,7 @@ TEST_F(devmem, close_evicts_its_own)
 	munmap(other, LEN);
 }
 
-/* What clears the device's leaves must not lose its way to its own pages. */
+/* The device finds its own pages again after its leaves were cleared. */
 TEST_F(devmem, access_after_mprotect)
 {
 	__u64 value = 1;
@@ -419,7 +419,7 @@ TEST_F(devmem, fork_shares_and_writes_split)
 			       8 + XM_PAGE / 8);
 		_exit(bad);
 	}
-	/* Parent: read what is shared, then write, which breaks COW. */
+	/* The parent reads the shared pages, then writes, which breaks COW. */
 	ASSERT_EQ(0, xm_read(self->fd, self->p, &value, sizeof(value)));
 	EXPECT_EQ(8, value);
 	value = 2000;
@@ -432,7 +432,7 @@ TEST_F(devmem, fork_shares_and_writes_split)
 			   8 + XM_PAGE / 8));
 }
 
-/* MADV_FREE may drop what was there, but not what the device wrote later. */
+/* MADV_FREE may drop the data of before, but not later writes of the device. */
 TEST_F(devmem, write_survives_lazyfree)
 {
 	__u64 value = 42;
@@ -471,7 +471,7 @@ TEST_F(devmem, unplug_and_replug)
 	EXPECT_EQ(0, wrong((__u64 *)self->p, LEN, 10));
 }
 
-/* Close takes back what is this file's, and nothing of another's. */
+/* Close brings back the pages of this file, and no others. */
 TEST_F(devmem, close_leaves_others_alone)
 {
 	char *other = xm_anon(LEN);
@@ -508,7 +508,7 @@ TEST_F(devmem, huge_page)
 	EXPECT_EQ(13 + XM_PMD / 8 - 1, value);
 	*(volatile __u64 *)(p + XM_PMD / 2) -= 1;
 	EXPECT_EQ(0, wrong((__u64 *)p, XM_PMD, 13));
-	/* Once more, and unmap half of it while it is there. */
+	/* Once more, and half of it is unmapped while it is private. */
 	ASSERT_EQ(0, xm_migrate(self->fd, p, XM_PMD, 0, 0, &self->moved));
 	EXPECT_EQ(XM_PMD / XM_PAGE, self->moved);
 	ASSERT_EQ(0, munmap(p, XM_PMD / 2));

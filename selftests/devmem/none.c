@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * A device without memory, devmem_mb=0, says that it has none and why, and
- * everything else works.
+ * A device without memory, devmem_mb=0, reports that with the reason, and all else
+ * works.
  */
 #include "module.h"
 #include "test.h"
@@ -12,7 +12,7 @@ FIXTURE(none) {
 
 FIXTURE_SETUP(none)
 {
-	/* Where a device with memory would have it */
+	/* On this kernel a device with memory has this capability. */
 	NEED(XMIRROR_CAP_PRIVATE);
 	if (!modules_at_hand())
 		XM_SKIP(return, MODULES_WHY);

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * More memory than the device has: what was used least recently makes way, whoever
- * it belongs to, and nothing is lost. The modules are loaded with a small device
- * for this, and as they were afterwards.
+ * More memory than the device has: the least recently used blocks are evicted,
+ * whoever owns them, and no data is lost. The modules are loaded with a small
+ * device for this, and as before afterwards.
  */
 #include "module.h"
 #include "test.h"
@@ -43,7 +43,7 @@ static __u64 *fill(int advice)
 	return p;
 }
 
-/* How many pages do not have what fill() gave them, and @more */
+/* The number of pages without the value of fill(), increased by @more */
 static size_t wrong(const __u64 *p, __u64 more)
 {
 	size_t i, n = 0;
@@ -106,7 +106,7 @@ TEST_F(overcommit, four_times)
 	unsigned int tries = 0;
 	__u64 moved;
 
-	/* A page that compaction has in its hands just then stays behind. */
+	/* A page that compaction has isolated at that moment stays. */
 	do {
 		ASSERT_EQ(0, xm_migrate(self->fd, self->p, LEN,
 					XMIRROR_MIGRATE_TO_SYSTEM, 0, NULL));
@@ -118,16 +118,16 @@ TEST_F(overcommit, four_times)
 	EXPECT_EQ(PAGES(LEN - DEVICE),
 		  after.devmem_evicted - before.devmem_evicted);
 	EXPECT_EQ(PAGES(DEVICE), on_device(self->fd, self->p, LEN));
-	/* The last is what stays. */
+	/* The last pages stay. */
 	EXPECT_EQ(PAGES(DEVICE), on_device(self->fd, self->p + (LEN - DEVICE) / 8,
 					   DEVICE));
-	/* The device works on all of it, wherever it is. */
+	/* The device works on all pages, wherever they are. */
 	ASSERT_EQ(0, xm_run(self->fd, &cmd, NULL));
 	EXPECT_EQ(0, wrong(self->p, 1));
 	EXPECT_EQ(PAGES(DEVICE), xm_devmem_free(self->fd));
 }
 
-/* Nothing has to make way for what is there already. */
+/* Pages that are there already evict no others. */
 /* covers: G.overcommit */
 TEST_F(overcommit, what_is_there_stays)
 {
@@ -145,7 +145,7 @@ TEST_F(overcommit, what_is_there_stays)
 	EXPECT_EQ(PAGES(DEVICE), on_device(self->fd, self->p, DEVICE));
 }
 
-/* Of two blocks the one makes way that the device has not worked on since. */
+/* Of two blocks the one is evicted that the device has not worked on since. */
 /* covers: G.overcommit */
 TEST_F(overcommit, least_recently_used_goes)
 {
@@ -173,7 +173,7 @@ TEST_F(overcommit, least_recently_used_goes)
 	}
 }
 
-/* Another process has all of the device's memory, and loses it to this one. */
+/* Another process owns all of the device's memory, which is evicted for this one. */
 static int has_it_all(struct child *c, void *arg)
 {
 	__u64 *p = fill(*(int *)arg), moved;
@@ -231,7 +231,7 @@ static int to_and_fro(struct worker *w)
 	return 0;
 }
 
-/* Two of them, each with twice as much as there is */
+/* Two processes, each with twice as much memory as the device has */
 /* covers: G.overcommit */
 TEST_F(overcommit, side_by_side)
 {
@@ -241,7 +241,7 @@ TEST_F(overcommit, side_by_side)
 	};
 	struct worker own = other;
 
-	/* What finds no room stays a huge page, and is made exclusive. */
+	/* A huge page without room in the device stays one, and is made exclusive. */
 	if (variant->advice == MADV_HUGEPAGE)
 		NEED(XMIRROR_CAP_EXCLUSIVE_LARGE);
 	own.addr = self->p + LEN / 2 / 8;

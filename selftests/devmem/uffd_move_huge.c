@@ -55,7 +55,7 @@ FIXTURE_TEARDOWN(move)
 	close(self->fd);
 }
 
-/* Again for as long as the kernel says that it helps. */
+/* Retry as long as the kernel returns EAGAIN. */
 static int move(int uffd, struct xm_uffd_move *m)
 {
 	__u64 start = xm_now_ns();
@@ -113,7 +113,7 @@ TEST_F(move, huge_zero_page)
 	    zero.cpu_pfn != page.cpu_pfn)
 		XM_SKIP(return, "no huge zero page");
 	ASSERT_EQ(0, move(self->uffd, &self->m));
-	/* Nothing is left behind, and what has moved is the zero page still. */
+	/* The source is empty, and the destination is still the zero page. */
 	page = xm_page(self->fd, self->from);
 	EXPECT_EQ(0, page.dev & XMIRROR_PTE_VALID);
 	EXPECT_EQ(0, page.cpu & (XMIRROR_CPU_PRESENT | XMIRROR_CPU_HUGE));
@@ -124,7 +124,7 @@ TEST_F(move, huge_zero_page)
 	EXPECT_CLEAN(self->fd);
 	EXPECT_EQ(0, device_wrong(self->fd, self->to, true));
 	EXPECT_TRUE(is_zero(self->to));
-	/* A write gets a page of its own: others have nothing but zeroes. */
+	/* A write gets a page of its own: other mappings still read zeroes. */
 	ASSERT_EQ(0, xm_op(self->fd, XMIRROR_OP_STORE, 8, self->to, 7, NULL));
 	EXPECT_EQ(7, XM_LOAD(self->to));
 	EXPECT_EQ(0, device_wrong(self->fd, other, true));
@@ -132,12 +132,12 @@ TEST_F(move, huge_zero_page)
 	EXPECT_EQ(0, device_wrong(self->fd, self->from, true));
 	EXPECT_TRUE(is_zero(self->from));
 	ASSERT_EQ(0, madvise(self->to, XM_PMD, MADV_DONTNEED));
-	/* Zero pages are no memory of the process, before and after. */
+	/* Zero pages do not count for the process, before and after. */
 	EXPECT_LE(xm_vmrss_kb() - rss, 1024);
 	munmap(other, XM_PMD);
 }
 
-/* The device wrote it, all by one leaf or page by page with some exclusive. */
+/* The device has written to it, by one leaf or by pages of which some are exclusive. */
 TEST_F(move, huge_page)
 {
 	int i;
@@ -165,7 +165,7 @@ TEST_F(move, huge_page)
 			EXPECT_EQ(LEAF_NONE, xm_page(self->fd, self->from).dev &
 				  LEAF_EXCL);
 		} else {
-			/* The exclusive ones may be refused; none is lost. */
+			/* Exclusive pages may be refused; none is lost. */
 			int err = move(self->uffd, &self->m);
 			size_t k, n = 0, done = err ? self->m.src -
 				(uintptr_t)self->from : XM_PMD;
@@ -186,7 +186,7 @@ TEST_F(move, huge_page)
 	}
 }
 
-/* In the device's memory. ENOENT says that there is nothing, a wrong answer. */
+/* A private huge page. ENOENT, the answer for a hole, is wrong. */
 TEST_F(move, huge_page_in_the_device)
 {
 	__u64 moved;
@@ -202,14 +202,14 @@ TEST_F(move, huge_page_in_the_device)
 	EXPECT_TRUE(!err || err == -EFAULT || err == -EBUSY || err == -ENOENT) {
 		TH_LOG("%s", strerror(-err));
 	}
-	/* A kernel that has huge private pages has it. */
+	/* All kernels with huge private pages have the bug. */
 	XM_XFAIL_IF(true, err != -ENOENT, "finding 29: ENOENT for a private page");
 	EXPECT_EQ(0, device_wrong(self->fd, err ? self->from : self->to, false));
 	EXPECT_EQ(0, xm_wrong_pages(err ? self->from : self->to, PAGES));
 	EXPECT_CLEAN(self->fd);
 }
 
-/* One page out of it, which splits the entry and perhaps the page. */
+/* One page of it, which splits the entry and perhaps the folio */
 TEST_F(move, part_of_a_huge_page_in_the_device)
 {
 	__u64 moved, free;

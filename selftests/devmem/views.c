@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/*
- * What tells about mappings and takes advice for them, over private pages.
- */
+/* Views of mappings, and advice for them, over private pages. */
 #include <fcntl.h>
 #include <linux/mempolicy.h>
 
@@ -37,7 +35,7 @@ static int view_all(char *p, size_t len)
 	       read_all("/proc/self/numa_maps") || mincore(p, len, core);
 }
 
-/* M13: everything that tells about mappings, over every kind of entry */
+/* M13: all views of mappings, over every kind of entry */
 /* covers: M13 */
 TEST_F(page, views_of_every_kind)
 {
@@ -67,7 +65,7 @@ TEST_F(page, views_of_every_kind)
 		if (thp && (xm_caps() & XMIRROR_CAP_PRIVATE)) {
 			EXPECT_EQ(0, xm_migrate(self->fd, thp, XM_PMD, 0, 0,
 						&moved));
-			/* No view has brought it back since. */
+			/* No view has brought it back. */
 			EXPECT_EQ(i ? 0 : XM_PMD_PAGES, moved);
 		}
 	}
@@ -108,7 +106,7 @@ static void advise_private(struct __test_metadata *_metadata, int fd, bool huge)
 				     8UL, MPOL_MF_MOVE));
 		EXPECT_CLEAN(fd);
 		seen = p[len - 1];
-		/* After MADV_FREE it may be either. */
+		/* After MADV_FREE the page may have its data or zeroes. */
 		if (advice[i] == MADV_DONTNEED) {
 			EXPECT_EQ(0, seen);
 		} else if (advice[i] != MADV_FREE || seen) {
