@@ -187,7 +187,7 @@ static u32 xt_hmm_to_user(unsigned long flags)
 static int xt_raw_walk(struct hmm_range *range, struct xmirror_raw_hmm *r)
 {
 	if (r->flags & XMIRROR_RAW_HMM_UNLOCKED) {
-#if XM_HAVE_HMM_UNLOCKED
+#if XM_HAVE_HMM_RANGE_FAULT_UNLOCKED_TIMEOUT
 		unsigned long timeout = msecs_to_jiffies(r->timeout_ms);
 
 		r->result = hmm_range_fault_unlocked_timeout(range, timeout);

@@ -1,9 +1,0 @@
-// SPDX-License-Identifier: GPL-2.0
-/* A range fault that takes mmap_lock itself came in v7.3. */
-#include <linux/hmm.h>
-
-int probe(struct hmm_range *range);
-int probe(struct hmm_range *range)
-{
-	return hmm_range_fault_unlocked_timeout(range, 1);
-}
