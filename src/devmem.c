@@ -452,7 +452,7 @@ void xm_evict_owner(struct xmirror_devmem *dm, u64 owner)
  */
 void xmirror_evict(struct xmirror *m)
 {
-	/* One that never had any would wait for the evictions of others. */
+	/* A mirror without device memory would only wait for evictions of others. */
 	if (m->dm && READ_ONCE(m->has_devmem))
 		xm_evict_owner(m->dm, m->id);
 }
@@ -486,11 +486,11 @@ void xm_dev_make_room(struct xmirror_devmem *dm, unsigned long nr)
 }
 
 /*
- * Empty the per-CPU batches of pages that wait for mm/swap.c and mm/mlock.c: each
- * has a reference, also to device pages that nobody maps any more (mlock() puts
- * them there), and a migration drains the batches of its own CPU only.
- * lru_add_drain_all() is not exported, but migrate_device_range() calls it when it
- * comes across a page that is on no LRU list, such as this one.
+ * Empty the per-CPU batches of mm/swap.c and mm/mlock.c: each page in them has a
+ * reference, also an unmapped device page (mlock() adds it), and a migration drains
+ * the batches of its own CPU only. lru_add_drain_all() is not exported, but
+ * migrate_device_range() calls it when it meets a page that is on no LRU list, such
+ * as this one.
  */
 static void xm_drain_batches(void)
 {
@@ -499,13 +499,13 @@ static void xm_drain_batches(void)
 
 	if (!page)
 		return;
-	/* It cannot be isolated, and is let go at once. */
+	/* It cannot be isolated, and is put at once. */
 	migrate_device_range(&src, page_to_pfn(page), 1);
 	WARN_ON_ONCE(src);
 	__free_page(page);
 }
 
-/* xmirror_devmem_unplug(), also for a caller whose being killed changes nothing. */
+/* xmirror_devmem_unplug(), and for a caller that goes on when it is killed */
 static int xm_dev_unplug(struct xmirror_devmem *dm, unsigned int timeout_ms,
 			 bool killable)
 {
@@ -524,7 +524,7 @@ static int xm_dev_unplug(struct xmirror_devmem *dm, unsigned int timeout_ms,
 		    (killable && fatal_signal_pending(current)))
 			return -EBUSY;
 		xm_drain_batches();
-		/* Whoever holds the rest does not tell us when it lets go. */
+		/* There is no notification when the other pages are put. */
 		usleep_range(sleep, 2 * sleep);
 		sleep = min(2 * sleep, 100000UL);
 	}
@@ -595,9 +595,9 @@ EXPORT_SYMBOL_GPL(xmirror_devmem_stats);
 void xmirror_devmem_destroy(struct xmirror_devmem *dm)
 {
 	/*
-	 * Also if the caller was killed. What keeps a page may be a holder at
-	 * first and then only a mapping, which nobody ends but an eviction:
-	 * memunmap_pages() would wait for it in vain.
+	 * Also if the caller was killed. A page may be pinned first, and then only
+	 * be mapped, which only an eviction ends: memunmap_pages() would wait for
+	 * it for ever.
 	 */
 	while (xm_dev_unplug(dm, 10000, false))
 		pr_err_ratelimited("xmirror: %lu pages of device memory are still held, evicting on\n",

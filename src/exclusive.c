@@ -37,10 +37,9 @@
 #include "trace.h"
 
 /*
- * Let the CPU have the page at @addr back, for writing if @write. The fault
- * ends the exclusive entry and sends the invalidation for it. A failure is the
- * mapping's: it is gone, or read-only by now, and then the entry stays until the
- * CPU reads the page.
+ * Give the page at @addr back to the CPU, for writing if @write. The fault ends the
+ * exclusive entry and sends the invalidation for it. It fails if the mapping is
+ * gone, or read-only by now; then the entry stays until the CPU reads the page.
  *
  * A thread that no signal ends, such as an engine's, must not wait for a
  * userfaultfd: there may be no process left to serve it. The end of a mirror must
@@ -65,8 +64,8 @@ int xm_restore(struct xmirror *m, unsigned long addr, bool write)
 }
 
 /*
- * What the kernel call would say differently from one version to the next. On
- * success *@end is cut to the VMA. Needs mmap_lock.
+ * The checks whose errno differs from one kernel version to the next. On success
+ * *@end is cut to the VMA. Needs mmap_lock.
  */
 static int xm_check_vma(struct mm_struct *mm, unsigned long addr,
 			unsigned long *end)
@@ -110,8 +109,8 @@ static bool xm_is_exclusive(struct xmirror_interval *iv, unsigned long addr)
 }
 
 /*
- * How many pages from @addr on to ask for in one call. One that is ours already
- * would be faulted back first, and then made again.
+ * How many pages from @addr on to make in one call. A page that is exclusive
+ * already would be restored first, and then made again.
  */
 static unsigned int xm_excl_batch_size(struct xmirror_interval *iv,
 				       unsigned long addr, unsigned long end)
@@ -137,10 +136,10 @@ static bool xm_excl_map(struct xmirror_interval *iv, unsigned long addr,
 }
 
 /*
- * Commit one page that is exclusive for the CPU and whose folio is locked. If
- * the caller came for an access, it is begun here: the CPU or another device
- * that waits for the folio lock cannot take the page away before the device had
- * its turn, so two of them fighting for a page both get on.
+ * Commit one page whose entry is exclusive and whose folio is locked. If the caller
+ * came for an access, it is begun here: the CPU or another device that waits for
+ * the folio lock cannot take the page before the device's access, so that two that
+ * compete for a page both get on.
  */
 static int xm_exclusive_commit(struct xm_excl *x, unsigned long addr,
 			       struct page *page)
@@ -234,7 +233,7 @@ static int xm_exclusive_attempt(struct xm_excl *x)
 	return ret;
 }
 
-/* Give entries back that were made and not committed, see the top of the file. */
+/* Restore entries that were made and not committed, see the top of the file. */
 static void xm_excl_restore_stale(struct xm_excl *x)
 {
 	unsigned long addr;

@@ -401,8 +401,8 @@ static int xm_fault_mask_vmas(struct xm_fault *f, bool *armed)
 }
 
 /*
- * What is there already. In memory that is armed with a userfaultfd which must not be
- * waited for, fault here, too; says in @missing whether there is more to ask for.
+ * Read the present entries. In memory that is armed with a userfaultfd which must not be
+ * waited for, fault here, too. @missing: out: there may be more to ask for.
  */
 static int xm_fault_snapshot(struct xm_fault *f, bool all, bool *missing)
 {
@@ -659,10 +659,9 @@ static int xm_fault_armed(struct xmirror *m, unsigned long start,
  * @mode: %XM_READ or %XM_WRITE
  * @res: out: as for xmirror_fault()
  *
- * A range fault holds mmap_lock all the time, and therefore fails where a fault
- * has to wait for somebody who may need that lock: for a userfaultfd. This one
- * does not. It waits as long as it takes, so it is for callers that a signal can
- * kill, and not for an engine's thread.
+ * xmirror_fault() does not wait for a userfaultfd: its caller may be a thread that
+ * no signal ends. This one waits as long as it takes, so it is for callers that a
+ * signal can kill, and not for an engine's thread.
  *
  * Context: may sleep, takes mmap_lock.
  * Return: as xmirror_fault().

@@ -72,9 +72,9 @@ static bool xm_step_fails(const struct xm_target *t, enum xm_point point,
 }
 
 /*
- * How hard to try for system memory. A CPU fault on a small page has to have some,
- * everything else has something to fall back to, if only that a page stays where it
- * is, and kills nobody for it. What a large folio saves is worth the compaction.
+ * How hard to try for system memory. A CPU fault on a small page needs it; all
+ * other callers have a fallback, if only that the page stays, and must not cause an
+ * OOM kill. A large folio is worth the compaction.
  */
 static gfp_t xm_system_gfp(const struct xm_target *t, unsigned int order)
 {
@@ -95,9 +95,9 @@ static unsigned int xm_nr_small(const unsigned long *src, unsigned long nr)
 }
 
 /*
- * Take small pages in advance for *@reserve, of which none are left: up to @nr of
- * them, or if there is @src, for those of its @nr entries that want one. Where a
- * memory policy has a say there is one at a time.
+ * Allocate small pages in advance for the empty *@reserve: up to @nr of them, or
+ * with @src as many as its @nr entries need. Under a memory policy pages are
+ * allocated one at a time.
  */
 static void xm_target_reserve(const struct xm_target *t,
 			      struct xm_reserve *reserve,
@@ -135,7 +135,7 @@ static void xm_target_unreserve(const struct xm_target *t,
 		__free_page(reserve->page[reserve->index++]);
 }
 
-/* A small page comes out of @reserve if there are any. */
+/* A small page comes out of @reserve if it has one. */
 static struct page *xm_target_alloc(const struct xm_target *t,
 				    struct xm_reserve *reserve,
 				    unsigned int order, unsigned long addr)
@@ -165,8 +165,8 @@ static struct page *xm_target_alloc(const struct xm_target *t,
 }
 
 /*
- * Copy to a destination that was just allocated, or clear it if there is no source.
- * False if that fails. The device's side of it is the driver's.
+ * Copy to a new destination, or clear it if there is no source. False if that
+ * fails. The driver copies.
  */
 static bool xm_copy(const struct xm_target *t, struct page *dst,
 		    struct page *src, unsigned long addr, unsigned int nr)
@@ -178,7 +178,7 @@ static bool xm_copy(const struct xm_target *t, struct page *dst,
 	       !xm_step_fails(t, XM_PT_MIGRATE_PAGE, addr, nr);
 }
 
-/* A destination that is not wanted any more. */
+/* Drop a destination that is not needed. */
 static void xm_migrate_drop_dst(unsigned long *dst)
 {
 	struct page *page = migrate_pfn_to_page(*dst);
@@ -189,10 +189,10 @@ static void xm_migrate_drop_dst(unsigned long *dst)
 }
 
 /*
- * Eviction finds pages by their number, and so also one that another migration
- * has moved already and is about to put: nothing maps it, and its charge is gone.
- * migrate_device_range() takes it for a page that can move, and the core would
- * warn of it in mem_cgroup_migrate().
+ * Eviction finds pages by their number, and so may find one that another migration
+ * has moved already and is about to put: it is not mapped, and not charged.
+ * migrate_device_range() takes it for a page that can move, and the core would warn
+ * of it in mem_cgroup_migrate().
  */
 static bool xm_already_migrated(const struct xm_target *t, struct folio *folio)
 {
@@ -309,7 +309,7 @@ static void xm_migrate_copy(struct xm_migration *mig)
 	struct page *from;
 	unsigned long i, n;
 
-	/* As cheap as can be: often it is for one page. */
+	/* Keep this cheap: often it is for one page. */
 	mig->reserve.nr = 0;
 	for (i = 0; i < mig->nr; i += n) {
 		n = mig->src[i] & MIGRATE_PFN_COMPOUND ? XM_BLOCK_PAGES : 1;
@@ -415,7 +415,7 @@ static unsigned long xm_prefetch_window(struct xmirror_devmem *dm,
 	unsigned int order = last & ~PAGE_MASK;
 	unsigned long size = PAGE_SIZE << order;
 
-	/* Two tasks may share an entry: then they disturb each other. */
+	/* Two tasks may share an entry, and then disturb each other. */
 	if (last && addr + PAGE_SIZE >= start && addr < start + size + PAGE_SIZE)
 		order = min_t(unsigned int, order + 1, ilog2(most));
 	else
@@ -425,7 +425,7 @@ static unsigned long xm_prefetch_window(struct xmirror_devmem *dm,
 	return size;
 }
 
-/* What a CPU fault brings back: a large folio that is mapped as one, or a window. */
+/* The range of a CPU fault: a large folio that is mapped as one, or a window. */
 static void xm_to_ram_range(struct migrate_vma *args, struct vm_fault *vmf)
 {
 	struct vm_area_struct *vma = vmf->vma;
@@ -507,7 +507,7 @@ unsigned long xm_evict_pages(struct xmirror_devmem *dm, unsigned long index,
 		return 0;
 	xm_point_device(dm, NULL, XM_PT_EVICT_BEGIN, 0, ULONG_MAX);
 	migrate_device_range(args.src, dm->first_pfn + index, nr);
-	/* Now they are locked: some may have become somebody else's. */
+	/* Now they are locked. Some may have got another owner before. */
 	for (i = 0; i < nr; i++)
 		if (!xm_dev_belongs(dm, index + i, owner))
 			args.src[i] &= ~MIGRATE_PFN_MIGRATE;
@@ -524,7 +524,7 @@ unsigned long xm_evict_pages(struct xmirror_devmem *dm, unsigned long index,
 	return moved;
 }
 
-/* Make room for what is in the range and not in the device's memory already. */
+/* Make room for the pages of the range that are not in the device's memory already. */
 static void xm_make_room(struct xmirror *m, struct xmirror_devmem *dm,
 			 unsigned long start, unsigned long end)
 {
