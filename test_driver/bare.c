@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * The kernel's part of making pages exclusive, alone: CPU entries are replaced, and
- * nothing is mapped for the device. The floor that xmirror_exclusive() is measured
- * against, and with XMIRROR_EXCLUSIVE_LATE a driver that makes fork() fail.
+ * nothing is mapped for the device. xmirror_exclusive() is measured against it.
+ * With XMIRROR_EXCLUSIVE_LATE it is a driver that makes fork() fail.
  */
 
 #include <linux/hugetlb.h>
@@ -11,7 +11,7 @@
 #include "compat.h"
 #include "test_driver.h"
 
-/* What the kernel call would say differently from one version to the next. */
+/* The checks whose errno differs from one kernel version to the next */
 static int xt_bare_check_vma(struct mm_struct *mm, unsigned long start,
 			     unsigned long end)
 {

@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The nodes /dev/hmm_dmirrorN, so that what was written for the kernel's own
- * test device (CONFIG_TEST_HMM) runs on xmirror, and on kernels without it.
+ * The nodes /dev/hmm_dmirrorN, so that programs for the kernel's own test device
+ * (CONFIG_TEST_HMM) run on xmirror, and on kernels without that device.
  *
- * Minors 0 and 1 have private memory. 2 and 3 have coherent memory, and exist
- * if both of its addresses are given; which of them is whose is crossed over,
- * as it is there. Names, numbers and parameters are the same as there, so only
- * one of the two modules can be loaded. Loading the other one second fails by
- * itself; loading this one second would make the kernel complain of a name that
- * is taken, hence the look at /sys/module first.
+ * Minors 0 and 1 have private memory. Minors 2 and 3 have coherent memory, and
+ * exist if both of its addresses are given, which are crossed over as in the kernel's
+ * device. Names, numbers and parameters are the same as there, so only one of the
+ * two modules can be loaded. Loading the other one second fails by itself; loading
+ * this one second would make the kernel complain of a name that is in use, hence the
+ * look at /sys/module first.
  *
- * The other device evicts everybody's pages when one file is closed. Here a
- * file only ever gives back its own.
+ * The kernel's device evicts everybody's pages when one file is closed. Here a file
+ * gives back its own pages only.
  */
 
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
@@ -118,7 +118,7 @@ const struct file_operations xt_dmirror_fops = {
 	.llseek = default_llseek,
 };
 
-/* Is the kernel's own module there, loaded or built in? */
+/* Is the kernel's own module loaded or built in? */
 static bool __init xt_dmirror_taken(void)
 {
 	struct kobject *taken = kset_find_obj(THIS_MODULE->mkobj.kobj.kset,
@@ -139,7 +139,7 @@ static int __init xt_dmirror_add_memory(struct xt_dmirror *d,
 	else
 		mem = xt_memory_create(round_up((u64)xt_dmirror_mb << 20,
 						PMD_SIZE), 0, node);
-	/* All but migration works without. */
+	/* All but migration works without memory. */
 	if (mem == ERR_PTR(-EOPNOTSUPP))
 		return 0;
 	if (IS_ERR(mem))

@@ -5,12 +5,12 @@
  * A file can outlive its mm (exec, a passed descriptor) and can be closed by
  * another process. The mirror does not keep the address space, see mirror.c.
  *
- * The order of release matters. First whoever is held in the kernel or stopped at a
- * sync point is let go, which may be an engine with a job of this file. Then the
- * jobs are told to end, and the file's reference to the mirror goes. A job has one,
- * too: it may be inside a fault that nobody serves but the very process that closes
- * the file. With the last reference the mirror goes, after which no notifier of
- * another thread is inside xt_point(), so that the file can be freed.
+ * The order of release matters. First threads that are held in the kernel or
+ * stopped at a sync point go on; one may be an engine with a job of this file. Then
+ * the jobs are told to end, and the file's reference to the mirror is put. A job
+ * has one, too: it may be inside a fault that only the closing process could serve.
+ * With the last reference the mirror ends. After that no notifier of another thread
+ * is inside xt_point(), and the file can be freed.
  */
 
 #include <linux/compat.h>
@@ -28,7 +28,7 @@
 static LIST_HEAD(xt_files);
 static DEFINE_SPINLOCK(xt_files_lock); /* protects xt_files and the last id */
 
-/* Number it and let others find it. */
+/* Give the file a number and put it on the list. */
 static void xt_file_add(struct xt_file *f)
 {
 	static u64 last_id;
@@ -39,7 +39,7 @@ static void xt_file_add(struct xt_file *f)
 	spin_unlock(&xt_files_lock);
 }
 
-/* Hide it again, and wait for those who found it. */
+/* Take the file off the list, and wait for its visitors. */
 static void xt_file_remove(struct xt_file *f)
 {
 	spin_lock(&xt_files_lock);
@@ -78,7 +78,7 @@ void xt_point_device(struct xmirror_devmem *dm, struct mm_struct *mm,
 	while ((f = xt_file_visit(dm, mm, id))) {
 		id = f->id;
 		xt_point(f->mirror, point, start, end, -1, true);
-		/* May be gone right after; only its address is used then. */
+		/* The file may be freed right after; only its address is used then. */
 		if (atomic_dec_and_test(&f->visitors))
 			wake_up_var(&f->visitors);
 	}
@@ -89,7 +89,7 @@ static int xt_open(struct inode *inode, struct file *file)
 	struct xt_file *f;
 	int ret;
 
-	/* A kernel thread may have borrowed an mm that is not its own. */
+	/* The mm of a kernel thread may be a borrowed one. */
 	if (!current->mm || (current->flags & PF_KTHREAD))
 		return -ESRCH;
 
@@ -130,7 +130,7 @@ static int xt_release(struct inode *inode, struct file *file)
 	return 0;
 }
 
-/* The mirror is gone, and with it the last job. &struct xmirror_ops.release */
+/* The mirror and its last job have ended. &struct xmirror_ops.release */
 void xt_file_free(void *priv)
 {
 	struct xt_file *f = container_of((struct xt_hw *)priv, struct xt_file,

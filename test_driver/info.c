@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/*
- * What this kernel can do.
- */
+/* The capabilities of this kernel. */
 
 #include <linux/mm.h>
 #include <linux/mmu_notifier.h>
@@ -13,7 +11,7 @@
 
 #define XT_NEED_MEMORY	(XMIRROR_CAP_PRIVATE | XMIRROR_CAP_PRIVATE_LARGE)
 
-/* In the order of the bits, as the lines of INFO are. */
+/* In the order of the bits, like the lines of INFO */
 static const struct {
 	u64 cap;
 	bool has;

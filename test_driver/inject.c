@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Injected failures: what a device does when something of it does not work.
+ * Injected failures of a device.
  *
- * They happen at the places where sync points are reached, and end like these:
- * with the file, or by the next call. Where both a sync point and this make an
- * operation fail, the sync point comes first and this does not count.
+ * They happen at the places of sync points, and are disarmed like these: with the
+ * file, or by the next call. If both a sync point and this make an operation fail,
+ * the sync point comes first and this does not count.
  *
- * xt_file.sync_lock protects what is armed. xt_file.injecting is read without,
- * so that nothing is slowed down where nothing is armed; a thread that reads it
- * late is one that came before.
+ * xt_file.sync_lock protects the armed failures. xt_file.injecting is read without
+ * the lock, so that a point costs nothing when none is armed; a thread that reads
+ * it late is one that came before.
  */
 
 #include <linux/bits.h>
@@ -23,7 +23,7 @@
 
 #define XT_MAX_DELAY_MS	60000
 
-/* XMIRROR_INJECT_NR: nothing happens here. */
+/* XMIRROR_INJECT_NR: none at this point. */
 static enum xmirror_inject_what xt_inject_what(enum xm_point point)
 {
 	switch (point) {
@@ -73,8 +73,8 @@ static int xt_inject_point(struct xt_file *f, enum xm_point point,
 	if (what == XMIRROR_INJECT_NR || !(READ_ONCE(f->injecting) & BIT(what)))
 		return 0;
 	/*
-	 * A thread that exits cannot be killed any more, and nobody might be left
-	 * to disarm this.
+	 * A thread that exits cannot be killed any more, and there may be no
+	 * process left to disarm this.
 	 */
 	if (what == XMIRROR_INJECT_NOTIFIER &&
 	    (!can_sleep || current->flags & PF_EXITING))
@@ -87,7 +87,7 @@ static int xt_inject_point(struct xt_file *f, enum xm_point point,
 		delay = inj->delay;
 	}
 	spin_unlock(&f->sync_lock);
-	/* Killable, since a thread that is told to die has to let its mm go. */
+	/* Killable, since a killed thread has to release its mm. */
 	if (delay)
 		wait_event_killable_timeout(f->sync_wait,
 					    !READ_ONCE(inj->delay), delay);
@@ -112,7 +112,7 @@ int xt_point(struct xmirror *m, enum xm_point point, unsigned long start,
 }
 
 /*
- * A driver that relies on the folio lock alone would not have asked, and commit.
+ * A driver that relies on the folio lock alone would commit here, without a check.
  * &struct xmirror_hooks.refused
  */
 static void xt_refused(struct xmirror_interval *iv, unsigned long addr,
@@ -201,7 +201,7 @@ int xt_inject(struct xt_file *f, struct xmirror_inject *inj)
 	return 0;
 }
 
-/* Let everybody go on. Nothing can be armed any more. */
+/* All waiting threads go on. No failure can be armed any more. */
 void xt_inject_close(struct xt_file *f)
 {
 	unsigned int i;

@@ -3,7 +3,7 @@
  * The device's own memory. A page of private memory that is in use has a page of
  * system memory behind it, which plays the device's: the CPUs of the mirrored
  * process cannot reach it. Coherent memory is a reserved physical range, and its
- * pages are their own.
+ * pages hold their own data.
  */
 
 #include <linux/bitmap.h>
@@ -19,8 +19,8 @@
 #define XT_WHOLE_PAGES	BIT(XT_WHOLE_ORDER)
 
 /*
- * Migration is best effort: no reason to kill anybody for it. The core charges the
- * device page to the cgroup (mem_cgroup_migrate()), so what is behind it is
+ * Migration is best effort, and no reason for an OOM kill. The core charges the
+ * device page to the cgroup (mem_cgroup_migrate()), so the page behind it is
  * accounted already.
  */
 #define XT_BACKING_GFP	(GFP_HIGHUSER | __GFP_NOWARN | __GFP_RETRY_MAYFAIL)
@@ -50,7 +50,7 @@ static unsigned int xt_memory_alloc(void *priv, unsigned long index,
 		return nr;
 	if (contiguous)
 		return xt_memory_alloc_whole(mem, index) ? nr : 0;
-	/* It may return less than there is. */
+	/* It may return fewer pages than are free. */
 	do {
 		before = n;
 		n = alloc_pages_bulk_node(XT_BACKING_GFP, mem->node, nr,
@@ -86,7 +86,7 @@ static void xt_memory_split(void *priv, unsigned long index)
 		split_page(mem->backing[index], XT_WHOLE_ORDER);
 }
 
-/* The page that holds the data. The data of a folio is one piece, wherever it is. */
+/* The page with the data. The data of a folio is contiguous, wherever it is. */
 static struct page *xt_memory_data(struct page *page)
 {
 	struct xmirror_devmem *dm = xmirror_devmem_of(page);

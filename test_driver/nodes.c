@@ -3,10 +3,10 @@
  * The nodes: /dev/xmirrorN and /dev/hmm_dmirrorN.
  *
  * A module that fails to load is freed even if a node of it is open. So all minors
- * of both kinds have one cdev, and cdev_add(), before which nobody can open any, is
- * the last step of loading that can fail. The names in /dev come after it, and a
- * device without a name can still be used by mknod. A kind has a name of its own in
- * /proc/devices, where scripts of the kernel's hmm-tests look for HMM_DMIRROR.
+ * of both kinds have one cdev, and cdev_add(), before which no node can be opened,
+ * is the last step of loading that can fail. The names in /dev come after it, and a
+ * device without a name can still be used by mknod. Each kind has a name of its own
+ * in /proc/devices, where scripts of the kernel's hmm-tests look for HMM_DMIRROR.
  */
 
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt

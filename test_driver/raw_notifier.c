@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Interval notifiers of a test's own: it inserts and removes them, asks for sequence
- * numbers, and can have one wait inside an invalidation, which keeps open what others
- * then wait for.
+ * A test's own interval notifiers: it inserts and removes them, reads sequence
+ * numbers, and can make one wait inside an invalidation, which keeps open what
+ * others then wait for.
  *
  * A notifier is inserted once and its record stays until the file closes, so that a
- * call of it after mmu_interval_notifier_remove() has returned is counted, and no
- * memory is touched that is gone.
+ * call of it after mmu_interval_notifier_remove() has returned is counted, and
+ * touches no freed memory.
  *
  * xt_raw_file.lock is taken outside of mmap_lock and never in an invalidation.
  * xt_raw_notifier.lock is innermost.
@@ -68,7 +68,7 @@ static bool xt_raw_invalidate(struct mmu_interval_notifier *sub,
 	n->end = range->end;
 	n->event = range->event;
 	spin_unlock(&n->lock);
-	/* Files are closed after the memory goes: nobody would say go on. */
+	/* Files are closed after the address space is gone: there would be no GO. */
 	if (!READ_ONCE(n->blocking) || !mmu_notifier_range_blockable(range) ||
 	    current->flags & PF_EXITING)
 		return true;
@@ -218,7 +218,7 @@ void xt_raw_open(struct xt_file *f)
 	mutex_init(&f->raw.lock);
 }
 
-/* Nobody else uses the file. First all go on: one may wait for another. */
+/* The file has no other user. First all go on: one may wait for another. */
 void xt_raw_close(struct xt_file *f)
 {
 	unsigned int i;

@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * Private memory for raw calls: a pool of its own, so that a test can have pages of
- * another owner than the devices', and so that no rule of src/ holds for them.
+ * another owner than the devices, and without the rules of src/.
  *
- * It is made when it is first needed and goes with the module. Each page that is in
- * use has a page of system memory behind it. A block of PMD size is handed out whole
- * or in small pages.
+ * It is made when it is first needed and freed with the module. Each page that is
+ * in use has a page of system memory behind it. A block of PMD size is allocated
+ * whole or in small pages.
  *
  * Life of a page: free; allocated by a migration (locked, one reference); mapped by
- * device-private entries; freed by the core with the last reference, which may be in
- * atomic context.
+ * device-private entries; freed by the core with the last reference, which may be
+ * in atomic context.
  *
  * xt_raw_pool.lock is innermost, and taken with interrupts off.
  */
@@ -46,9 +46,9 @@ struct xt_raw_pool {
 };
 
 static struct xt_raw_pool *xt_pool;
-static DEFINE_MUTEX(xt_pool_mutex); /* one makes it */
+static DEFINE_MUTEX(xt_pool_mutex); /* serialises making the pool */
 
-/* Whom the pages belong to; also before there are any. */
+/* The owner of the pages; also before the pool is made */
 void *xt_raw_pool_owner(void)
 {
 	return &xt_pool;
@@ -178,7 +178,7 @@ static int xt_raw_pool_make(void)
 		ret = PTR_ERR(ptr);
 		goto err;
 	}
-	/* Whoever sees it sees all of it. */
+	/* A reader that sees the pointer sees the whole pool. */
 	smp_store_release(&xt_pool, pool);
 	return 0;
 
@@ -187,7 +187,7 @@ err:
 	return ret;
 }
 
-/* Have the pool: 0 or a negative errno. */
+/* Ensure that the pool is made: 0 or a negative errno. */
 int xt_raw_pool_get(void)
 {
 	int ret = 0;

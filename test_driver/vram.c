@@ -1,21 +1,20 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * mmap() of the device's own memory, the way a driver maps the VRAM of its card:
- * a PFN map, whose pages mean nothing to the kernel. Here they are ordinary
- * pages, so that a reference that somebody took can be seen in their count, and
- * so that taking one does no harm.
+ * mmap() of the device's own memory, the way a driver maps the VRAM of its card: a
+ * PFN map, whose pages mean nothing to the kernel. Here they are ordinary pages, so
+ * that a reference shows in their count and does no harm.
  *
- * The address space is the device's, not that of the inode that was opened:
- * there may be several nodes of a device, and unmap_mapping_range() has to find
- * every mapping.
+ * The address space is the device's, not that of the inode that was opened: there
+ * may be several nodes of a device, and unmap_mapping_range() has to find every
+ * mapping.
  *
- * xt_vram.lock is held over a fault's look at the state and its change of the
- * page table, and over a change of the state and the unmapping that makes it
- * true. So no fault puts back what is being taken away, and no huge entry meets
- * a page table that another fault makes at the same time.
+ * xt_vram.lock is held over a fault's look at the state and its change of the page
+ * table, and over a change of the state and the unmapping that follows from it. So
+ * no fault restores a mapping that is being revoked, and no huge entry meets a page
+ * table that another fault makes at the same time.
  *
- * Memory is taken when it is first touched, charged to whoever does that, and
- * goes with the last open file of the device. A mapping keeps its file open.
+ * Memory is allocated at its first touch, charged to the toucher, and freed with
+ * the last open file of the device. A mapping keeps its file open.
  */
 
 #include <linux/align.h>
@@ -54,8 +53,8 @@ static int xt_vram_init_fs_context(struct fs_context *fc)
 }
 
 /*
- * No owner: the mount belongs to the module and is gone before the module is. A
- * reference would keep the module from ever being unloaded.
+ * No owner: the mount belongs to the module and is gone before it. A reference
+ * would keep the module loaded for ever.
  */
 static struct file_system_type xt_vram_fs = {
 	.name = "xmirror_vram",
@@ -102,7 +101,7 @@ static struct xt_vram_block *xt_vram_block(struct xt_vram *vram, pgoff_t pgoff)
 	return block->page ? block : NULL;
 }
 
-/* A write to a page of the block: whoever protected it learns of it. */
+/* Note a write to a page of the block, for XMIRROR_IOC_VRAM to report. */
 static void xt_vram_written(struct xt_file *f, struct xt_vram_block *block,
 			    unsigned long index)
 {
@@ -111,10 +110,10 @@ static void xt_vram_written(struct xt_file *f, struct xt_vram_block *block,
 }
 
 /*
- * Map one page unless something is there. With ->pfn_mkwrite() the mapping's own
- * protection, which is used for protected pages, lacks write access: that keeps
- * the core from making entries writable behind our back. All other pages get
- * what the mapping allows, or each of them would fault a second time.
+ * Map one page unless it is mapped. With ->pfn_mkwrite() the mapping's own
+ * protection, which is used for protected pages, lacks write access: that keeps the
+ * core from making entries writable behind our back. All other pages get the rights
+ * of the mapping, or each of them would fault a second time.
  */
 static vm_fault_t xt_vram_insert_page(struct xt_file *f,
 				      struct vm_area_struct *vma,
@@ -143,7 +142,7 @@ static vm_fault_t xt_vram_insert_pages(struct vm_fault *vmf, struct xt_file *f)
 	unsigned long addr, start, end;
 	vm_fault_t ret;
 
-	/* Another fault was faster and mapped it all. */
+	/* Another fault has mapped all of it. */
 	if (pmd_trans_huge(READ_ONCE(*vmf->pmd)))
 		return VM_FAULT_NOPAGE;
 
@@ -156,7 +155,7 @@ static vm_fault_t xt_vram_insert_pages(struct vm_fault *vmf, struct xt_file *f)
 		return ret;
 	}
 
-	/* By address, wherever that is in VRAM: it is the faults that cost. */
+	/* Aligned by address, whatever the offset in VRAM: faults are the cost. */
 	start = ALIGN_DOWN(vmf->address, SZ_64K);
 	end = min(start + SZ_64K, vma->vm_end);
 	start = max(start, vma->vm_start);
@@ -164,7 +163,7 @@ static vm_fault_t xt_vram_insert_pages(struct vm_fault *vmf, struct xt_file *f)
 		pgoff_t pgoff = vmf->pgoff + (addr >> PAGE_SHIFT) -
 				(vmf->address >> PAGE_SHIFT);
 
-		/* The access can go on, whatever becomes of the others. */
+		/* The access can go on, even if the others fail. */
 		if (addr != vmf->address &&
 		    xt_vram_insert_page(f, vma, addr, pgoff, false) !=
 		    VM_FAULT_NOPAGE)
@@ -197,20 +196,20 @@ static vm_fault_t xt_vram_insert_huge(struct vm_fault *vmf, struct xt_file *f)
 	if (base < vma->vm_start || base + SZ_2M > vma->vm_end ||
 	    (vmf->pgoff ^ (vmf->address >> PAGE_SHIFT)) % XT_BLOCK_PAGES)
 		return VM_FAULT_FALLBACK;
-	/* A page table with pages that were mapped before. */
+	/* There is a page table: pages were mapped before. */
 	if (!pmd_none(pmd) && !pmd_trans_huge(pmd))
 		return VM_FAULT_FALLBACK;
 
 	block = xt_vram_block(&f->dev->vram, vmf->pgoff);
 	if (!block)
 		return VM_FAULT_FALLBACK;
-	/* A write is told by page, so it needs pages. */
+	/* Writes are noted by page, so protected memory needs small entries. */
 	protected = !bitmap_empty(block->protected, XT_BLOCK_PAGES);
 	if (protected && (vmf->flags & FAULT_FLAG_WRITE ||
 			  !bitmap_full(block->protected, XT_BLOCK_PAGES)))
 		return VM_FAULT_FALLBACK;
 
-	/* As above: writable at once, also for a read, if that is allowed. */
+	/* As above: writable at once, also for a read, if the mapping is. */
 	ret = xm_insert_pfn_pmd(vmf, page_to_pfn(block->page),
 				vma->vm_flags & VM_WRITE && !protected);
 	if (ret == VM_FAULT_NOPAGE)
@@ -219,9 +218,8 @@ static vm_fault_t xt_vram_insert_huge(struct vm_fault *vmf, struct xt_file *f)
 }
 
 /*
- * Kernels that know huge PFN maps come here first. It is up to them, and not to
- * a driver, to respect what the administrator said of huge pages; hence no huge
- * entries by xt_vram_fault().
+ * Kernels with huge PFN maps come here first. The kernel, and not a driver, obeys
+ * the THP settings of the administrator; hence no huge entries by xt_vram_fault().
  */
 static vm_fault_t xt_vram_huge_fault(struct vm_fault *vmf, XM_FAULT_SIZE size)
 {
@@ -243,7 +241,7 @@ static vm_fault_t xt_vram_fault(struct vm_fault *vmf)
 	vm_fault_t ret = VM_FAULT_FALLBACK;
 
 	mutex_lock(&f->dev->vram.lock);
-	/* What is unsafe does not wait for the kernel to ask for it. */
+	/* An unsafe mapping gets a huge entry without being asked for one. */
 	if (mixed || f->vram.unsafe == XMIRROR_VRAM_UNSAFE_HUGE)
 		ret = xt_vram_insert_huge(vmf, f);
 	if (ret & VM_FAULT_FALLBACK)
