@@ -7,6 +7,7 @@
  * kernel looks first for the pages of a process. After the test it is as it was.
  */
 #include <dirent.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <time.h>
@@ -88,6 +89,34 @@ static int take_offline(int block)
 	return WIFEXITED(status) ? -WEXITSTATUS(status) : -EINTR;
 }
 
+/*
+ * Are all pages of a block free, or on a list of reclaim? The kernel dumps a page that
+ * does not move to its log.
+ */
+static bool is_movable(int block)
+{
+	const __u64 kinds = XM_KPF_LRU | XM_KPF_BUDDY;
+	__u64 flags[512], n, pos = block * block_pages(), left = block_pages();
+	int fd = open("/proc/kpageflags", O_RDONLY | O_CLOEXEC);
+	ssize_t got;
+
+	while (fd >= 0 && left) {
+		n = left < 512 ? left : 512;
+		got = pread(fd, flags, n * 8, pos * 8);
+		if (got != (ssize_t)n * 8)
+			break;
+		for (; n && flags[n - 1] & kinds; n--)
+			continue;
+		if (n)
+			break;
+		pos += got / 8;
+		left -= got / 8;
+	}
+	if (fd >= 0)
+		close(fd);
+	return !left;
+}
+
 /* The last block that can be taken offline, in ZONE_MOVABLE, or -1 */
 static int find_block(void)
 {
@@ -103,7 +132,8 @@ static int find_block(void)
 	}
 	closedir(dir);
 	for (block = last; block > 0; block--) {
-		if (!is_state(block, "online") || take_offline(block))
+		if (!is_state(block, "online") || !is_movable(block) ||
+		    take_offline(block))
 			continue;
 		if (!set_state(block, "online_movable"))
 			return block;

@@ -29,7 +29,9 @@ __u64 xm_pfn(const volatile void *addr);
 /** xm_kpageflags: /proc/kpageflags of @pfn. */
 __u64 xm_kpageflags(__u64 pfn);
 #define XM_KPF_DIRTY		(1ULL << 4)
+#define XM_KPF_LRU		(1ULL << 5)
 #define XM_KPF_WRITEBACK	(1ULL << 8)
+#define XM_KPF_BUDDY		(1ULL << 10)
 #define XM_KPF_SWAPCACHE	(1ULL << 13)
 #define XM_KPF_SWAPBACKED	(1ULL << 14)
 #define XM_KPF_THP		(1ULL << 22)
