@@ -5,6 +5,7 @@
 #
 # stock.sh image [KERNEL]	fetch it, print: VMLINUZ ROOT KREL
 # stock.sh modules [KERNEL]	build our modules for it, print their directory
+# stock.sh make KERNEL DIR	build those whose sources are in DIR, there
 # stock.sh lint KERNEL [64K]	build them with W=1, as if its pages were of 64 KiB
 #
 # KERNEL is stock-7.x (default: the newest 7), stock-7.N, stock-6.12 or stock-6.1.
@@ -177,17 +178,25 @@ prepare()
 	trap - EXIT
 }
 
+# make_in LAYER DIR [ARG]...: in DIR, which goes by the checkout's name, so that messages
+# point to its files. Debian's headers know that they are for another architecture.
+make_in()
+{
+	local layer=$1 dir=$2
+	shift 2
+
+	"$CHROOT" "$debian" "${cross[@]}" run -l "$layer" -d "$dir:$XM_TOP" \
+		make -s -C "/lib/modules/$krel/build" M="$XM_TOP" \
+		-j"$(nproc)" "$@" modules
+}
+
 make_modules()
 {
 	local src=$1 dir=$2 ko
 
 	[ ! -d "$dir" ] || return 0
 	xm_say "building the modules for $krel"
-	# Under the checkout's name, so that messages point to its files.
-	# Debian's headers know that they are for another architecture.
-	"$CHROOT" "$debian" "${cross[@]}" run -l "$headers" -d "$src:$XM_TOP" \
-		make -s -C "/lib/modules/$krel/build" M="$XM_TOP" \
-		-j"$(nproc)" modules >&2
+	make_in "$headers" "$src" >&2
 	rm -rf "$dir.tmp"
 	mkdir -p "$dir.tmp/debug"
 	for ko in xmirror.ko xmirror_test.ko xmirror_toy.ko; do
@@ -246,9 +255,7 @@ lint()
 	mkdir "$src/tree"
 	cp -r "${XM_SOURCES[@]/#/$XM_TOP/}" "$XM_TOP/samples" "$src/tree/"
 	find "$src/tree" -name '*.o' -delete
-	"$CHROOT" "$debian" "${cross[@]}" run -l "$layer" -d "$src/tree:$XM_TOP" \
-		make -s -C "/lib/modules/$krel/build" M="$XM_TOP" W=1 \
-		-j"$(nproc)" modules >"$src/log" 2>&1 || rc=1
+	make_in "$layer" "$src/tree" W=1 >"$src/log" 2>&1 || rc=1
 	sed "s|$XM_TOP/||" "$src/log" | grep -E \
 		'^(src|test_driver|samples|include/(xmirror|uapi/linux/xmirror)).*(warning|error):|^(WARNING|ERROR)' &&
 		rc=1
@@ -277,9 +284,12 @@ image)
 modules)
 	prepare
 	modules ;;
+make)
+	prepare
+	make_in "$headers" "$3" >&2 ;;
 lint)
 	prepare
 	lint "${3:-}" ;;
 *)
-	xm_die "usage: stock.sh image|modules|lint [KERNEL [64K]]" ;;
+	xm_die "usage: stock.sh image|modules|make|lint [KERNEL [DIR|64K]]" ;;
 esac

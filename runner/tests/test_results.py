@@ -7,7 +7,7 @@ import unittest
 from pathlib import Path
 from unittest import mock
 
-from xm import bisect, build, check, cli, guest, kernels, mutants, results
+from xm import bisect, build, check, cli, guest, kernels, results
 from xm.util import Usage
 
 
@@ -246,21 +246,3 @@ class Watch(unittest.TestCase):
         g = self.watch(cpu=5, wall=1100)
         self.assertIsNone(g.hang)
         self.assertIn("no progress", g.unjudged)
-
-
-class Mutants(unittest.TestCase):
-    def test_patch(self):
-        with tempfile.TemporaryDirectory() as name:
-            top = Path(name)
-            (top / "src").mkdir()
-            (top / "src/x.c").write_text("a\nb\nc\n")
-            (top / "m.patch").write_text(
-                "race_a:race.first\n--- a/src/x.c\n+++ b/src/x.c\n"
-                "@@ -1,3 +1,3 @@\n a\n-b\n+x\n c\n")
-            mutant = mutants.Patch(top / "m.patch")
-            self.assertEqual(("m", "race_a", "race.first"),
-                             (mutant.name, mutant.program, mutant.test))
-            self.assertTrue(mutant.apply(top, only_check=True))
-            self.assertTrue(mutant.apply(top))
-            self.assertEqual("a\nx\nc\n", (top / "src/x.c").read_text())
-            self.assertFalse(mutant.apply(top, only_check=True))

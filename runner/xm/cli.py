@@ -247,10 +247,6 @@ def cmd_boots(args, words):
 
 def cmd_mutants(args, words):
     from . import mutants
-    if args.convert:
-        rest = mutants.convert()
-        print("\n".join(["stale:", *rest] if rest else ["all are patches"]))
-        return FAILED if rest else OK
     return mutants.main(args.kernels[0], args.args, args.only_check, words)
 
 
@@ -419,8 +415,6 @@ def parser():
         if name == "mutants":
             sub.add_argument("-n", "--only-check", action="store_true",
                              help="only say which do not apply any more")
-            sub.add_argument("--convert", action="store_true",
-                             help="make patches of the lines of mutants.list")
         if name == "soak":
             sub.add_argument("--minutes", type=int, default=10)
         if name == "boots":
