@@ -186,6 +186,7 @@ xm_source()
 XM_SLICE=('*/Makefile' '*/scripts/*' '*/include/uapi/*' '*/include/asm-generic/*'
 	'*/arch/x86/include/*' '*/arch/x86/entry/syscalls/*'
 	'*/arch/arm64/include/*' '*/arch/arm64/tools/*'
+	'*/tools/docs/kernel-doc' '*/tools/lib/python/*'
 	'*/tools/include/*' '*/tools/testing/kunit/*'
 	'*/tools/testing/selftests/lib.mk' '*/tools/testing/selftests/*.h'
 	'*/tools/testing/selftests/kselftest*' '*/tools/testing/selftests/run_kselftest.sh'
@@ -194,10 +195,13 @@ XM_SLICE=('*/Makefile' '*/scripts/*' '*/include/uapi/*' '*/include/asm-generic/*
 # xm_slice VERSION: the directory of that part, or of all of it if that is there.
 xm_slice()
 {
+	local dir
+
 	if [ -e "$XM_CACHE/source/$1/Makefile" ]; then
 		printf '%s\n' "$XM_CACHE/source/$1"
 		return
 	fi
-	xm_locked "slice-$1" xm_unpack "$1" "$XM_CACHE/slice/$1" "${XM_SLICE[@]}"
-	printf '%s\n' "$XM_CACHE/slice/$1"
+	dir=$1-$(printf '%s' "${XM_SLICE[*]}" | sha256sum | cut -c 1-8)
+	xm_locked "slice-$dir" xm_unpack "$1" "$XM_CACHE/slice/$dir" "${XM_SLICE[@]}"
+	printf '%s\n' "$XM_CACHE/slice/$dir"
 }
