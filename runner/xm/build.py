@@ -161,9 +161,9 @@ def test_programs():
 
 
 def programs(target, names=None):
-    """Build all programs, or those of these NAMES; the directory they are in. Demo and
-    benchmark do without the harness, whose download takes a newcomer's time."""
-    alone = names and set(names) <= {"demo", "bench"}
+    """Build all programs, or those of these NAMES; the directory they are in. The demo
+    does without the harness, whose download takes a newcomer's time."""
+    alone = names and set(names) <= {"demo"}
     harness = "/nonexistent" if alone else target.kselftest()
     name = f"selftests-{digest(TOP, harness, target.arch, target.page_size)}"
     out = CACHE / "build" / name

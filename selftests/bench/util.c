@@ -6,6 +6,7 @@
 #include <sys/ioctl.h>
 
 #include "bench.h"
+#include "dmirror.h"
 
 /* Figures */
 
@@ -78,25 +79,7 @@ void complain(const char *what, size_t size, int err)
 
 /* Drivers */
 
-/*
- * What the in-tree driver's calls take. All of them have this one struct: the
- * range, the buffer that the driver copies to or from, and two counts that it
- * answers with.
- */
-struct intree_arg {
-	__u64 addr;
-	__u64 buffer;
-	__u64 pages;
-	__u64 pages_done;
-	__u64 fault_rounds;
-};
-
 #define INTREE_NODE		"/dev/hmm_dmirror0"
-#define INTREE_READ		_IOWR('H', 0, struct intree_arg)
-#define INTREE_WRITE		_IOWR('H', 1, struct intree_arg)
-#define INTREE_TO_DEVICE	_IOWR('H', 2, struct intree_arg)
-#define INTREE_TO_SYSTEM	_IOWR('H', 3, struct intree_arg)
-#define INTREE_EXCLUSIVE	_IOWR('H', 5, struct intree_arg)
 
 int open_driver(enum bench_driver driver)
 {
@@ -111,17 +94,17 @@ int open_driver(enum bench_driver driver)
 static int intree_call(int fd, unsigned long nr, char *addr, size_t len,
 		       char *buf, __u64 *done)
 {
-	struct intree_arg arg = {
+	struct hmm_dmirror_cmd arg = {
 		.addr = (uintptr_t)addr,
-		.buffer = (uintptr_t)buf,
-		.pages = len / XM_PAGE,
+		.ptr = (uintptr_t)buf,
+		.npages = len / XM_PAGE,
 	};
 	int err;
 
 	do {
 		err = xm_ioctl(fd, nr, &arg);
 	} while (err == -EINTR);
-	*done = arg.pages_done;
+	*done = arg.cpages;
 	return err;
 }
 
@@ -138,28 +121,28 @@ static int intree_all(int fd, unsigned long nr, char *addr, size_t len,
 
 int intree_read(int fd, char *addr, size_t len, char *buf)
 {
-	return intree_all(fd, INTREE_READ, addr, len, buf);
+	return intree_all(fd, HMM_DMIRROR_READ, addr, len, buf);
 }
 
 int intree_write(int fd, char *addr, size_t len, char *buf)
 {
-	return intree_all(fd, INTREE_WRITE, addr, len, buf);
+	return intree_all(fd, HMM_DMIRROR_WRITE, addr, len, buf);
 }
 
 int intree_exclusive(int fd, char *addr, size_t len, char *buf)
 {
-	return intree_all(fd, INTREE_EXCLUSIVE, addr, len, buf);
+	return intree_all(fd, HMM_DMIRROR_EXCLUSIVE, addr, len, buf);
 }
 
 int intree_to_device(int fd, char *addr, size_t len, char *buf)
 {
-	return intree_all(fd, INTREE_TO_DEVICE, addr, len, buf);
+	return intree_all(fd, HMM_DMIRROR_MIGRATE_TO_DEV, addr, len, buf);
 }
 
 int intree_to_system(int fd, char *addr, size_t len, char *buf)
 {
 	__u64 done;
-	int err = intree_call(fd, INTREE_TO_SYSTEM, addr, len, buf, &done);
+	int err = intree_call(fd, HMM_DMIRROR_MIGRATE_TO_SYS, addr, len, buf, &done);
 
 	/* A huge page counts as one. */
 	if (!err && !done)

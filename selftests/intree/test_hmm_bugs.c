@@ -16,6 +16,7 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
+#include "dmirror.h"
 #include "gup.h"
 #include "test.h"
 
@@ -24,29 +25,10 @@
 #define PAGES	16UL
 #define LEN	(PAGES * XM_PAGE)
 
-/** struct command - the argument of all calls */
-struct command {
-	__u64 addr;
-	__u64 ptr;
-	__u64 npages;
-	__u64 cpages;
-	__u64 faults;
-};
-
-#define DM_READ		_IOWR('H', 0, struct command)
-#define DM_WRITE	_IOWR('H', 1, struct command)
-#define DM_TO_DEVICE	_IOWR('H', 2, struct command)
-#define DM_TO_SYSTEM	_IOWR('H', 3, struct command)
-#define DM_SNAPSHOT	_IOWR('H', 4, struct command)
-#define DM_RELEASE	_IOWR('H', 7, struct command)
-
-/* A code of DM_SNAPSHOT: private memory of this device. */
-#define IS_PRIVATE	0x20
-
 static int call(int fd, unsigned long nr, const void *addr, size_t len,
 		void *buf, __u64 *faults)
 {
-	struct command c = {
+	struct hmm_dmirror_cmd c = {
 		.addr = (__u64)(uintptr_t)addr,
 		.ptr = (__u64)(uintptr_t)buf,
 		.npages = len / XM_PAGE,
@@ -60,18 +42,18 @@ static int call(int fd, unsigned long nr, const void *addr, size_t len,
 
 static int device_read(int fd, const void *addr, size_t len, void *buf)
 {
-	return call(fd, DM_READ, addr, len, buf, NULL);
+	return call(fd, HMM_DMIRROR_READ, addr, len, buf, NULL);
 }
 
 static int device_write(int fd, void *addr, size_t len, void *buf)
 {
-	return call(fd, DM_WRITE, addr, len, buf, NULL);
+	return call(fd, HMM_DMIRROR_WRITE, addr, len, buf, NULL);
 }
 
 static int to_device(int fd, void *addr, size_t len)
 {
 	void *buf = malloc(len);
-	int ret = call(fd, DM_TO_DEVICE, addr, len, buf, NULL);
+	int ret = call(fd, HMM_DMIRROR_MIGRATE_TO_DEV, addr, len, buf, NULL);
 
 	free(buf);
 	return ret;
@@ -79,7 +61,7 @@ static int to_device(int fd, void *addr, size_t len)
 
 static int to_system(int fd, void *addr, size_t len)
 {
-	return call(fd, DM_TO_SYSTEM, addr, len, NULL, NULL);
+	return call(fd, HMM_DMIRROR_MIGRATE_TO_SYS, addr, len, NULL, NULL);
 }
 
 /* How many pages are in the device's private memory, or a negative errno. */
@@ -90,11 +72,12 @@ static int private_pages(int fd, const void *addr, size_t len)
 
 	if (len / XM_PAGE > sizeof(codes))
 		return -EINVAL;
-	ret = call(fd, DM_SNAPSHOT, addr, len, codes, NULL);
+	ret = call(fd, HMM_DMIRROR_SNAPSHOT, addr, len, codes, NULL);
 	if (ret)
 		return ret;
 	for (size_t i = 0; i < len / XM_PAGE; i++)
-		n += (codes[i] & 0xf0) == IS_PRIVATE;
+		n += (codes[i] & 0xf0) ==
+		     HMM_DMIRROR_PROT_DEV_PRIVATE_LOCAL;
 	return n;
 }
 
@@ -371,7 +354,7 @@ static void *churn(void *arg)
 		if (c->err == -ENOENT)
 			c->err = 0;
 		if (!c->err)
-			c->err = call(c->fd, DM_RELEASE, c->p, LEN, NULL,
+			c->err = call(c->fd, HMM_DMIRROR_RELEASE, c->p, LEN, NULL,
 				      NULL);
 		c->wrong += wrong((__u64 *)c->p, LEN, 9);
 	}
@@ -471,18 +454,18 @@ TEST_F(peer_bugs, invalidation_is_exact)
 
 	ASSERT_NE(NULL, two);
 	fill((__u64 *)two, 2 * XM_PAGE, 6);
-	ASSERT_EQ(0, call(self->fd, DM_READ, two, 2 * XM_PAGE, self->buf,
+	ASSERT_EQ(0, call(self->fd, HMM_DMIRROR_READ, two, 2 * XM_PAGE, self->buf,
 			  &faults));
 	EXPECT_EQ(1, faults);
-	ASSERT_EQ(0, call(self->fd, DM_READ, two, 2 * XM_PAGE, self->buf,
+	ASSERT_EQ(0, call(self->fd, HMM_DMIRROR_READ, two, 2 * XM_PAGE, self->buf,
 			  &faults));
 	EXPECT_EQ(0, faults);
 	ASSERT_EQ(0, mprotect(two, XM_PAGE, PROT_READ));
-	ASSERT_EQ(0, call(self->fd, DM_READ, two + XM_PAGE, XM_PAGE,
+	ASSERT_EQ(0, call(self->fd, HMM_DMIRROR_READ, two + XM_PAGE, XM_PAGE,
 			  self->buf, &faults));
 	EXPECT_EQ(0, faults)
 		TH_LOG("the page behind the changed one had to be faulted");
-	ASSERT_EQ(0, call(self->fd, DM_READ, two, XM_PAGE, self->buf,
+	ASSERT_EQ(0, call(self->fd, HMM_DMIRROR_READ, two, XM_PAGE, self->buf,
 			  &faults));
 	EXPECT_EQ(1, faults);
 }
@@ -526,7 +509,7 @@ TEST_F(peer_bugs, failed_allocations_do_no_harm)
 		/* Large folios and parts of them. */
 		at = i % 2 ? 0 : XM_PAGE;
 		ASSERT_TRUE(write_all("/proc/self/make-it-fail", "1"));
-		ret = call(fd, DM_TO_DEVICE, p + at, len - at, buf, NULL);
+		ret = call(fd, HMM_DMIRROR_MIGRATE_TO_DEV, p + at, len - at, buf, NULL);
 		failed += ret != 0;
 		done += !ret;
 		if (i % 3)
@@ -603,13 +586,13 @@ TEST_F(peer_bugs, childs_fault_leaves_parent_alone)
 				MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1,
 				0));
 	fill((__u64 *)self->p, LEN, 20);
-	ASSERT_EQ(0, call(self->fd, DM_READ, self->p, LEN, self->buf,
+	ASSERT_EQ(0, call(self->fd, HMM_DMIRROR_READ, self->p, LEN, self->buf,
 			  &faults));
 	EXPECT_EQ(1, faults);
 	SAY_GO();
 	EXPECT_EQ(0, ended(self->child, XM_LONG));
 	self->child = 0;
-	ASSERT_EQ(0, call(self->fd, DM_READ, self->p, LEN, self->buf,
+	ASSERT_EQ(0, call(self->fd, HMM_DMIRROR_READ, self->p, LEN, self->buf,
 			  &faults));
 	EXPECT_EQ(0, wrong(self->buf, LEN, 20));
 	EXPECT_EQ(0, faults)

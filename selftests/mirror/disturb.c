@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <poll.h>
 
+#include "dmirror.h"
 #include "uffd.h"
 #define PAGE_NEEDS	XMIRROR_CAP_PRIVATE
 #include "page_fixture.h"
@@ -146,25 +147,15 @@ TEST_F(page, mirrors_come_and_go_beside_munmap)
 
 /* M19: memory that a userfaultfd has to fill */
 
-struct command {
-	__u64 addr;
-	__u64 ptr;
-	__u64 npages;
-	__u64 cpages;
-	__u64 faults;
-};
-
-#define DM_READ_UNLOCKED	_IOWR('H', 9, struct command)
-
 static int read_by_dmirror(struct worker *w)
 {
-	struct command c = {
+	struct hmm_dmirror_cmd c = {
 		.addr = (uintptr_t)w->addr,
 		.ptr = (uintptr_t)w->to,
 		.npages = 1,
 	};
 
-	return xm_ioctl(w->fd, DM_READ_UNLOCKED, &c);
+	return xm_ioctl(w->fd, HMM_DMIRROR_READ_UNLOCKED, &c);
 }
 
 /* Answers one fault with a page of 0x77 bytes; what is wrong, if anything */

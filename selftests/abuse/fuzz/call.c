@@ -4,24 +4,16 @@
  */
 #include <sys/ioctl.h>
 
+#include "dmirror.h"
 #include "fuzz.h"
 
 /* No wait or stop is longer, in milliseconds. */
 #define SHORT		10
 #define MAX_CMDS	4
 
-/* As in the kernel's lib/test_hmm_uapi.h */
-struct hmm_cmd {
-	__u64 addr;
-	__u64 ptr;
-	__u64 npages;
-	__u64 cpages;
-	__u64 faults;
-};
-
 #define HMM_NR		10
 
-#define HMM_IOC(nr)	_IOWR('H', (nr), struct hmm_cmd)
+#define HMM_IOC(nr)	_IOWR('H', (nr), struct hmm_dmirror_cmd)
 
 union arg {
 	struct {
@@ -42,7 +34,7 @@ union arg {
 	struct xmirror_unplug unplug;
 	struct xmirror_vram vram;
 	struct xmirror_inject inject;
-	struct hmm_cmd hmm;
+	struct hmm_dmirror_cmd hmm;
 	__u64 words[XM_PAGE / 8];
 };
 
@@ -66,7 +58,7 @@ const struct kind kinds[] = {
 	{ XMIRROR_IOC_VRAM, "VRAM", 3, sizeof(struct xmirror_vram) },
 	{ XMIRROR_IOC_INJECT, "INJECT", 4, sizeof(struct xmirror_inject) },
 	{ 0, "unknown call", 1, 64 },
-	{ HMM_IOC(0), "hmm_dmirror", 8, sizeof(struct hmm_cmd) },
+	{ HMM_IOC(0), "hmm_dmirror", 8, sizeof(struct hmm_dmirror_cmd) },
 };
 
 /* What any call may answer. */
