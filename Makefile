@@ -72,8 +72,7 @@ report:
 		$(BASE:%=--base %) -o $(or $(OUT),report.html)
 
 report-check:
-	@runner/sh/deps.sh chromium $$(command -v npm >/dev/null || echo npm)
-	@runner/report_check.py
+	@runner/sh/report-check.sh
 
 summary:
 	$(xmtest) summary $(LOG:%=--log %)
