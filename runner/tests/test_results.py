@@ -68,6 +68,8 @@ class Again(unittest.TestCase):
         self.assertEqual({}, results.again(run(program("a", test("b")))))
         self.assertEqual({"stock-7.x": "*"},
                          results.again(run(program("a", test("b")), judged="no")))
+        self.assertEqual({"stock-7.x": "*"}, results.again(
+            run(program("kselftest/run_kselftest.sh", test("selftests: a", "fail")))))
 
 
 class Merge(unittest.TestCase):

@@ -342,7 +342,7 @@ def initramfs(tmp, target, boot):
     for name, value in settings.items():
         (stage / "xm" / name).write_text(f"{value}\n")
     if boot.tree:
-        shutil.copytree(boot.tree, stage / "xm/tree")
+        shutil.copytree(boot.tree, stage / "xm/bin/kselftest")
     cpio(stage, tmp / "initrd")
     shutil.rmtree(stage)
     return str(tmp / "initrd")

@@ -30,7 +30,7 @@ class Boot(NamedTuple):
     params: tuple = ()          # of xmirror_test
     modules: tuple = ()         # more .ko files, or none of the target's
     own_modules: bool = True
-    tree: Optional[str] = None  # a directory that becomes /xm/tree
+    tree: Optional[str] = None  # a directory that becomes /xm/bin/kselftest
     gcov: Optional[str] = None  # a file for the modules' counts
 
 

@@ -152,10 +152,13 @@ def each(results, *kinds):
 
 
 def spec(program, test):
-    """TESTS= for one test."""
-    if program["name"] in GUEST or program["name"].startswith("hmm-tests"):
-        return program["name"] if program["name"].startswith("hmm-tests") else None
-    return program["name"] if "judge" in test else f"{program['name']}:{test['name']}"
+    """TESTS= for one test, or None."""
+    name = program["name"]
+    if name in GUEST or "/" in name:
+        return None
+    if name.startswith("hmm-tests") or "judge" in test:
+        return name
+    return f"{name}:{test['name']}"
 
 
 def repeat(kernel, program, test):
