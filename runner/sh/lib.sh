@@ -31,6 +31,20 @@ xm_locked()
 	)
 }
 
+# xm_copy_sources DIR: what the modules are built from, and the sample, into DIR.
+xm_copy_sources()
+{
+	rsync -a --exclude={'*.o','*.ko','*.mod*','.*.cmd','*.symvers'} \
+		"${XM_SOURCES[@]/#/$XM_TOP/}" "$XM_TOP/samples" "$1/"
+}
+
+# xm_digest DIR: of the names and contents of all files in it.
+xm_digest()
+{
+	(cd "$1" && find . -type f -print0 | sort -z | xargs -0 sha256sum) |
+		sha256sum | cut -c 1-12
+}
+
 # xm_archive [LABEL]: the address of Debian's archive (or of the one with another
 # label, such as Debian-Security), as this machine's own apt has it; may be empty.
 xm_archive()
@@ -107,17 +121,6 @@ xm_download()
 	return 1
 }
 
-# xm_deb SUITE PACKAGE DIR: fetch a package of SUITE and unpack it into DIR.
-xm_deb()
-{
-	local tmp=$3.deb
-
-	mkdir -p "$3"
-	xm_download "$1" "$tmp" "$2" || exit 1
-	dpkg-deb -x "$tmp"/*.deb "$3"
-	rm -rf "$tmp"
-}
-
 # xm_busybox ARCH: a static busybox for guests of that architecture of Debian's.
 xm_make_busybox()
 {
@@ -125,8 +128,8 @@ xm_make_busybox()
 
 	[ ! -e "$dir" ] || return 0
 	rm -rf "$dir.tmp"
-	XM_ARCH=$1
-	xm_deb trixie busybox-static "$dir.tmp"
+	XM_ARCH=$1 xm_download trixie "$dir.tmp" busybox-static || exit 1
+	dpkg-deb -x "$dir.tmp"/*.deb "$dir.tmp"
 	mv "$dir.tmp" "$dir"
 }
 

@@ -36,9 +36,7 @@ sparse()
 	local out=$tmp/$1 kdir rc=0
 
 	kdir=$(runner/sh/kernel.sh -p "$1")
-	mkdir "$out"
-	cp -r "${XM_SOURCES[@]}" samples "$out/"
-	find "$out" -name '*.o' -delete
+	xm_copy_sources "$out"
 	make -s -C "$kdir" M="$out" -j"$(nproc)" C=2 KBUILD_MODPOST_WARN=1 modules \
 		>"$tmp/make" 2>&1 || rc=1
 	sed "s|$out/||" "$tmp/make" |

@@ -7,7 +7,7 @@
 # the modules that DKMS installed. It is built once for the sources as they are.
 #
 # What DKMS makes of its own accord stays as it is: signed with a key that nobody
-# has enrolled, stripped, in the form that goes to /lib/modules; only unpacked.
+# has enrolled, stripped, packed, in the form that goes to /lib/modules.
 
 # shellcheck source=runner/sh/lib.sh
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
@@ -30,19 +30,11 @@ make_modules()
 		tail -n 40 "$src/dkms.log" >&2
 		xm_die "DKMS failed for $krel"
 	fi
+	for ko in xmirror xmirror_test; do
+		compgen -G "$src/out/$ko.ko*" >/dev/null || xm_die "DKMS installed no $ko"
+	done
 	rm -rf "$dir.tmp"
-	mkdir "$dir.tmp"
-	for ko in "$src"/out/*; do
-		case $ko in
-		*.xz) xz -d "$ko" ;;
-		*.zst) zstd -q -d --rm "$ko" ;;
-		*.gz) gzip -d "$ko" ;;
-		esac
-	done
-	for ko in xmirror.ko xmirror_test.ko; do
-		[ -s "$src/out/$ko" ] || xm_die "DKMS installed no $ko"
-		cp "$src/out/$ko" "$dir.tmp/"
-	done
+	cp -r "$src/out" "$dir.tmp"
 	cp "$src/dkms.log" "$dir.tmp/"
 	mv "$dir.tmp" "$dir"
 }
@@ -59,8 +51,6 @@ trap 'rm -rf "$src"' EXIT
 rsync -a --relative --exclude={'*.o','*.ko','*.mod*','.*.cmd','*.symvers'} \
 	"${XM_SOURCES[@]/#/$XM_TOP/./}" "$XM_TOP"/./{LICENSE,dkms.conf} \
 	"$XM_TOP"/./runner/{sources,sh/lib.sh,sh/dkms.sh} "$src/"
-dir=$(cd "$src" && find . -type f -print0 | sort -z |
-	xargs -0 sha256sum | sha256sum | cut -c 1-12)
-dir=$(dirname "$root")/dkms-$dir
+dir=$(dirname "$root")/dkms-$(xm_digest "$src")
 xm_locked "stock-dkms-$krel" make_modules "$src" "$dir"
 printf '%s\n' "$dir"

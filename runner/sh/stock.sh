@@ -213,11 +213,8 @@ modules()
 	src=$(mktemp -d "$STOCK/$krel/src.XXXXXX")
 	# shellcheck disable=SC2064 # now
 	trap "rm -rf '$src'" EXIT
-	rsync -a --exclude={'*.o','*.ko','*.mod*','.*.cmd','*.symvers'} \
-		"${XM_SOURCES[@]/#/$XM_TOP/}" "$XM_TOP/samples" "$src/"
-	dir=$(cd "$src" && find . -type f -print0 | sort -z |
-		xargs -0 sha256sum | sha256sum | cut -c 1-12)
-	dir=$STOCK/$krel/modules-$dir
+	xm_copy_sources "$src"
+	dir=$STOCK/$krel/modules-$(xm_digest "$src")
 	xm_locked "stock-modules-$krel" make_modules "$src" "$dir"
 	echo "$dir"
 }
@@ -252,9 +249,7 @@ lint()
 		with_64k "$src/layer"
 		layer=$src/layer:$headers
 	fi
-	mkdir "$src/tree"
-	cp -r "${XM_SOURCES[@]/#/$XM_TOP/}" "$XM_TOP/samples" "$src/tree/"
-	find "$src/tree" -name '*.o' -delete
+	xm_copy_sources "$src/tree"
 	make_in "$layer" "$src/tree" W=1 >"$src/log" 2>&1 || rc=1
 	sed "s|$XM_TOP/||" "$src/log" | grep -E \
 		'^(src|test_driver|samples|include/(xmirror|uapi/linux/xmirror)).*(warning|error):|^(WARNING|ERROR)' &&

@@ -101,7 +101,7 @@ class Target(Programs):
         self.tree = Path(root) / "lib/modules" / self.release
         how = "stock-dkms.sh" if row.dkms else "stock.sh"
         directory = Path(script(how, *([] if row.dkms else ["modules"]), row.name)[-1])
-        self.modules = [*DRIVERS, *(directory / f"{m}.ko" for m in MODULES)]
+        self.modules = [*DRIVERS, *(next(directory.glob(f"{m}.ko*")) for m in MODULES)]
         if not row.dkms:
             self.modules.append(directory / f"{SAMPLE}.ko")
         self.symbols = directory / "debug"
@@ -174,13 +174,12 @@ def programs(target, names=None):
         if wanted:
             run("make", "-s", "-C", TOP / "selftests", JOBS, f"OUT={out}",
                 f"CC={target.machine.cc}", f"PAGE_SIZE={target.page_size}",
-                f"KSELFTEST={harness}",
-                f"HDRS={TOP}/include/uapi", *wanted, what="building the programs failed")
+                f"KSELFTEST={harness}", *wanted, what="building the programs failed")
     target.bin, target.names = out, names
     return out
 
 
-def hmm_tests(target):
+def hmm_tests():
     """Names of the kernel's own hmm-tests, as programs, the longest first."""
     return ["hmm-tests-bench-coherent", "hmm-tests-bench-private", "hmm-tests",
             f"hmm-tests-{kernels.NEWEST}"]
@@ -221,7 +220,7 @@ def build_hmm_tests(target):
     with locked(f"{target.bin.name}-hmm-tests"):
         for tree in {version_of(t): t for t in trees}.values():
             build_hmm_tests_of(target, tree)
-        for name in hmm_tests(target):
+        for name in hmm_tests():
             shutil.copy(GUEST / "hmm-tests", target.bin / name)
 
 
@@ -326,12 +325,11 @@ def initramfs(tmp, target, boot):
     for file in target.bin.iterdir():
         if file.is_file() and os.access(file, os.X_OK) and target.wants(file.name):
             shutil.copy(file, stage / "xm/bin")
-    files = (target.modules if boot.own_modules else
-             [m for m in target.modules if not str(m).endswith(".ko")])
-    names = [m for m in files if isinstance(m, str)]
+    names = [m for m in target.modules if isinstance(m, str)]
+    own = [m for m in target.modules if m not in names] if boot.own_modules else []
     order = [add_module(stage / "lib/modules", file)
              for file in (with_dependencies(target.tree, names) if target.tree else [])]
-    for file in [*(m for m in files if not isinstance(m, str)), *boot.modules]:
+    for file in [*own, *boot.modules]:
         add_module(stage / "lib/modules", file)
     (stage / "lib/modules/order").write_text("".join(f"{n}\n" for n in order))
     settings = {

@@ -52,18 +52,14 @@ def tests_of(directory, program):
     return names
 
 
-def programs_for(target, everything):
-    """Names of the programs that can run on a target."""
-    hmm = build.hmm_tests(target)
-    # The benchmark moves 13 GB, which tells of speed: for who asks for it.
-    if everything:
-        hmm = [name for name in hmm if "bench" not in name]
-    return hmm + build.test_programs()
+def programs():
+    """Names of all programs."""
+    return build.hmm_tests() + build.test_programs()
 
 
 def validate(words):
     """Say early that a program does not exist, before anything is built."""
-    names = build.hmm_tests(None) + build.test_programs()
+    names = programs()
     for word in words.split():
         program = word.partition(":")[0]
         if not fnmatch.filter(names, program):
@@ -83,7 +79,10 @@ def names_of(names, wanted):
 def choose(target, words):
     """The lines of the queue for TESTS: PROGRAM, or PROGRAM:TEST, both globs."""
     wanted = words.split() or ["*"]
-    names = programs_for(target, wanted == ["*"])
+    names = programs()
+    # The benchmark moves 13 GB, which tells of speed: for who asks for it.
+    if wanted == ["*"]:
+        names = [name for name in names if not name.startswith("hmm-tests-bench")]
     lines, parts = [], {}
     build.programs(target, names_of(names, wanted))
     for word in wanted:
@@ -128,17 +127,6 @@ def bin_here(target, name):
     if target.arch == os.uname().machine:
         return target.bin
     return build.programs(build.Programs(), [name])
-
-
-class Queue:
-    """What no guest has taken yet."""
-
-    def __init__(self, lines):
-        self.lines, self.lock = list(lines), threading.Lock()
-
-    def next(self):
-        with self.lock:
-            return self.lines.pop(0) if self.lines else ""
 
 
 # --- progress -------------------------------------------------------------
@@ -266,7 +254,7 @@ def boot_guests(run, target, boots, queue=None, on_line=None):
     logs = [run.log / f"{base}.{taken + i}" for i in range(len(boots))]
     guests = [Guest(target, boot, log,
                     on_line=(lambda line, i=i: on_line(i, line)) if on_line else None,
-                    next_program=queue.next if queue else None)
+                    next_program=(lambda: next(queue, "")) if queue else None)
               for i, (boot, log) in enumerate(zip(boots, logs))]
     errors = []
 
@@ -309,7 +297,8 @@ def boot_guests(run, target, boots, queue=None, on_line=None):
 
 def check(run, target, lines, whole=False, boot=Boot("check"), guests=None):
     """Run the programs that LINES name on a target; add what came of it to RUN."""
-    queue = Queue(lines)
+    # What no guest has taken yet; to take one is atomic.
+    queue = iter(lines)
     guests = guests or guests_for(len(lines))
     progress = Progress(len(lines), guests)
     if any(line.startswith("hmm-tests") for line in lines):
@@ -318,7 +307,7 @@ def check(run, target, lines, whole=False, boot=Boot("check"), guests=None):
         boot = boot._replace(deadline=300 + boot.limit * (len(lines) + 1) // 2)
     kernel = boot_guests(run, target, [boot] * guests, queue, progress.line)
     kernel["whole"] = whole
-    finish_check(kernel, target, queue.lines, lines, whole)
+    finish_check(kernel, target, list(queue), lines, whole)
     run.add(kernel)
     return kernel
 

@@ -94,7 +94,7 @@ def cmd_verdict(args, words):
 def cmd_list(args, _words):
     """Programs; with TESTS also their tests, as TESTS takes them."""
     if args.tests == "*":
-        print("\n".join(build.hmm_tests(None) + build.test_programs()))
+        print("\n".join(check.programs()))
         return OK
     for word in args.tests.split():
         program, _, test = word.partition(":")
