@@ -25,10 +25,10 @@ xmtest	:= @runner/xmtest
 k	= $(1:%=-k %)
 tests	= -t '$(TESTS)'
 
-.PHONY: bench bisect boots check check-all check-stock clean compare coverage demo
-.PHONY: dkms-install dkms-remove fresh fuzz help install junit lifecycle lint list
-.PHONY: merge modules peer-bugs race-holds race-matrix report report-check
-.PHONY: self-mutants selftests shell soak summary verdict
+.PHONY: bench bisect bisect-demo boots check check-all check-stock clean compare
+.PHONY: coverage demo dkms-install dkms-remove fresh fuzz help install junit
+.PHONY: lifecycle lint list merge modules peer-bugs race-holds race-matrix
+.PHONY: report report-check self-mutants selftests shell soak summary verdict
 .DEFAULT_GOAL := modules
 
 modules:
@@ -109,6 +109,9 @@ peer-bugs:
 
 self-mutants:
 	$(xmtest) mutants $(call k,$(debug)) $(MUTANTS)
+
+bisect-demo:
+	@runner/sh/bisect-demo.sh $(COMMIT)
 
 boots:
 	$(xmtest) boots $(call k,$(kernels)) --count $(N)
