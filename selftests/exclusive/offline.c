@@ -17,6 +17,8 @@
 #define MEMORY	"/sys/devices/system/memory"
 #define PAGES	16
 #define LEN	(PAGES * XM_PAGE)
+/* Entries of /proc/kpageflags that are read at once */
+#define CHUNK	1024UL
 
 static __u64 read_hex(const char *path)
 {
@@ -96,12 +98,12 @@ static int take_offline(int block)
 static bool is_movable(int block)
 {
 	const __u64 kinds = XM_KPF_LRU | XM_KPF_BUDDY;
-	__u64 flags[512], n, pos = block * block_pages(), left = block_pages();
+	__u64 flags[CHUNK], n, pos = block * block_pages(), left = block_pages();
 	int fd = open("/proc/kpageflags", O_RDONLY | O_CLOEXEC);
 	ssize_t got;
 
 	while (fd >= 0 && left) {
-		n = left < 512 ? left : 512;
+		n = left < CHUNK ? left : CHUNK;
 		got = pread(fd, flags, n * 8, pos * 8);
 		if (got != (ssize_t)n * 8)
 			break;
