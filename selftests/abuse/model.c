@@ -5,68 +5,75 @@
  * what is in them. Every result is compared.
  *
  * XM_STEPS is the number of steps of all runs together and XM_SEED the seed of
- * the first; each run is a process of its own. If one goes wrong, it is run
- * again in shorter versions, each with everything checked at its end, to find
- * the shortest that does.
+ * the first; each run is a process of its own. A run is a list of steps that is
+ * made of the seed before the first of them is taken. If one goes wrong, parts of
+ * the list are run, each in a process, memory and files of its own, and the
+ * shortest that goes wrong is printed as a test program, see lib/shrink.h.
+ *
+ * Each step says what it does in C, with the result that it expects, before it is
+ * done: the log of a run is the program.
  */
 #include <stdarg.h>
-#include <sys/uio.h>
 
+#include "shrink.h"
 #include "test.h"
 
 #define PAGES	24U
-#define AREA	(PAGES * XM_PAGE)
 #define RUNS	5U
 #define EVERY	16U		/* steps from one VERIFY to the next */
-#define LINES	24U		/* of the log that are kept */
+#define LINES	64U		/* of the log that are kept */
+#define MOST	1000U		/* runs to find the shortest */
 
 enum right { NOT_MAPPED, READ, READ_WRITE };
+
+/* The numbers of a step. 0 is the simplest of each; N is one less than pages. */
+enum { KIND, DEV, PAGE, N, WORD, TO, VALUE, HOW, COLUMNS };
 
 struct page {
 	enum right right;
 	__u64 word[XM_WORDS];
 };
 
+struct line {
+	unsigned int step;
+	char text[160];
+};
+
 /* Shared with the process that runs the steps */
 struct report {
 	unsigned int bad;	/* step at which it went wrong, from 1; 0: none */
 	unsigned int seen;	/* steps taken */
-	unsigned int line;
+	unsigned int lines;
 	char text[256];
-	char log[LINES][128];
+	struct line log[LINES];
+	unsigned int child_page;
+	unsigned int child_word;
 };
 
 struct model {
 	struct report *r;
 	struct page page[PAGES];
-	char *area;
+	__u64 (*area)[XM_WORDS];
 	int fd[2];
-	__u64 state;
 	bool devmem;
 	unsigned int step;
+	const __u64 *now;	/* the step's numbers */
 };
 
-static __u64 rnd(struct model *m, __u64 below)
+/* A line of the program that this run is */
+__attribute__((format(printf, 2, 3)))
+static void code(struct model *m, const char *fmt, ...)
 {
-	/* xorshift64* */
-	m->state ^= m->state >> 12;
-	m->state ^= m->state << 25;
-	m->state ^= m->state >> 27;
-	return ((m->state * 0x2545f4914f6cdd1dULL) >> 33) % below;
-}
-
-static void note(struct model *m, const char *fmt, ...)
-{
-	char *line = m->r->log[m->r->line++ % LINES];
+	struct line *line = &m->r->log[m->r->lines++ % LINES];
 	va_list args;
-	int n;
 
-	n = snprintf(line, 128, "%5u ", m->step);
+	line->step = m->step;
 	va_start(args, fmt);
-	vsnprintf(line + n, 128 - n, fmt, args);
+	vsnprintf(line->text, sizeof(line->text), fmt, args);
 	va_end(args);
 }
 
+__attribute__((format(printf, 2, 3)))
 static int wrong(struct model *m, const char *fmt, ...)
 {
 	va_list args;
@@ -78,16 +85,23 @@ static int wrong(struct model *m, const char *fmt, ...)
 	return 1;
 }
 
-static __u64 *word(struct model *m, unsigned int i, unsigned int w)
-{
-	return (__u64 *)(m->area + i * XM_PAGE) + w;
-}
-
 static int same(struct model *m, const char *what, long expected, long seen)
 {
 	if (expected == seen)
 		return 0;
 	return wrong(m, "%s: expected %#lx, seen %#lx", what, expected, seen);
+}
+
+static const char *name_of(int err)
+{
+	switch (err) {
+	case 0:
+		return "0";
+	case -EFAULT:
+		return "-EFAULT";
+	default:
+		return "-EPERM";
+	}
 }
 
 /* The pages of a step */
@@ -98,22 +112,22 @@ struct range {
 	size_t len;
 };
 
-static struct range some(struct model *m, unsigned int most)
+static struct range range_of(struct model *m)
 {
 	struct range r;
 
-	r.i = rnd(m, PAGES);
-	r.n = 1 + rnd(m, most);
+	r.i = m->now[PAGE];
+	r.n = 1 + m->now[N];
 	if (r.i + r.n > PAGES)
 		r.n = PAGES - r.i;
-	r.p = word(m, r.i, 0);
+	r.p = m->area[r.i];
 	r.len = r.n * XM_PAGE;
 	return r;
 }
 
-static int device(struct model *m)
+static bool one_in(struct model *m, unsigned int n)
 {
-	return m->fd[rnd(m, 4) == 0];
+	return m->now[HOW] % n == n - 1;
 }
 
 /* The first page of a range that an access cannot have, and its error */
@@ -140,62 +154,79 @@ static unsigned int first_bad(struct model *m, struct range r, bool write,
 	return k;
 }
 
+/* Page @i as @what has it in @buf, whose words are called @name, a number and ] */
+static int same_page(struct model *m, const char *what, unsigned int i,
+		     const __u64 *buf, const char *name)
+{
+	const __u64 *word = m->page[i].word;
+	unsigned int w;
+
+	for (w = 0; w < XM_WORDS; w++) {
+		if (buf[w] == word[w])
+			continue;
+		code(m, "EXPECT_EQ(%#llx, %s%u]);", word[w], name, w);
+		return wrong(m, "%s sees %#llx instead of %#llx in page %u", what,
+			     buf[w], word[w], i);
+	}
+	return 0;
+}
+
 /* Accesses of one word */
 
 static int cpu_load(struct model *m)
 {
-	unsigned int i = rnd(m, PAGES), w = rnd(m, XM_WORDS);
+	unsigned int i = m->now[PAGE], w = m->now[WORD];
 	struct page *pg = &m->page[i];
 	__u64 v = 0;
-	struct iovec to = { &v, 8 }, from = { word(m, i, w), 8 };
+	int err;
 
-	note(m, "CPU load %u.%u", i, w);
-	if (pg->right == NOT_MAPPED || rnd(m, 8) == 0) {
-		long n = process_vm_readv(getpid(), &to, 1, &from, 1, 0);
-
-		if (pg->right == NOT_MAPPED)
-			return same(m, "readv of a hole", -1, n);
-		if (n != 8)
-			return wrong(m, "readv: %ld", n);
-	} else {
-		v = XM_LOAD(word(m, i, w));
+	if (pg->right == NOT_MAPPED || one_in(m, 8)) {
+		err = pg->right == NOT_MAPPED ? -EFAULT : 0;
+		code(m, "EXPECT_EQ(%s, xm_peek(&p[%u][%u], &got));",
+		     name_of(err), i, w);
+		if (!err)
+			code(m, "EXPECT_EQ(%#llx, got);", pg->word[w]);
+		if (same(m, "readv", err, xm_peek(&m->area[i][w], &v)))
+			return 1;
+		return err ? 0 : same(m, "readv", pg->word[w], v);
 	}
-	return same(m, "CPU load", pg->word[w], v);
+	code(m, "EXPECT_EQ(%#llx, XM_LOAD(&p[%u][%u]));", pg->word[w], i, w);
+	return same(m, "CPU load", pg->word[w], XM_LOAD(&m->area[i][w]));
 }
 
 static int cpu_store(struct model *m)
 {
-	unsigned int i = rnd(m, PAGES), w = rnd(m, XM_WORDS);
+	unsigned int i = m->now[PAGE], w = m->now[WORD];
 	struct page *pg = &m->page[i];
-	__u64 v = rnd(m, 1U << 30);
-	struct iovec from = { &v, 8 }, to = { word(m, i, w), 8 };
+	__u64 v = m->now[VALUE];
+	int err = 0;
 
-	note(m, "CPU store %u.%u = %#llx", i, w, (unsigned long long)v);
-	if (pg->right != READ_WRITE || rnd(m, 8) == 0) {
-		long n = process_vm_writev(getpid(), &from, 1, &to, 1, 0);
-
-		if (pg->right != READ_WRITE)
-			return same(m, "writev without the right", -1, n);
-		if (n != 8)
-			return wrong(m, "writev: %ld", n);
+	if (pg->right != READ_WRITE || one_in(m, 8)) {
+		err = pg->right != READ_WRITE ? -EFAULT : 0;
+		code(m, "EXPECT_EQ(%s, xm_poke(&p[%u][%u], %#llx));",
+		     name_of(err), i, w, v);
+		if (same(m, "writev", err, xm_poke(&m->area[i][w], v)))
+			return 1;
 	} else {
-		XM_STORE(word(m, i, w), v);
+		code(m, "XM_STORE(&p[%u][%u], %#llx);", i, w, v);
+		XM_STORE(&m->area[i][w], v);
 	}
-	pg->word[w] = v;
+	if (!err)
+		pg->word[w] = v;
 	return 0;
 }
 
 static int cpu_add(struct model *m)
 {
-	unsigned int i = rnd(m, PAGES), w = rnd(m, XM_WORDS);
+	unsigned int i = m->now[PAGE], w = m->now[WORD];
 	struct page *pg = &m->page[i];
-	__u64 v = rnd(m, 1000), was;
+	__u64 v = m->now[VALUE];
 
-	note(m, "CPU add %u.%u += %llu", i, w, (unsigned long long)v);
 	if (pg->right != READ_WRITE)
 		return 0;
-	was = XM_ADD(word(m, i, w), v);
-	if (same(m, "CPU add", pg->word[w], was))
+	code(m, "EXPECT_EQ(%#llx, XM_ADD(&p[%u][%u], %#llx));", pg->word[w], i,
+	     w, v);
+	if (same(m, "CPU add", pg->word[w], XM_ADD(&m->area[i][w], v)))
 		return 1;
 	pg->word[w] += v;
 	return 0;
@@ -203,20 +234,23 @@ static int cpu_add(struct model *m)
 
 static int dev_op(struct model *m, enum xmirror_op op, const char *name)
 {
-	unsigned int i = rnd(m, PAGES), w = rnd(m, XM_WORDS);
+	unsigned int i = m->now[PAGE], w = m->now[WORD], d = m->now[DEV];
 	struct range r = { .i = i, .n = 1 };
 	struct page *pg = &m->page[i];
-	__u64 v = rnd(m, 1U << 30), got = 0;
-	int fd = device(m), err;
+	__u64 v = m->now[VALUE], got = 0;
+	bool has_result = op != XMIRROR_OP_STORE;
+	int err;
 
-	note(m, "device %d %s %u.%u, %#llx", fd != m->fd[0], name, i, w,
-	     (unsigned long long)v);
 	first_bad(m, r, op != XMIRROR_OP_LOAD, &err);
-	if (same(m, name, err, xm_op(fd, op, 8, word(m, i, w), v, &got)))
+	code(m, "EXPECT_EQ(%s, xm_op(fd[%u], XMIRROR_OP_%s, 8, &p[%u][%u], %#llx, %s));",
+	     name_of(err), d, name, i, w, v, has_result ? "&got" : "NULL");
+	if (has_result && !err)
+		code(m, "EXPECT_EQ(%#llx, got);", pg->word[w]);
+	if (same(m, name, err, xm_op(m->fd[d], op, 8, &m->area[i][w], v, &got)))
 		return 1;
 	if (err)
 		return 0;
-	if (op != XMIRROR_OP_STORE && same(m, name, pg->word[w], got))
+	if (has_result && same(m, name, pg->word[w], got))
 		return 1;
 	if (op == XMIRROR_OP_STORE || op == XMIRROR_OP_XCHG)
 		pg->word[w] = v;
@@ -227,41 +261,42 @@ static int dev_op(struct model *m, enum xmirror_op op, const char *name)
 
 static int dev_load(struct model *m)
 {
-	return dev_op(m, XMIRROR_OP_LOAD, "load");
+	return dev_op(m, XMIRROR_OP_LOAD, "LOAD");
 }
 
 static int dev_store(struct model *m)
 {
-	return dev_op(m, XMIRROR_OP_STORE, "store");
+	return dev_op(m, XMIRROR_OP_STORE, "STORE");
 }
 
 static int dev_add(struct model *m)
 {
-	return dev_op(m, XMIRROR_OP_ADD, "add");
+	return dev_op(m, XMIRROR_OP_ADD, "ADD");
 }
 
 static int dev_xchg(struct model *m)
 {
-	return dev_op(m, XMIRROR_OP_XCHG, "xchg");
+	return dev_op(m, XMIRROR_OP_XCHG, "XCHG");
 }
 
 /* One word of each page of a range; what comes before a bad page is done. */
 static int dev_add_pages(struct model *m)
 {
-	struct range r = some(m, 6);
-	unsigned int w = rnd(m, XM_WORDS), k, good;
-	struct xmirror_cmd cmd = xm_cmds(XMIRROR_OP_ADD, 8, word(m, r.i, w),
+	struct range r = range_of(m);
+	unsigned int w = m->now[WORD], d = m->now[DEV], k, good;
+	struct xmirror_cmd cmd = xm_cmds(XMIRROR_OP_ADD, 8, &m->area[r.i][w],
 					 XM_PAGE, r.n, 3);
-	struct xmirror_wait wait;
-	int fd = device(m), err;
-	__u64 fence;
+	__u64 done;
+	int err;
 
-	note(m, "device %d adds 3 to %u+%u.%u", fd != m->fd[0], r.i, r.n, w);
 	good = first_bad(m, r, true, &err);
-	if (same(m, "submit", 0, xm_submit(fd, 0, &cmd, 1, 1, &fence)) ||
-	    same(m, "wait", 0, xm_wait(fd, fence, XM_LONG, &wait)) ||
-	    same(m, "status", err, wait.status) ||
-	    same(m, "locations", good, wait.ops))
+	code(m, "cmd = xm_cmds(XMIRROR_OP_ADD, 8, &p[%u][%u], XM_PAGE, %u, 3);",
+	     r.i, w, r.n);
+	code(m, "EXPECT_EQ(%s, xm_run_ops(fd[%u], &cmd, &got));", name_of(err),
+	     d);
+	code(m, "EXPECT_EQ(%u, got);", good);
+	if (same(m, "job", err, xm_run_ops(m->fd[d], &cmd, &done)) ||
+	    same(m, "locations", good, done))
 		return 1;
 	for (k = 0; k < good; k++)
 		m->page[r.i + k].word[w] += 3;
@@ -272,38 +307,45 @@ static int dev_add_pages(struct model *m)
 
 static int dev_write(struct model *m)
 {
-	unsigned int i = rnd(m, PAGES), err_page;
+	unsigned int i = m->now[PAGE], d = m->now[DEV], k;
 	struct range r = { .i = i, .n = 1 };
-	__u64 buf[XM_WORDS], v = rnd(m, 1U << 30);
-	int fd = device(m), err, k;
+	__u64 buf[XM_WORDS], v = m->now[VALUE];
+	int err;
 
-	note(m, "device %d writes page %u", fd != m->fd[0], i);
-	for (k = 0; k < (int)XM_WORDS; k++)
+	for (k = 0; k < XM_WORDS; k++)
 		buf[k] = v * k;
-	err_page = first_bad(m, r, true, &err);
-	if (same(m, "write", err, xm_write(fd, word(m, i, 0), buf, XM_PAGE)))
+	first_bad(m, r, true, &err);
+	code(m, "for (k = 0; k < XM_WORDS; k++)");
+	code(m, "\tbuf[k] = k * %#llx;", v);
+	code(m, "EXPECT_EQ(%s, xm_write(fd[%u], p[%u], buf, XM_PAGE));",
+	     name_of(err), d, i);
+	if (same(m, "write", err,
+		 xm_write(m->fd[d], m->area[i], buf, XM_PAGE)))
 		return 1;
-	if (err_page)
+	if (!err)
 		memcpy(m->page[i].word, buf, XM_PAGE);
 	return 0;
 }
 
 static int dev_read(struct model *m)
 {
-	struct range r = some(m, 4);
-	__u64 buf[4 * XM_WORDS], done;
-	unsigned int k, good;
-	int fd = device(m), err;
+	struct range r = range_of(m);
+	__u64 buf[4][XM_WORDS], done;
+	unsigned int d = m->now[DEV], k, good;
+	char name[32];
+	int err;
 
-	note(m, "device %d reads %u+%u", fd != m->fd[0], r.i, r.n);
 	good = first_bad(m, r, false, &err);
-	if (same(m, "read", err, xm_rw(fd, r.p, buf, r.len, 0, &done)) ||
+	code(m, "EXPECT_EQ(%s, xm_rw(fd[%u], p[%u], buf, %u * XM_PAGE, 0, &got));",
+	     name_of(err), d, r.i, r.n);
+	code(m, "EXPECT_EQ(%u * XM_PAGE, got);", good);
+	if (same(m, "read", err, xm_rw(m->fd[d], r.p, buf, r.len, 0, &done)) ||
 	    same(m, "bytes read", good * XM_PAGE, done))
 		return 1;
 	for (k = 0; k < good; k++) {
-		if (memcmp(buf + k * XM_WORDS, m->page[r.i + k].word, XM_PAGE))
-			return wrong(m, "device sees other data in page %u",
-				     r.i + k);
+		snprintf(name, sizeof(name), "buf[%u * XM_WORDS + ", k);
+		if (same_page(m, "device", r.i + k, buf[k], k ? name : "buf["))
+			return 1;
 	}
 	return 0;
 }
@@ -312,49 +354,54 @@ static int dev_read(struct model *m)
 
 static int dev_fault(struct model *m)
 {
-	struct range r = some(m, 8);
-	bool write = rnd(m, 2);
-	int fd = device(m), err;
-	unsigned int good;
+	struct range r = range_of(m);
+	bool write = one_in(m, 2);
+	unsigned int d = m->now[DEV], good;
 	__u64 done;
+	int err;
 
-	note(m, "device %d %s fault %u+%u", fd != m->fd[0],
-	     write ? "write" : "read", r.i, r.n);
 	good = first_bad(m, r, write, &err);
+	code(m, "EXPECT_EQ(%s, xm_fault(fd[%u], p[%u], %u * XM_PAGE, %s, &got));",
+	     name_of(err), d, r.i, r.n, write ? "XMIRROR_FAULT_WRITE" : "0");
 	/* What comes before a bad page may be done or not. */
-	if (same(m, "fault", err, xm_fault(fd, r.p, r.len, write ?
+	code(m, "EXPECT_%s(%u * XM_PAGE, got);", err ? "GE" : "EQ", good);
+	if (same(m, "fault", err, xm_fault(m->fd[d], r.p, r.len, write ?
 					   XMIRROR_FAULT_WRITE : 0, &done)))
 		return 1;
 	if (!err)
 		return same(m, "bytes done", r.len, done);
 	if (done > good * XM_PAGE)
-		return wrong(m, "%llu bytes done past a bad page",
-			     (unsigned long long)done);
+		return wrong(m, "%llu bytes done past a bad page", done);
 	return 0;
 }
 
 static int dev_exclusive(struct model *m)
 {
-	struct range r = some(m, 6);
-	int fd = device(m), err;
-	unsigned int good;
+	struct range r = range_of(m);
+	unsigned int d = m->now[DEV], good;
 	__u64 done;
+	int err;
 
-	note(m, "device %d exclusive %u+%u", fd != m->fd[0], r.i, r.n);
 	good = first_bad(m, r, true, &err);
-	if (same(m, "exclusive", err, xm_exclusive(fd, r.p, r.len, &done)))
+	code(m, "EXPECT_EQ(%s, xm_exclusive(fd[%u], p[%u], %u * XM_PAGE, &got));",
+	     name_of(err), d, r.i, r.n);
+	code(m, "EXPECT_EQ(%u * XM_PAGE, got);", good);
+	if (same(m, "exclusive", err,
+		 xm_exclusive(m->fd[d], r.p, r.len, &done)))
 		return 1;
 	return same(m, "bytes exclusive", good * XM_PAGE, done);
 }
 
 static int dev_release(struct model *m)
 {
-	struct range r = some(m, 6);
-	int fd = device(m);
+	struct range r = range_of(m);
+	unsigned int d = m->now[DEV];
 	__u64 done;
 
-	note(m, "device %d release %u+%u", fd != m->fd[0], r.i, r.n);
-	if (same(m, "release", 0, xm_release(fd, r.p, r.len, &done)))
+	code(m, "EXPECT_EQ(0, xm_release(fd[%u], p[%u], %u * XM_PAGE, &got));",
+	     d, r.i, r.n);
+	code(m, "EXPECT_EQ(%u * XM_PAGE, got);", r.n);
+	if (same(m, "release", 0, xm_release(m->fd[d], r.p, r.len, &done)))
 		return 1;
 	return same(m, "bytes released", r.len, done);
 }
@@ -380,17 +427,19 @@ static bool must_not_migrate(const struct range *r)
 
 static int dev_migrate(struct model *m)
 {
-	struct range r = some(m, 6);
-	bool back = rnd(m, 3) == 0;
-	int fd = device(m), err;
+	struct range r = range_of(m);
+	bool back = one_in(m, 3);
+	unsigned int d = m->now[DEV];
+	int err;
 
-	note(m, "device %d migrate %s %u+%u", fd != m->fd[0],
-	     back ? "back" : "to", r.i, r.n);
 	if (!m->devmem || must_not_migrate(&r))
 		return 0;
 	first_bad(m, r, false, &err);
+	code(m, "EXPECT_EQ(%s, xm_migrate(fd[%u], p[%u], %u * XM_PAGE, %s, 0, NULL));",
+	     name_of(err), d, r.i, r.n,
+	     back ? "XMIRROR_MIGRATE_TO_SYSTEM" : "0");
 	return same(m, "migrate", err,
-		    xm_migrate(fd, r.p, r.len,
+		    xm_migrate(m->fd[d], r.p, r.len,
 			       back ? XMIRROR_MIGRATE_TO_SYSTEM : 0, 0, NULL));
 }
 
@@ -398,16 +447,17 @@ static int dev_migrate(struct model *m)
 
 static int mm_protect(struct model *m)
 {
-	struct range r = some(m, 6);
-	bool write = rnd(m, 3) != 0;
+	struct range r = range_of(m);
+	bool write = !one_in(m, 3);
 	unsigned int good, k;
 	int err;
 
 	/* As far as it is mapped */
 	good = first_bad(m, r, false, &err);
-	note(m, "mprotect %u+%u %s", r.i, good, write ? "rw" : "r");
 	if (!good)
 		return 0;
+	code(m, "EXPECT_EQ(0, mprotect(p[%u], %u * XM_PAGE, PROT_READ%s));",
+	     r.i, good, write ? " | PROT_WRITE" : "");
 	if (same(m, "mprotect", 0,
 		 mprotect(r.p, good * XM_PAGE,
 			  PROT_READ | (write ? PROT_WRITE : 0))))
@@ -419,14 +469,15 @@ static int mm_protect(struct model *m)
 
 static int mm_advise(struct model *m, int advice, const char *name)
 {
-	struct range r = some(m, 6);
+	struct range r = range_of(m);
 	int err, seen;
 	unsigned int k;
 
-	note(m, "%s %u+%u", name, r.i, r.n);
 	first_bad(m, r, false, &err);
-	seen = madvise(r.p, r.len, advice) ? errno : 0;
 	/* It goes on behind a hole. */
+	code(m, "EXPECT_EQ(%s, madvise(p[%u], %u * XM_PAGE, MADV_%s));",
+	     err ? "-1" : "0", r.i, r.n, name);
+	seen = madvise(r.p, r.len, advice) ? errno : 0;
 	if (same(m, name, err ? ENOMEM : 0, seen))
 		return 1;
 	for (k = 0; k < r.n && advice == MADV_DONTNEED; k++)
@@ -436,17 +487,17 @@ static int mm_advise(struct model *m, int advice, const char *name)
 
 static int mm_dontneed(struct model *m)
 {
-	return mm_advise(m, MADV_DONTNEED, "MADV_DONTNEED");
+	return mm_advise(m, MADV_DONTNEED, "DONTNEED");
 }
 
 static int mm_pageout(struct model *m)
 {
-	return mm_advise(m, MADV_PAGEOUT, "MADV_PAGEOUT");
+	return mm_advise(m, MADV_PAGEOUT, "PAGEOUT");
 }
 
 static int mm_cold(struct model *m)
 {
-	return mm_advise(m, MADV_COLD, "MADV_COLD");
+	return mm_advise(m, MADV_COLD, "COLD");
 }
 
 static void set_pages(struct model *m, struct range r, enum right right)
@@ -461,42 +512,38 @@ static void set_pages(struct model *m, struct range r, enum right right)
 
 static int mm_unmap(struct model *m)
 {
-	struct range r = some(m, 3);
+	struct range r = range_of(m);
 
-	note(m, "munmap %u+%u", r.i, r.n);
+	code(m, "EXPECT_EQ(0, munmap(p[%u], %u * XM_PAGE));", r.i, r.n);
 	set_pages(m, r, NOT_MAPPED);
 	return same(m, "munmap", 0, munmap(r.p, r.len));
 }
 
 static int mm_map(struct model *m)
 {
-	struct range r = some(m, 6);
-	void *p;
+	struct range r = range_of(m);
 
-	note(m, "mmap %u+%u", r.i, r.n);
-	p = mmap(r.p, r.len, PROT_READ | PROT_WRITE,
-		 MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
-	if (p != r.p)
-		return wrong(m, "mmap: %s", strerror(errno));
-	/* Always, so that all mappings can merge */
-	madvise(r.p, r.len, MADV_NOHUGEPAGE);
+	code(m, "EXPECT_EQ(0, xm_anon_at(p[%u], %u * XM_PAGE));", r.i, r.n);
 	set_pages(m, r, READ_WRITE);
-	return 0;
+	return same(m, "mmap", 0, xm_anon_at(r.p, r.len));
 }
 
 static int mm_move(struct model *m)
 {
-	unsigned int i = rnd(m, PAGES), j = rnd(m, PAGES);
-	bool keep = rnd(m, 3) == 0;
+	unsigned int i = m->now[PAGE], j = m->now[TO];
+	int flags = MREMAP_MAYMOVE | MREMAP_FIXED;
+	bool keep = one_in(m, 3), hole = m->page[i].right == NOT_MAPPED;
 	void *p;
 
-	note(m, "mremap %u to %u%s", i, j, keep ? ", DONTUNMAP" : "");
 	if (i == j)
 		return 0;
-	p = mremap(word(m, i, 0), XM_PAGE, XM_PAGE, MREMAP_MAYMOVE |
-		   MREMAP_FIXED | (keep ? MREMAP_DONTUNMAP : 0),
-		   word(m, j, 0));
-	if (m->page[i].right == NOT_MAPPED) {
+	code(m, "EXPECT_%s(MAP_FAILED, mremap(p[%u], XM_PAGE, XM_PAGE,",
+	     hole ? "EQ" : "NE", i);
+	code(m, "\t  MREMAP_MAYMOVE | MREMAP_FIXED%s, p[%u]));",
+	     keep ? " | MREMAP_DONTUNMAP" : "", j);
+	p = mremap(m->area[i], XM_PAGE, XM_PAGE,
+		   flags | (keep ? MREMAP_DONTUNMAP : 0), m->area[j]);
+	if (hole) {
 		if (p != MAP_FAILED || errno != EFAULT)
 			return wrong(m, "mremap of a hole: %p, %s", p,
 				     strerror(errno));
@@ -504,14 +551,14 @@ static int mm_move(struct model *m)
 		if (m->page[j].right != NOT_MAPPED) {
 			unsigned char core;
 
-			if (mincore(word(m, j, 0), XM_PAGE, &core))
+			if (mincore(m->area[j], XM_PAGE, &core))
 				m->page[j].right = NOT_MAPPED;
 			if (m->page[j].right == NOT_MAPPED)
 				memset(m->page[j].word, 0, XM_PAGE);
 		}
 		return 0;
 	}
-	if (p != word(m, j, 0))
+	if (p != m->area[j])
 		return wrong(m, "mremap: %s", strerror(errno));
 	m->page[j] = m->page[i];
 	memset(m->page[i].word, 0, XM_PAGE);
@@ -522,70 +569,186 @@ static int mm_move(struct model *m)
 
 static int mm_clear_refs(struct model *m)
 {
-	note(m, "clear_refs");
+	code(m, "EXPECT_EQ(0, xm_write_file(\"/proc/self/clear_refs\", \"4\"));");
 	return same(m, "clear_refs", 0,
 		    xm_write_file("/proc/self/clear_refs", "4"));
+}
+
+/* What a forked child sees of some pages, before it writes to them. */
+static void be_child(struct model *m, struct range r)
+{
+	unsigned int k, w;
+
+	for (k = r.i; k < r.i + r.n; k++) {
+		if (m->page[k].right == NOT_MAPPED)
+			continue;
+		for (w = 0; w < XM_WORDS; w++) {
+			if (m->area[k][w] == m->page[k].word[w])
+				continue;
+			m->r->child_page = k;
+			m->r->child_word = w;
+			_exit(1);
+		}
+		if (m->page[k].right == READ_WRITE)
+			XM_STORE(&m->area[k][0], ~0ULL);
+	}
+	_exit(0);
+}
+
+/* The same as C: @bad if the child has seen something wrong. */
+static void code_of_child(struct model *m, struct range r, bool bad)
+{
+	unsigned long read = 0, write = 0;
+	unsigned int k, i = m->r->child_page, w = m->r->child_word;
+
+	for (k = r.i; k < r.i + r.n; k++) {
+		read |= (unsigned long)(m->page[k].right != NOT_MAPPED) << k;
+		write |= (unsigned long)(m->page[k].right == READ_WRITE) << k;
+	}
+	code(m, "pid = fork();");
+	code(m, "for (k = 0; !pid && k < %u; k++) {", bad ? i : PAGES);
+	code(m, "\tif (%#lx >> k & 1)", read);
+	code(m, "\t\tXM_LOAD(&p[k][0]);");
+	code(m, "\tif (%#lx >> k & 1)", write);
+	code(m, "\t\tXM_STORE(&p[k][0], ~0ULL);");
+	code(m, "}");
+	code(m, "if (!pid)");
+	if (bad)
+		code(m, "\t_exit(p[%u][%u] != %#llx);", i, w,
+		     m->page[i].word[w]);
+	else
+		code(m, "\t_exit(0);");
+	code(m, "EXPECT_EQ(pid, waitpid(pid, &status, 0));");
+	code(m, "EXPECT_EQ(0, status);");
 }
 
 /* The child has what the parent had, and what it writes is its own. */
 static int mm_fork(struct model *m)
 {
+	struct range r = range_of(m);
 	int status = -1;
-	unsigned int i;
 	pid_t pid;
 
-	note(m, "fork");
 	pid = fork();
 	if (pid < 0)
 		return wrong(m, "fork: %s", strerror(errno));
-	if (!pid) {
-		for (i = 0; i < PAGES; i++) {
-			if (m->page[i].right == NOT_MAPPED)
-				continue;
-			if (memcmp(word(m, i, 0), m->page[i].word, XM_PAGE))
-				_exit(1 + i);
-			if (m->page[i].right == READ_WRITE)
-				XM_STORE(word(m, i, 0), ~0ULL);
-		}
-		_exit(0);
-	}
-	if (waitpid(pid, &status, 0) != pid || !WIFEXITED(status))
+	if (!pid)
+		be_child(m, r);
+	if (waitpid(pid, &status, 0) != pid)
+		return wrong(m, "waitpid: %s", strerror(errno));
+	code_of_child(m, r, WIFEXITED(status) && status);
+	if (!WIFEXITED(status))
 		return wrong(m, "the child ended with status %#x", status);
-	if (WEXITSTATUS(status))
-		return wrong(m, "the child sees other data in page %d",
-			     WEXITSTATUS(status) - 1);
+	if (status)
+		return wrong(m, "the child sees other data in page %u",
+			     m->r->child_page);
 	return 0;
 }
 
+/* The end of a run: everything, without and with the CPU's help */
+
+static int end_device(struct model *m)
+{
+	unsigned int i = m->now[PAGE], d = m->now[DEV];
+	__u64 buf[XM_WORDS];
+
+	if (m->page[i].right == NOT_MAPPED)
+		return 0;
+	code(m, "EXPECT_EQ(0, xm_read(fd[%u], p[%u], buf, XM_PAGE));", d, i);
+	if (same(m, "read", 0, xm_read(m->fd[d], m->area[i], buf, XM_PAGE)))
+		return 1;
+	return same_page(m, "at the end the device", i, buf, "buf[");
+}
+
+static int end_cpu(struct model *m)
+{
+	unsigned int i = m->now[PAGE];
+	char name[32];
+
+	if (m->page[i].right == NOT_MAPPED)
+		return 0;
+	snprintf(name, sizeof(name), "p[%u][", i);
+	if (same_page(m, "at the end the CPU", i, m->area[i], name))
+		return 1;
+	code(m, "EXPECT_EQ(%#llx, p[%u][0]);", m->page[i].word[0], i);
+	return 0;
+}
+
+/* @pages: the most of them that a step is about */
 static const struct {
 	int (*step)(struct model *m);
 	unsigned int weight;
+	unsigned int pages;
 } steps[] = {
-	{ cpu_load, 10 },
-	{ cpu_store, 10 },
-	{ cpu_add, 8 },
-	{ dev_load, 8 },
-	{ dev_store, 8 },
-	{ dev_add, 12 },
-	{ dev_xchg, 4 },
-	{ dev_add_pages, 6 },
-	{ dev_write, 3 },
-	{ dev_read, 3 },
-	{ dev_fault, 6 },
-	{ dev_exclusive, 10 },
-	{ dev_release, 4 },
-	{ dev_migrate, 6 },
-	{ mm_protect, 6 },
-	{ mm_dontneed, 2 },
-	{ mm_pageout, 4 },
-	{ mm_cold, 2 },
-	{ mm_unmap, 2 },
-	{ mm_map, 4 },
-	{ mm_move, 5 },
-	{ mm_clear_refs, 1 },
-	{ mm_fork, 1 },
-	{}
+	{ cpu_load, 10, 1 },
+	{ cpu_store, 10, 1 },
+	{ cpu_add, 8, 1 },
+	{ dev_load, 8, 1 },
+	{ dev_store, 8, 1 },
+	{ dev_add, 12, 1 },
+	{ dev_xchg, 4, 1 },
+	{ dev_add_pages, 6, 6 },
+	{ dev_write, 3, 1 },
+	{ dev_read, 3, 4 },
+	{ dev_fault, 6, 8 },
+	{ dev_exclusive, 10, 6 },
+	{ dev_release, 4, 6 },
+	{ dev_migrate, 6, 6 },
+	{ mm_protect, 6, 6 },
+	{ mm_dontneed, 2, 6 },
+	{ mm_pageout, 4, 6 },
+	{ mm_cold, 2, 6 },
+	{ mm_unmap, 2, 3 },
+	{ mm_map, 4, 6 },
+	{ mm_move, 5, 1 },
+	{ mm_clear_refs, 1, 1 },
+	{ mm_fork, 1, PAGES },
+#define END_DEVICE	23U
+	{ end_device, 0, 1 },
+	{ end_cpu, 0, 1 },
 };
+
+static __u64 rnd(__u64 *state, __u64 below)
+{
+	/* xorshift64* */
+	*state ^= *state >> 12;
+	*state ^= *state << 25;
+	*state ^= *state >> 27;
+	return ((*state * 0x2545f4914f6cdd1dULL) >> 33) % below;
+}
+
+/* A run: @n random steps, and each page at the end */
+static __u64 *make_steps(__u64 seed, unsigned int n)
+{
+	__u64 state = seed * 0x9e3779b97f4a7c15ULL + 1;
+	__u64 (*s)[COLUMNS] = calloc(n + 2 * PAGES, sizeof(*s));
+	unsigned int sum = 0, kind, k, x;
+
+	for (k = 0; k < END_DEVICE; k++)
+		sum += steps[k].weight;
+	for (k = 0; s && k < n; k++) {
+		x = rnd(&state, sum);
+		for (kind = 0; x >= steps[kind].weight; kind++)
+			x -= steps[kind].weight;
+		s[k][KIND] = kind;
+		s[k][DEV] = !rnd(&state, 4);
+		s[k][PAGE] = rnd(&state, PAGES);
+		s[k][N] = rnd(&state, steps[kind].pages);
+		if (steps[kind].pages == PAGES) {
+			s[k][PAGE] = 0;
+			s[k][N] = PAGES - 1;
+		}
+		s[k][WORD] = rnd(&state, XM_WORDS);
+		s[k][TO] = rnd(&state, PAGES);
+		s[k][VALUE] = rnd(&state, 1U << 30);
+		s[k][HOW] = rnd(&state, 24);
+	}
+	for (k = 0; s && k < 2 * PAGES; k++) {
+		s[n + k][KIND] = END_DEVICE + k % 2;
+		s[n + k][PAGE] = k / 2;
+	}
+	return (__u64 *)s;
+}
 
 static int verify(struct model *m)
 {
@@ -593,50 +756,18 @@ static int verify(struct model *m)
 	int i;
 
 	for (i = 0; i < 2; i++) {
-		if (xm_violations(m->fd[i], text, sizeof(text)))
-			return wrong(m, "VERIFY of device %d: %s", i, text);
+		if (!xm_violations(m->fd[i], text, sizeof(text)))
+			continue;
+		code(m, "EXPECT_CLEAN(fd[%d]);", i);
+		return wrong(m, "VERIFY of device %d: %s", i, text);
 	}
 	return 0;
 }
 
-/* Everything, without or with the CPU's help */
-static int compare(struct model *m)
-{
-	unsigned int i;
-
-	if (verify(m))
-		return 1;
-	for (i = 0; i < PAGES; i++) {
-		__u64 buf[XM_WORDS];
-
-		if (m->page[i].right == NOT_MAPPED)
-			continue;
-		if (xm_read(m->fd[0], word(m, i, 0), buf, XM_PAGE) ||
-		    memcmp(buf, m->page[i].word, XM_PAGE))
-			return wrong(m, "at the end the device sees other data in page %u",
-				     i);
-		if (memcmp(word(m, i, 0), m->page[i].word, XM_PAGE))
-			return wrong(m, "at the end the CPU sees other data in page %u",
-				     i);
-	}
-	return verify(m);
-}
-
-static int take_step(struct model *m)
-{
-	unsigned int sum = 0, i, x;
-
-	for (i = 0; steps[i].step; i++)
-		sum += steps[i].weight;
-	x = rnd(m, sum);
-	for (i = 0; x >= steps[i].weight; i++)
-		x -= steps[i].weight;
-	return steps[i].step(m);
-}
-
 struct run {
-	__u64 seed;
-	unsigned int steps;
+	const __u64 *steps;
+	unsigned int nr;
+	unsigned int every;
 	struct report *r;
 };
 
@@ -645,36 +776,27 @@ static int run_steps(struct child *c, void *arg)
 	static struct model model;
 	struct model *m = &model;
 	struct run *run = arg;
-	__u64 chunk;
 
 	(void)c;
 	m->r = run->r;
 	memset(m->r, 0, sizeof(*m->r));
-	m->state = run->seed * 0x9e3779b97f4a7c15ULL + 1;
 	m->fd[0] = xm_open(0);
 	m->fd[1] = xm_open(1);
 	CHILD_CHECK(m->fd[0] >= 0 && m->fd[1] >= 0);
 	m->devmem = xm_caps() & XMIRROR_CAP_PRIVATE;
-	/*
-	 * Across the border of two chunks, and so low that the kernel gives
-	 * the holes in it to nobody else.
-	 */
-	chunk = xm_facts()->chunk_size;
-	m->area = (char *)((1UL << 40) + chunk - AREA / 2);
-	CHILD_CHECK(mmap(m->area, AREA, PROT_READ | PROT_WRITE,
-			 MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE,
-			 -1, 0) == m->area);
-	madvise(m->area, AREA, MADV_NOHUGEPAGE);
+	m->area = xm_border(PAGES * XM_PAGE);
+	CHILD_CHECK(m->area);
 	set_pages(m, (struct range){ .n = PAGES }, READ_WRITE);
-	while (m->step < run->steps) {
+	while (m->step < run->nr) {
+		m->now = run->steps + m->step * COLUMNS;
 		m->step++;
 		m->r->seen = m->step;
-		if (take_step(m))
+		if (steps[m->now[KIND]].step(m))
 			return 0;
-		if (m->step % EVERY == 0 && verify(m))
+		if ((m->step % run->every == 0 || m->step == run->nr) &&
+		    verify(m))
 			return 0;
 	}
-	compare(m);
 	return 0;
 }
 
@@ -697,23 +819,76 @@ static int run_once(struct run *run)
 	return run->r->bad;
 }
 
-/* The shortest version that goes wrong, too, by halves */
-static unsigned int shorten(struct run *run, unsigned int bad)
+static unsigned int fails(const __u64 *steps, unsigned int nr, void *arg)
 {
-	unsigned int good = 0, mid;
-	int at;
+	struct run run = {
+		.steps = steps, .nr = nr, .every = 1, .r = arg,
+	};
+	int bad = run_once(&run);
 
-	while (good + 1 < bad) {
-		mid = good + (bad - good) / 2;
-		run->steps = mid;
-		at = run_once(run);
-		if (at > 0)
-			bad = at;
-		else
-			good = mid;
+	return bad > 0 ? bad : 0;
+}
+
+/* What the lines use, and the lines */
+static void print_program(const struct report *r, const char *why)
+{
+	static const struct {
+		const char *use, *text;
+	} has[] = {
+		{ "cmd", "\tstruct xmirror_cmd cmd;\n" },
+		{ "buf", "\tstatic __u64 buf[4 * XM_WORDS];\n" },
+		{ "got", "\t__u64 got = 0;\n" },
+		{ "k++", "\tunsigned int k;\n" },
+		{ "status", "\tint status;\n" },
+		{ "pid", "\tpid_t pid;\n" },
+	};
+	static char lines[LINES * sizeof(r->log[0].text)];
+	char declarations[1024];
+	unsigned int i;
+
+	lines[0] = 0;
+	for (i = 0; i < r->lines; i++) {
+		strcat(lines, "\t");
+		strcat(lines, r->log[i].text);
+		strcat(lines, "\n");
 	}
-	run->steps = bad;
-	return run_once(run) ? bad : 0;
+	sprintf(declarations, "\t__u64 (*p)[XM_WORDS] = xm_border(%u * XM_PAGE);\n",
+		PAGES);
+	for (i = 0; i < ARRAY_SIZE(has); i++) {
+		if (strstr(lines, has[i].use))
+			strcat(declarations, has[i].text);
+	}
+	strcat(declarations, "\tint fd[2];\n"
+	       "\n\tNEED(XMIRROR_CAP_EXCLUSIVE);\n"
+	       "\tOPEN(fd[0], 0);\n\tOPEN(fd[1], 1);\n");
+	shrink_print(stdout, why, declarations, lines);
+}
+
+/* The shortest list that goes wrong, too */
+static void shorten(struct __test_metadata *_metadata, struct run *run,
+		    __u64 *list)
+{
+	struct shrink s = {
+		.steps = list, .nr = run->nr, .width = COLUMNS,
+		.fails = fails, .arg = run->r, .most = MOST,
+	};
+	char why[sizeof(run->r->text) + 64];
+
+	if (shrink_tainted()) {
+		TH_LOG("not shrunk: the kernel has reported a bug");
+		return;
+	}
+	if (!shrink(&s) || !fails(s.steps, s.nr, run->r)) {
+		TH_LOG("not shrunk: it does not go wrong every time");
+		return;
+	}
+	TH_LOG("%u steps of %u, found in %u runs", s.nr, run->nr, s.runs);
+	if (run->r->lines > LINES) {
+		TH_LOG("more than %u lines", LINES);
+		return;
+	}
+	snprintf(why, sizeof(why), "Of %u steps: %s", run->nr, run->r->text);
+	print_program(run->r, why);
 }
 
 static __u64 number(const char *name, __u64 otherwise)
@@ -751,36 +926,31 @@ FIXTURE_TEARDOWN(model)
 
 TEST_F_TIMEOUT(model, agrees, 280)
 {
-	struct run run = { .r = self->r };
-	unsigned int i, at_least;
+	unsigned int i, n = (number("XM_STEPS", 5000) + RUNS - 1) / RUNS;
+	__u64 seed = number("XM_SEED", 20210518) + variant->nr;
+	struct run run = { .nr = n + 2 * PAGES, .every = EVERY, .r = self->r };
+	__u64 *list = make_steps(seed, n);
 	int bad;
 
-	run.seed = number("XM_SEED", 20210518) + variant->nr;
-	run.steps = (number("XM_STEPS", 5000) + RUNS - 1) / RUNS;
-	TH_LOG("XM_SEED=%llu, %u steps", (unsigned long long)run.seed,
-	       run.steps);
+	ASSERT_NE(NULL, list);
+	run.steps = list;
+	shrink_tainted();
+	TH_LOG("XM_SEED=%llu, %u steps", seed, run.nr);
 	bad = run_once(&run);
 	EXPECT_EQ(0, bad);
 	if (!bad) {
-		EXPECT_EQ(run.steps, self->r->seen);
+		EXPECT_EQ(run.nr, self->r->seen);
 		return;
 	}
 	ASSERT_LT(0, bad);
-	TH_LOG("XM_SEED=%llu goes wrong at step %d: %s",
-	       (unsigned long long)run.seed, bad, self->r->text);
-	for (i = 0; i < LINES; i++) {
-		TH_LOG("  %s", self->r->log[(self->r->line + i) % LINES]);
+	TH_LOG("XM_SEED=%llu goes wrong at step %d: %s", seed, bad,
+	       self->r->text);
+	for (i = self->r->lines > LINES ? self->r->lines - LINES : 0;
+	     i < self->r->lines; i++) {
+		TH_LOG("%5u %s", self->r->log[i % LINES].step,
+		       self->r->log[i % LINES].text);
 	}
-	at_least = shorten(&run, bad);
-	if (!at_least) {
-		TH_LOG("it does not do so every time");
-		return;
-	}
-	TH_LOG("shortest: XM_SEED=%llu, %u steps: %s",
-	       (unsigned long long)run.seed, at_least, self->r->text);
-	for (i = 0; i < LINES; i++) {
-		TH_LOG("  %s", self->r->log[(self->r->line + i) % LINES]);
-	}
+	shorten(_metadata, &run, list);
 }
 
 TEST_HARNESS_MAIN

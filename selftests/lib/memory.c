@@ -6,6 +6,7 @@
 #include <linux/mempolicy.h>
 #include <sched.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 
 #include "memory.h"
 #include "pagemap.h"
@@ -90,6 +91,46 @@ void *xm_area(size_t len, size_t room)
 		munmap(p + len, room);
 	madvise(p, len, MADV_NOHUGEPAGE);
 	return p;
+}
+
+int xm_anon_at(void *p, size_t len)
+{
+	if (mmap(p, len, PROT_READ | PROT_WRITE,
+		 MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) != p)
+		return -errno;
+	/* Always, so that all such mappings can merge */
+	madvise(p, len, MADV_NOHUGEPAGE);
+	return 0;
+}
+
+void *xm_border(size_t len)
+{
+	const struct xmirror_info *facts = xm_facts();
+	char *p = (char *)(1UL << 40) + (facts ? facts->chunk_size : XM_2M) -
+		  len / 2;
+
+	if (mmap(p, len, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS |
+		 MAP_FIXED_NOREPLACE, -1, 0) != p)
+		return NULL;
+	return xm_anon_at(p, len) ? NULL : p;
+}
+
+int xm_peek(const void *p, __u64 *value)
+{
+	struct iovec to = { value, sizeof(*value) };
+	struct iovec from = { (void *)p, sizeof(*value) };
+	ssize_t n = process_vm_readv(getpid(), &to, 1, &from, 1, 0);
+
+	return n < 0 ? -errno : n == sizeof(*value) ? 0 : -EIO;
+}
+
+int xm_poke(void *p, __u64 value)
+{
+	struct iovec from = { &value, sizeof(value) };
+	struct iovec to = { p, sizeof(value) };
+	ssize_t n = process_vm_writev(getpid(), &from, 1, &to, 1, 0);
+
+	return n < 0 ? -errno : n == sizeof(value) ? 0 : -EIO;
 }
 
 int xm_memfd(void *p, size_t len)

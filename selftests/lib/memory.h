@@ -41,6 +41,20 @@ void *xm_hole(size_t len);
  * bytes behind it are free. NULL on failure.
  */
 void *xm_area(size_t len, size_t room);
+/**
+ * xm_border: @len bytes of private anonymous memory without huge pages across the border
+ * of two chunks of the device, so low that the kernel gives holes in it to nobody else,
+ * and always at the same place. NULL on failure.
+ */
+void *xm_border(size_t len);
+/** xm_anon_at: map such memory at @p, whatever is there. */
+int xm_anon_at(void *p, size_t len);
+/**
+ * xm_peek, xm_poke: read or write 8 bytes of this process as another process would
+ * (process_vm_readv()), so that a hole is -EFAULT and no signal.
+ */
+int xm_peek(const void *p, __u64 *value);
+int xm_poke(void *p, __u64 value);
 /** xm_memfd: a file of one page, mapped shared at @p for @len; its descriptor. */
 int xm_memfd(void *p, size_t len);
 /** xm_temp_file: an unlinked file in @dir, or a negative errno. */

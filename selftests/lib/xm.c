@@ -290,6 +290,19 @@ int xm_run_on(int fd, unsigned int engine, const struct xmirror_cmd *cmd,
 	return err ? err : w.status;
 }
 
+int xm_run_ops(int fd, const struct xmirror_cmd *cmd, __u64 *ops)
+{
+	struct xmirror_wait w = {};
+	__u64 fence;
+	int err;
+
+	err = xm_submit(fd, 0, cmd, 1, 1, &fence);
+	if (!err)
+		err = xm_wait(fd, fence, XM_LONG, &w);
+	*ops = w.ops;
+	return err ? err : w.status;
+}
+
 int xm_run(int fd, const struct xmirror_cmd *cmd, __u64 *result)
 {
 	return xm_run_on(fd, 0, cmd, result);

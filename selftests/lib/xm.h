@@ -139,6 +139,8 @@ int xm_wait_results(int fd, __u64 fence, __u32 timeout_ms, __u64 *results,
 		    __u32 nr, struct xmirror_wait *w);
 /** xm_cancel: cancel @fence and wait for it; @w may be NULL. */
 int xm_cancel(int fd, __u64 fence, struct xmirror_wait *w);
+/** xm_run_ops: run one command on engine 0 and wait; @ops locations were done. */
+int xm_run_ops(int fd, const struct xmirror_cmd *cmd, __u64 *ops);
 /**
  * xm_run: run one command on engine 0 and wait. Returns the error of SUBMIT or
  * WAIT, or the job's status; @result may be NULL.
