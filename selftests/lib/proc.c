@@ -141,6 +141,23 @@ int child_end(struct child *c)
 				   128 + WTERMSIG(status);
 }
 
+static int open_and_stay(struct child *c, void *arg)
+{
+	int fd = xm_open(*(unsigned int *)arg);
+
+	CHILD_CHECK(fd >= 0 && !child_send_fd(c, fd));
+	pause();
+	return 0;
+}
+
+int xm_open_foreign(unsigned int n)
+{
+	struct child c;
+	int err = child_start(&c, open_and_stay, &n);
+
+	return err ? err : child_recv_fd(&c);
+}
+
 static void *worker_main(void *arg)
 {
 	struct worker *w = arg;

@@ -40,6 +40,12 @@ int child_recv_fd(struct child *c);
  */
 int child_end(struct child *c);
 
+/**
+ * xm_open_foreign: /dev/xmirror@n as opened by a child, which lives as long as this
+ * process: a mirror of another mm. Returns the file or a negative errno.
+ */
+int xm_open_foreign(unsigned int n);
+
 /** CHILD_CHECK: in a child's function, say what is wrong and return 1. */
 #define CHILD_CHECK(cond) \
 	do { \

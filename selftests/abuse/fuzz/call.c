@@ -3,13 +3,15 @@
  * One call: which, of which file, and with which arguments.
  */
 #include <sys/ioctl.h>
+#include <sys/random.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
 
 #include "dmirror.h"
 #include "fuzz.h"
 
 /* No wait or stop is longer, in milliseconds. */
 #define SHORT		10
-#define MAX_CMDS	4
 
 #define HMM_NR		10
 
@@ -97,15 +99,15 @@ static __u32 some_flags(struct thread *t, __u32 valid)
 	return rnd(t) & valid;
 }
 
-static void some_cmds(struct thread *t, struct xmirror_submit *s)
+static void some_cmds(struct thread *t, struct xmirror_submit *s,
+		      struct xmirror_cmd *cmds)
 {
 	unsigned int i;
 
 	s->nr_cmds = 1 + below(t, MAX_CMDS);
 	for (i = 0; i < s->nr_cmds; i++) {
-		struct xmirror_cmd *c = &t->cmds[i];
+		struct xmirror_cmd *c = &cmds[i];
 
-		memset(c, 0, sizeof(*c));
 		c->op = below(t, XMIRROR_OP_NR + one_in(t, 30));
 		c->width = 1 << below(t, 4);
 		c->count = 1 + below(t, 16);
@@ -119,7 +121,7 @@ static void some_cmds(struct thread *t, struct xmirror_submit *s)
 		if (c->op == XMIRROR_OP_CMPXCHG)
 			c->compare = odd_value(t);
 	}
-	s->cmds = one_in(t, 60) ? odd_value(t) : (uintptr_t)t->cmds;
+	s->cmds = one_in(t, 60) ? odd_value(t) : TOKEN_CMDS;
 	if (one_in(t, 60))
 		s->nr_cmds = odd_value(t);
 	/* One that must be cancelled, sometimes. */
@@ -127,7 +129,8 @@ static void some_cmds(struct thread *t, struct xmirror_submit *s)
 	s->engine = below(t, 5);
 	if (one_in(t, 8)) {
 		s->flags = XMIRROR_SUBMIT_EVENTFD;
-		s->eventfd = one_in(t, 20) ? (int)odd_value(t) : event;
+		s->eventfd = one_in(t, 20) ? (int)odd_value(t) :
+						TOKEN_EVENT;
 	}
 }
 
@@ -217,9 +220,11 @@ static bool writes_much(unsigned long nr)
 	       nr == XMIRROR_IOC_SUBMIT || nr == HMM_IOC(0);
 }
 
-static void fill(struct thread *t, const struct kind *kind, union arg *a)
+static void fill(struct thread *t, const struct kind *kind, union arg *a,
+		 struct xmirror_cmd *cmds)
 {
 	__u64 len = 0, addr = some_range(t, &len);
+	size_t words = kind->size / 8;
 
 	memset(a, 0, sizeof(*a));
 	a->head.size = kind->size;
@@ -246,7 +251,7 @@ static void fill(struct thread *t, const struct kind *kind, union arg *a)
 	case XMIRROR_IOC_RW:
 		a->rw.addr = addr + below(t, XM_PAGE);
 		a->rw.length = 1 + below(t, sizeof(t->buf));
-		a->rw.buf = (uintptr_t)t->buf;
+		a->rw.buf = TOKEN_BUF;
 		a->rw.flags = some_flags(t, XMIRROR_RW_WRITE);
 		if (one_in(t, 20)) /* the device's memory is the buffer */
 			a->rw.buf = some_word(t);
@@ -254,19 +259,19 @@ static void fill(struct thread *t, const struct kind *kind, union arg *a)
 			a->rw.buf = odd_value(t);
 		break;
 	case XMIRROR_IOC_SUBMIT:
-		some_cmds(t, &a->submit);
+		some_cmds(t, &a->submit, cmds);
 		break;
 	case XMIRROR_IOC_WAIT:
 		a->wait.fence = one_in(t, 3) ? below(t, 1000) : 0;
 		a->wait.flags = some_flags(t, one_in(t, 2));
 		a->wait.timeout_ms = below(t, SHORT);
 		a->wait.nr_results = below(t, 8);
-		a->wait.results = (uintptr_t)t->buf;
+		a->wait.results = TOKEN_BUF;
 		break;
 	case XMIRROR_IOC_SNAPSHOT:
 		a->snapshot.addr = addr;
 		a->snapshot.length = len <= SIZE ? len : XM_PAGE;
-		a->snapshot.pages = (uintptr_t)t->pages;
+		a->snapshot.pages = TOKEN_PAGES;
 		break;
 	case XMIRROR_IOC_SYNC:
 		some_sync(t, &a->sync);
@@ -284,7 +289,7 @@ static void fill(struct thread *t, const struct kind *kind, union arg *a)
 	case HMM_IOC(0):
 		a->hmm.addr = addr;
 		a->hmm.npages = 1 + below(t, 3);
-		a->hmm.ptr = (uintptr_t)t->buf;
+		a->hmm.ptr = TOKEN_BUF;
 		if (one_in(t, 40)) {
 			a->hmm.npages = odd_value(t) & 0xffff;
 			a->hmm.ptr = 0;
@@ -293,14 +298,15 @@ static void fill(struct thread *t, const struct kind *kind, union arg *a)
 	}
 	/* Any field may be odd, but for the address and what the functions above tell. */
 	if (!may_wait(kind->nr) && !writes_much(kind->nr) && one_in(t, 25))
-		a->words[2 + below(t, kind->size / 8 - 1)] =
+		a->words[2 + below(t, (words < WORDS_OF_CALL ? words :
+				       WORDS_OF_CALL - 1) - 1)] =
 			odd_value(t) & 0xfffffff;
 	if (one_in(t, 50) && kind->nr != HMM_IOC(0))
 		a->head.size = one_in(t, 2) ? odd_value(t) :
 					      kind->size + below(t, 64);
 }
 
-static bool is_known(int err)
+bool is_known(int err)
 {
 	size_t i;
 
@@ -315,14 +321,14 @@ static int some_fd(struct thread *t)
 {
 	switch (below(t, 24)) {
 	case 0:
-		return foreign;
+		return FD_FOREIGN;
 	case 1:
-		return foreign_memory;
+		return FD_FOREIGN_MEMORY;
 	case 2:
 	case 3:
-		return t->extra;
+		return FD_EXTRA;
 	}
-	return fds[below(t, SHARED_FDS)];
+	return below(t, SHARED_FDS);
 }
 
 static const struct kind *some_kind(struct thread *t)
@@ -337,47 +343,98 @@ static const struct kind *some_kind(struct thread *t)
 	return &kinds[i];
 }
 
-void one_ioctl(struct thread *t)
+void make_call(struct thread *t, __u64 *step)
 {
 	const struct kind *kind = some_kind(t);
-	unsigned long nr = kind->nr;
-	int fd = some_fd(t), err;
-	size_t i = kind - kinds;
 	union arg a;
-	void *argp = &a;
-	__u32 param;
 
-	fill(t, kind, &a);
-	param = a.set.param;
-	if (!nr)
-		nr = _IO(XMIRROR_IOC_TYPE, below(t, 256)) | (rnd(t) << 16);
-	if (i == HMM) {
-		nr = HMM_IOC(below(t, HMM_NR));
-		fd = hmm_fd;
+	step[WHAT] = kind - kinds;
+	step[FD] = some_fd(t);
+	fill(t, kind, &a, (struct xmirror_cmd *)&step[CMDS]);
+	memcpy(step + WORDS, &a, WORDS_OF_CALL * 8);
+	if (!kind->nr)
+		step[NR] = _IO(XMIRROR_IOC_TYPE, below(t, 256)) |
+			   (rnd(t) << 16 & 0xffff0000);
+	if (step[WHAT] == HMM) {
+		step[NR] = HMM_IOC(below(t, HMM_NR));
+		step[FD] = FD_HMM;
 	}
 	if (one_in(t, 100))
-		argp = (void *)odd_value(t);
+		step[ARGP] = odd_value(t) ?: 1;
 	/* What the engines work on: others change it during the call. */
-	if (one_in(t, 100) && !may_wait(nr))
-		argp = (void *)some_word(t);
-	err = ioctl(fd, nr, argp) < 0 ? errno : 0;
-	XM_ADD(&totals->calls[i], 1);
+	if (one_in(t, 100) && !may_wait(kind->nr))
+		step[ARGP] = some_word(t);
+	/* Nobody else would plug it in again. */
+	step[REPLUG] = kind->nr == XMIRROR_IOC_UNPLUG && !one_in(t, 4);
+}
+
+static int call(struct thread *t, const __u64 *step)
+{
+	unsigned long nr = step[NR] ?: kinds[step[WHAT]].nr;
+	union arg a = {};
+	void *argp = step[ARGP] == 1 ? NULL : (void *)step[ARGP];
+	__u32 param;
+	size_t i;
+	int err;
+
+	memcpy(&a, step + WORDS, WORDS_OF_CALL * 8);
+	param = a.set.param;
+	if (nr == XMIRROR_IOC_SUBMIT) {
+		memcpy(t->cmds, step + CMDS,
+		       MAX_CMDS * sizeof(struct xmirror_cmd));
+		if (a.submit.eventfd == TOKEN_EVENT)
+			a.submit.eventfd = event;
+	}
+	for (i = 0; i < WORDS_OF_CALL; i++) {
+		switch (a.words[i]) {
+		case TOKEN_BUF:
+			a.words[i] = (uintptr_t)t->buf;
+			break;
+		case TOKEN_PAGES:
+			a.words[i] = (uintptr_t)t->pages;
+			break;
+		case TOKEN_CMDS:
+			a.words[i] = (uintptr_t)t->cmds;
+			break;
+		}
+	}
+	err = ioctl(t->fd[step[FD]], nr, step[ARGP] ? argp : &a) < 0 ?
+	      errno : 0;
+	XM_ADD(&totals->calls[step[WHAT]], 1);
 	if (!err)
-		XM_ADD(&totals->good[i], 1);
+		XM_ADD(&totals->good[step[WHAT]], 1);
 	if (!err && nr == XMIRROR_IOC_SET && param < PARAMS)
 		XM_ADD(&totals->set[param], 1);
-	if (!is_known(err)) {
-		XM_ADD(&totals->bad_errno, 1);
-		dprintf(1, "# %s: error %d (%s)\n", kind->name, err,
-			strerror(err));
-	}
-	/* Nobody else would plug it in again. */
-	if (kind->nr == XMIRROR_IOC_UNPLUG && !one_in(t, 4)) {
-		struct xmirror_unplug u = {
-			.size = sizeof(u),
-			.flags = XMIRROR_UNPLUG_REPLUG,
-		};
+	return err;
+}
 
-		ioctl(t->own, XMIRROR_IOC_UNPLUG, &u);
+/* Only what is safe in the child of a threaded process. */
+static int call_in_child(struct thread *t, const __u64 *step)
+{
+	int status = 0, err;
+	pid_t pid = fork();
+
+	if (pid < 0)
+		return 0;
+	if (!pid) {
+		err = call(t, step);
+		if (step[TOUCH])
+			getrandom((void *)step[TOUCH], 64, 0);
+		syscall(SYS_exit_group, err < 255 ? err : 255);
 	}
+	waitpid(pid, &status, 0);
+	return WIFEXITED(status) ? WEXITSTATUS(status) : 0;
+}
+
+int run_call(struct thread *t, const __u64 *step)
+{
+	struct xmirror_unplug u = {
+		.size = sizeof(u),
+		.flags = XMIRROR_UNPLUG_REPLUG,
+	};
+	int err = step[IN_CHILD] ? call_in_child(t, step) : call(t, step);
+
+	if (step[REPLUG])
+		ioctl(t->fd[FD_OWN], XMIRROR_IOC_UNPLUG, &u);
+	return err;
 }

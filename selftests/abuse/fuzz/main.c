@@ -25,7 +25,13 @@
  * mix. (test_hmm has bugs that this would find each time.)
  *
  * The random numbers are in random.c, what is made of them in call.c and
- * mm.c. Here are the processes, their threads, and what must hold.
+ * mm.c: steps, lists of which can be run again. If something does not hold, shrink.c
+ * looks for the shortest list that does it in one thread, and print.c prints that as
+ * a test program. Here are the processes, their threads, and what must hold.
+ *
+ * A kernel that has crashed or reported a bug cannot be asked again in the same
+ * guest. Each process says now and then how many calls there were: with the next such
+ * number as --calls, --seed and --blind, the way there is shorter.
  */
 #include <fcntl.h>
 #include <getopt.h>
@@ -38,63 +44,150 @@
 
 #include "fuzz.h"
 #include "proc.h"
+#include "shrink.h"
 #include "vram.h"
 
 #define MAX_THREADS	16
 #define MAX_PROCS	8
-/* Around the area: how far a job or a copy may run over its ends. */
-#define GUARD		(256 * XM_PAGE)
+/* Steps of a process until it says how many calls there were: a crash says nothing. */
+#define SAY		1024
 
 struct totals *totals;
-int foreign = -1;
-int foreign_memory = -1;
 bool hmm_abi;
+bool silent;
+__u64 seed;
 
 char *area;
-int fds[SHARED_FDS];
-int hmm_fd = -1;
+struct log *log_of_process;
 int event = -1;
+int memfd = -1;
 
-static __u64 calls = 12000, seed;
+static __u64 calls = 12000;
 static unsigned int threads = 3, procs = 2;
 static bool blind;
-static int memfd;
+static int foreign = -1;
+static int foreign_memory = -1;
 
-static void count_one(struct thread *t)
+static void make_count(struct thread *t, __u64 *step)
 {
 	bool there = xm_caps() & XMIRROR_CAP_PRIVATE;
-	__u64 by = 1 + below(t, 9);
-	int err;
 
+	step[WHAT] = STEP_COUNT;
+	step[BY] = 1 + below(t, 9);
 	if (one_in(t, 3) && there)
-		xm_migrate(t->own, t->counter, XM_PAGE, one_in(t, 2), 0, NULL);
-	if (one_in(t, 4)) {
-		XM_ADD(t->counter, by);
-		t->count += by;
-	} else if (xm_caps() & XMIRROR_CAP_EXCLUSIVE) {
-		err = xm_add(t->own, t->counter, by);
-		t->count += err ? 0 : by;
+		step[MIGRATE] = 1 + one_in(t, 2);
+	step[BY_CPU] = one_in(t, 4) || !(xm_caps() & XMIRROR_CAP_EXCLUSIVE);
+	step[CHECK] = one_in(t, 8);
+}
+
+bool count_is_right(struct thread *t)
+{
+	__u64 seen = XM_LOAD(t->counter);
+
+	if (seen == t->count)
+		return true;
+	if (!silent)
+		dprintf(1, "# a counter is %llu instead of %llu\n", seen,
+			t->count);
+	XM_ADD(&totals->bad_count, 1);
+	return false;
+}
+
+static void run_count(struct thread *t, const __u64 *step)
+{
+	if (step[MIGRATE])
+		xm_migrate(t->fd[FD_OWN], t->counter, XM_PAGE,
+			   step[MIGRATE] - 1, 0, NULL);
+	if (step[BY_CPU]) {
+		XM_ADD(t->counter, step[BY]);
+		t->count += step[BY];
+	} else if (!xm_add(t->fd[FD_OWN], t->counter, step[BY])) {
+		t->count += step[BY];
 	}
 	XM_ADD(&totals->adds, 1);
-	if (one_in(t, 8) && XM_LOAD(t->counter) != t->count) {
-		dprintf(1, "# a counter is %llu instead of %llu\n",
-			XM_LOAD(t->counter), t->count);
-		XM_ADD(&totals->bad_count, 1);
+}
+
+int run_step(struct thread *t, const __u64 *step)
+{
+	int err;
+
+	switch (step[WHAT]) {
+	case STEP_OPEN:
+		if (t->fd[step[FD]] >= 0)
+			close(t->fd[step[FD]]);
+		t->fd[step[FD]] = xm_open(step[DEVICE]);
+		return 0;
+	case STEP_COUNT:
+		run_count(t, step);
+		return 0;
+	default:
+		if (step[WHAT] >= KINDS) {
+			run_mm_op(t, step);
+			return 0;
+		}
+	}
+	err = run_call(t, step);
+	if (is_known(err))
+		return 0;
+	XM_ADD(&totals->bad_errno, 1);
+	if (!silent)
+		dprintf(1, "# %s: error %d (%s)\n", kinds[step[WHAT]].name,
+			err, strerror(err));
+	return err;
+}
+
+/* The first in the log of the process is what counts. */
+static void set_bad(__u64 at)
+{
+	__u64 none = 0;
+
+	__atomic_compare_exchange_n(&log_of_process->bad, &none, at, false,
+				    __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
+}
+
+static void say_calls(void)
+{
+	unsigned int i;
+	__u64 sum = 0;
+
+	for (i = 0; i < KINDS; i++)
+		sum += XM_LOAD(&totals->calls[i]);
+	dprintf(1, "# %llu calls so far\n", sum);
+}
+
+static void do_step(struct thread *t, const __u64 *step)
+{
+	__u64 at = XM_ADD(&log_of_process->nr, 1);
+
+	memcpy(log_of_process->step[at % LOG], step, COLUMNS * sizeof(*step));
+	if (at % SAY == SAY - 1)
+		say_calls();
+	if (run_step(t, step))
+		set_bad(at + 1);
+	if (step[WHAT] == STEP_COUNT && step[CHECK] && !count_is_right(t)) {
+		set_bad(at + 1);
 		t->count = XM_LOAD(t->counter);
 	}
 }
 
 static void one_step(struct thread *t)
 {
+	__u64 step[COLUMNS] = {};
+
 	switch (below(t, 8)) {
 	case 0:
-		one_mm_op(t, memfd);
+		make_mm_op(t, step);
+		XM_ADD(&totals->mm_ops, 1);
+		do_step(t, step);
 		break;
 	case 1:
-		count_one(t);
+		make_count(t, step);
+		do_step(t, step);
 		break;
 	}
-	one_ioctl(t);
+	memset(step, 0, sizeof(step));
+	make_call(t, step);
+	do_step(t, step);
 }
 
 static void *work(void *arg)
@@ -119,13 +212,10 @@ static void *work(void *arg)
 	}
 	if (t->guided)
 		kcov_close(&t->kcov);
-	if (t->extra >= 0)
-		close(t->extra);
-	if (XM_LOAD(t->counter) != t->count) {
-		dprintf(1, "# a counter ends at %llu instead of %llu\n",
-			XM_LOAD(t->counter), t->count);
-		XM_ADD(&totals->bad_count, 1);
-	}
+	if (t->fd[FD_EXTRA] >= 0)
+		close(t->fd[FD_EXTRA]);
+	if (!count_is_right(t))
+		set_bad(XM_LOAD(&log_of_process->nr));
 	return NULL;
 }
 
@@ -139,46 +229,61 @@ static long verify(int fd)
 	return n;
 }
 
-/* A process: its exit status says whether it could do its work at all. */
-static int process(struct child *c, void *arg)
+int prepare(void)
 {
-	unsigned int i, number = *(unsigned int *)arg;
-	static struct thread t[MAX_THREADS];
-
-	(void)c;
-	area = xm_anon_prot(SIZE + 2 * GUARD, PROT_NONE);
-	CHILD_CHECK(area);
-	area += GUARD;
-	CHILD_CHECK(!mprotect(area, SIZE, PROT_READ | PROT_WRITE));
+	area = (char *)AREA;
+	CHILD_CHECK(!xm_anon_at(area, SIZE));
 	memfd = memfd_create("fuzz", MFD_CLOEXEC);
 	CHILD_CHECK(memfd >= 0 && !ftruncate(memfd, SIZE));
 	event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	CHILD_CHECK(event >= 0);
+	return 0;
+}
+
+/* A process: its exit status says whether it could do its work at all. */
+static int process(struct child *c, void *arg)
+{
+	unsigned int i, k, number = *(unsigned int *)arg;
+	static struct thread t[MAX_THREADS];
+	int fds[NR_FDS];
+	long bad = 0;
+
+	(void)c;
+	log_of_process += number;
+	CHILD_CHECK(!prepare());
 	for (i = 0; i < SHARED_FDS; i++) {
 		fds[i] = xm_open(i % 2);
 		CHILD_CHECK(fds[i] >= 0);
 	}
+	fds[FD_EXTRA] = -1;
+	fds[FD_FOREIGN] = foreign;
+	fds[FD_FOREIGN_MEMORY] = foreign_memory;
+	fds[FD_HMM] = -1;
 	if (hmm_abi) {
-		hmm_fd = open("/dev/hmm_dmirror0", O_RDWR | O_CLOEXEC);
-		CHILD_CHECK(hmm_fd >= 0);
+		fds[FD_HMM] = open("/dev/hmm_dmirror0", O_RDWR | O_CLOEXEC);
+		CHILD_CHECK(fds[FD_HMM] >= 0);
 	}
 	for (i = 0; i < threads; i++) {
 		t[i].rng = seed + ((__u64)number << 32) + ((__u64)i << 48);
 		t[i].calls = calls / threads / procs +
 			     (number * threads + i < calls % (threads * procs));
-		t[i].own = xm_open(i % 2);
-		t[i].extra = -1;
+		for (k = 0; k < NR_FDS; k++)
+			t[i].fd[k] = fds[k];
+		t[i].fd[FD_OWN] = xm_open(i % 2);
 		t[i].counter = xm_anon(XM_PAGE);
-		CHILD_CHECK(t[i].own >= 0 && t[i].counter);
+		CHILD_CHECK(t[i].fd[FD_OWN] >= 0 && t[i].counter);
 	}
 	for (i = 0; i < threads; i++)
 		CHILD_CHECK(!pthread_create(&t[i].thread, NULL, work, &t[i]));
 	for (i = 0; i < threads; i++)
 		pthread_join(t[i].thread, NULL);
 	for (i = 0; i < threads; i++)
-		XM_ADD(&totals->violations, !!verify(t[i].own));
+		bad += !!verify(t[i].fd[FD_OWN]);
 	for (i = 0; i < SHARED_FDS; i++)
-		XM_ADD(&totals->violations, !!verify(fds[i]));
+		bad += !!verify(fds[i]);
+	XM_ADD(&totals->violations, bad);
+	if (bad)
+		set_bad(XM_LOAD(&log_of_process->nr));
 	return 0;
 }
 
@@ -278,7 +383,7 @@ static void unprotect(int fd)
 	munmap(p, v.bytes);
 }
 
-static void replug(void)
+void replug(void)
 {
 	struct xmirror_unplug u = {
 		.size = sizeof(u),
@@ -307,14 +412,9 @@ static void watch(pid_t pid)
 		.fd = syscall(SYS_pidfd_open, pid, 0),
 		.events = POLLIN,
 	};
-	unsigned int i;
-	__u64 sum;
 
-	while (p.fd >= 0 && !poll(&p, 1, 60000)) {
-		for (sum = 0, i = 0; i < KINDS; i++)
-			sum += XM_LOAD(&totals->calls[i]);
-		ksft_print_msg("%llu calls so far\n", sum);
-	}
+	while (p.fd >= 0 && !poll(&p, 1, 60000))
+		say_calls();
 	close(p.fd);
 }
 
@@ -363,15 +463,19 @@ int main(int argc, char **argv)
 	unsigned int numbers[MAX_PROCS], i;
 	struct child children[MAX_PROCS];
 	__u64 sum = 0, start = xm_now_ns();
+	struct log *logs;
 	int status;
 
 	options(argc, argv);
 	ksft_print_header();
 	ksft_set_plan(6);
 	totals = xm_shared(sizeof(*totals));
+	logs = xm_shared(procs * sizeof(*logs));
+	log_of_process = logs;
+	shrink_tainted();
 	foreign = xm_open(0);
 	foreign_memory = xm_open(1);
-	if (!totals || foreign < 0 || foreign_memory < 0)
+	if (!totals || !logs || foreign < 0 || foreign_memory < 0)
 		ksft_exit_fail_msg("/dev/xmirror0 or 1: %s\n",
 				   strerror(foreign < 0 ? -foreign : ENODEV));
 	hmm_abi = !access("/dev/hmm_dmirror0", R_OK | W_OK) &&
@@ -392,6 +496,7 @@ int main(int argc, char **argv)
 			ksft_print_msg("process %u ended with status %#x\n", i,
 				       status);
 			totals->failed++;
+			logs[i].bad = logs[i].nr;
 		}
 	}
 	replug();
@@ -418,5 +523,11 @@ int main(int argc, char **argv)
 		ksft_test_result_skip("not guided: CONFIG_KCOV\n");
 	else
 		ksft_test_result(totals->places, "guided by what is reached\n");
+	for (i = 0; i < procs; i++) {
+		if (logs[i].bad) {
+			shrink_log(&logs[i], foreign, foreign_memory);
+			break;
+		}
+	}
 	ksft_finished();
 }
