@@ -6,23 +6,29 @@
  *
  * XM_COUNT in the environment is the number of increments of each thread and
  * engine, a million if it is not set.
+ *
+ * If a count is missing, smaller loads are run, each in a process, memory and files of
+ * its own, and the smallest in which something is wrong each of some times is printed as
+ * a test program. That is no schedule: how the threads meet is another each time.
  */
+#include "load.h"
+#include "shrink.h"
 #include "test.h"
 
 #define PAGES	64UL
 #define SIZE	(PAGES * XM_PAGE)
-#define WORDS	XM_WORDS
 #define ENGINES	4UL
-#define CPUS	2UL
-#define TIME	(20 * XM_LONG)
+#define TIME	LOAD_TIME
+#define MOST	40U		/* loads that are tried to find the smallest */
+#define EACH	5U		/* runs of one; all have to go wrong */
 
-static __u64 count_each(void)
+/* For each page; the same for every page, also if it is a small part */
+static unsigned int count_each(void)
 {
 	const char *text = getenv("XM_COUNT");
 	__u64 count = text ? strtoull(text, NULL, 0) : 1000000;
 
-	/* the same for every page, also if it is a small part */
-	return (count + 64 * PAGES - 1) / (64 * PAGES) * (64 * PAGES);
+	return (count + 64 * PAGES - 1) / (64 * PAGES) * 64;
 }
 
 FIXTURE(stress) {
@@ -69,189 +75,170 @@ FIXTURE_TEARDOWN(stress)
 	close(self->fd);
 }
 
-/*
- * Let an engine add @each to the first words of the pages in total, @burst at
- * a time, from page @first on.
- */
-static int count_job(int fd, unsigned int engine, __u64 *w, __u64 pages,
-		     __u64 each, __u32 burst, __u64 first, __u64 *fence)
+/* The largest burst up to @most that divides @each */
+static unsigned int burst_of(unsigned int each, unsigned int most)
 {
-	struct xmirror_cmd cmds[PAGES];
-	__u64 i;
-
-	for (i = 0; i < pages; i++)
-		cmds[i] = xm_cmds(XMIRROR_OP_ADD, 8,
-				  w + (first + i) % pages * WORDS, 0, burst, 1);
-	return xm_submit(fd, engine, cmds, pages, each / pages / burst, fence);
-}
-
-struct cpu_job {
-	struct worker w;
-	__u64 pages;
-	__u64 burst;
-	__u64 first;
-};
-
-static int cpu_counts(struct worker *w)
-{
-	struct cpu_job *job = (struct cpu_job *)w;
-	__u64 *p = w->addr, i, n, k;
-
-	for (i = 0; i < w->arg / job->pages / job->burst; i++) {
-		for (n = 0; n < job->pages; n++) {
-			for (k = 0; k < job->burst; k++)
-				XM_ADD(p + (job->first + n) % job->pages *
-				       WORDS, 1);
-			/* Let an engine in between. */
-			sched_yield();
-		}
-	}
-	w->done = w->arg;
-	return 0;
-}
-
-/* The largest burst up to @most that divides the counts of a page. */
-static __u32 burst_of(__u64 each, __u64 pages, __u32 most)
-{
-	while (each / pages % most)
+	while (each % most)
 		most--;
 	return most;
 }
 
-/* worker_join() with more patience */
-static int join_late(struct worker *w, __u64 start)
+/* A load as a step. 0 is the smallest of each number. */
+enum {
+	STEP,
+	ROUNDS,
+	PAGES_MORE,
+	BURST_MORE,
+	MEANWHILE,
+	CPUS,
+	ENGINES_MORE,
+	DEVICES_MORE,
+	COLUMNS
+};
+
+static struct load load_of(const __u64 *step)
 {
-	while (!worker_ended(w) && !xm_expired(start, TIME))
-		sched_yield();
-	return worker_join(w);
+	return (struct load) {
+		.devices = step[DEVICES_MORE] + 1,
+		.engines = step[ENGINES_MORE] + 1,
+		.cpus = step[CPUS],
+		.pages = step[PAGES_MORE] + 1,
+		.rounds = step[ROUNDS] + 1,
+		.burst = step[BURST_MORE] + 1,
+		.meanwhile = step[MEANWHILE],
+	};
 }
 
-/* Start all; then @meanwhile until the threads are done; then check. */
-static void count(struct __test_metadata *_metadata, int *fds, int nr_fds,
-		  __u64 *w, __u64 pages, __u64 each, __u32 most,
-		  int (*meanwhile)(__u64 *w, __u64 pages, __u64 round))
-{
-	__u32 burst = burst_of(each, pages, most);
-	__u64 fences[2 * ENGINES], i, n, ops = 0, rounds = 0;
-	struct cpu_job cpu[CPUS] = {};
-	__u64 start = xm_now_ns();
-	struct xmirror_wait wait;
-	bool done;
+struct again {
+	struct load load;
+	struct load_end *end;
+};
 
-	for (n = 0; n < (__u64)nr_fds; n++) {
-		for (i = 0; i < ENGINES; i++) {
-			ASSERT_EQ(0, count_job(fds[n], i, w, pages, each, burst,
-					       i * pages / ENGINES,
-					       &fences[n * ENGINES + i]));
-		}
-	}
-	for (i = 0; i < CPUS; i++) {
-		cpu[i].w.fn = cpu_counts;
-		cpu[i].w.addr = w;
-		cpu[i].w.arg = each;
-		cpu[i].pages = pages;
-		cpu[i].burst = burst;
-		cpu[i].first = i * pages / CPUS + 3;
-		ASSERT_EQ(0, worker_start(&cpu[i].w));
-	}
-	do {
-		if (meanwhile) {
-			ASSERT_EQ(0, meanwhile(w, pages, rounds));
-		}
-		rounds++;
-		done = true;
-		for (i = 0; i < CPUS; i++)
-			done &= worker_ended(&cpu[i].w);
-		sched_yield();
-		ASSERT_FALSE(xm_expired(start, TIME));
-	} while (!done);
-	for (i = 0; i < CPUS; i++) {
-		EXPECT_EQ(0, join_late(&cpu[i].w, start));
-		EXPECT_EQ(each, cpu[i].w.done);
-	}
-	for (n = 0; n < (__u64)nr_fds * ENGINES; n++) {
-		ASSERT_EQ(0, xm_wait(fds[n / ENGINES], fences[n], TIME, &wait));
-		EXPECT_EQ(0, wait.status);
-		EXPECT_EQ(each, wait.ops);
-		ops += wait.ops;
-	}
-	EXPECT_EQ(nr_fds * ENGINES * each, ops);
-	for (i = 0; i < pages; i++) {
-		EXPECT_EQ((nr_fds * ENGINES + CPUS) * each / pages,
-			  w[i * WORDS]) {
-			TH_LOG("page %llu", i);
-		}
-	}
-	TH_LOG("%llu rounds of what went on meanwhile", rounds);
+static int run_again(struct child *c, void *arg)
+{
+	struct again *again = arg;
+	int fd[] = { xm_open(0), xm_open(1) };
+	__u64 *w = xm_anon(SIZE);
+
+	(void)c;
+	CHILD_CHECK(fd[0] >= 0 && fd[1] >= 0 && w);
+	load_run(&again->load, fd, w, again->end);
+	return 0;
 }
 
-static int forks(__u64 *w, __u64 pages, __u64 round)
+static unsigned int fails(const __u64 *step, unsigned int nr, void *arg)
 {
-	__u64 i, was;
-	int status;
-	pid_t pid;
+	struct again again = { .load = load_of(step), .end = arg };
+	unsigned int i;
 
-	pid = fork();
-	if (pid < 0)
-		return -errno;
-	if (!pid) {
-		/* What the child has stays as it is; then it may write. */
-		for (i = round % 4; i < pages; i += 4) {
-			was = XM_LOAD(w + i * WORDS);
-			sched_yield();
-			if (XM_LOAD(w + i * WORDS) != was)
-				_exit(1);
-			XM_STORE(w + i * WORDS, ~0ULL);
-		}
-		_exit(0);
+	for (i = 0; i < EACH; i++) {
+		struct child c;
+
+		if (shrink_tainted() || child_start(&c, run_again, &again))
+			return 0;
+		close(c.sock);
+		/* The test's own deadline is there, too. */
+		if (waitpid(c.pid, NULL, 0) != c.pid || !again.end->wrong[0])
+			return 0;
 	}
-	if (waitpid(pid, &status, 0) != pid)
-		return -errno;
-	return status;
+	return nr;
+}
+
+static void print_program(const struct load *l, const char *why)
+{
+	static const char * const meanwhile[] = {
+		"NOTHING", "FORKS", "CHANGES", "BOTH",
+	};
+	char declarations[512];
+
+	snprintf(declarations, sizeof(declarations),
+		 "\tstruct load load = {\n"
+		 "\t\t.devices = %u, .engines = %u, .cpus = %u,\n"
+		 "\t\t.pages = %u, .rounds = %u, .burst = %u,\n"
+		 "\t\t.meanwhile = LOAD_%s,\n"
+		 "\t};\n"
+		 "\t__u64 *w = xm_anon(%lu * XM_PAGE);\n"
+		 "\tstruct load_end end;\n"
+		 "\tint fd[2];\n",
+		 l->devices, l->engines, l->cpus, l->pages, l->rounds, l->burst,
+		 meanwhile[l->meanwhile], PAGES);
+	shrink_print(stdout, why, declarations,
+		     "\tNEED(XMIRROR_CAP_EXCLUSIVE);\n"
+		     "\tOPEN(fd[0], 0);\n"
+		     "\tOPEN(fd[1], 1);\n"
+		     "\tEXPECT_EQ(0, load_run(&load, fd, w, &end)) {\n"
+		     "\t\tTH_LOG(\"%s\", end.wrong);\n"
+		     "\t}\n");
+}
+
+static void shorten(struct __test_metadata *_metadata, const struct load *l,
+		    const char *why)
+{
+	__u64 step[COLUMNS] = {
+		[ROUNDS] = l->rounds - 1,
+		[PAGES_MORE] = l->pages - 1,
+		[BURST_MORE] = l->burst - 1,
+		[MEANWHILE] = l->meanwhile,
+		[CPUS] = l->cpus,
+		[ENGINES_MORE] = l->engines - 1,
+		[DEVICES_MORE] = l->devices - 1,
+	};
+	struct load_end *end = xm_shared(sizeof(*end));
+	struct shrink s = {
+		.steps = step, .nr = 1, .width = COLUMNS, .fails = fails,
+		.arg = end, .most = MOST,
+	};
+	struct load least;
+
+	ASSERT_NE(NULL, end);
+	if (shrink_tainted() || !shrink(&s)) {
+		TH_LOG("not shrunk: %s", shrink_tainted() ?
+		       "the kernel has reported a bug" :
+		       "it does not go wrong every time");
+		return;
+	}
+	least = load_of(step);
+	TH_LOG("the smallest load of %u", s.runs);
+	print_program(&least, why);
+}
+
+/* All of the load, and what is wrong by the smallest load that does it */
+static void count(struct __test_metadata *_metadata, const int *fds,
+		  unsigned int devices, __u64 *w, unsigned int pages,
+		  unsigned int each, unsigned int most, unsigned int meanwhile)
+{
+	struct load l = {
+		.devices = devices,
+		.engines = LOAD_ENGINES,
+		.cpus = LOAD_CPUS,
+		.pages = pages,
+		.burst = burst_of(each, most),
+		.meanwhile = meanwhile,
+	};
+	struct load_end end;
+	int err;
+
+	l.rounds = each / l.burst;
+	shrink_tainted();
+	err = load_run(&l, fds, w, &end);
+	EXPECT_EQ(0, err) {
+		TH_LOG("%s", end.wrong);
+	}
+	if (err)
+		shorten(_metadata, &l, end.wrong);
+	TH_LOG("%llu rounds of what went on meanwhile", end.rounds);
 }
 
 TEST_F(stress, counters_and_forks)
 {
 	count(_metadata, &self->fd, 1, self->w, PAGES, count_each(), 100,
-	      forks);
-}
-
-/* Everything that changes a mapping without a CPU access noticing */
-static int disturb(__u64 *w, __u64 pages, __u64 round)
-{
-	__u64 *p = w + round * 7 % (pages / 2) * WORDS;
-	size_t len = (1 + round % (pages / 2)) * XM_PAGE;
-	int err = 0;
-
-	switch (round % 5) {
-	case 0:
-		err = mprotect(p, len, PROT_READ | PROT_WRITE | PROT_EXEC);
-		break;
-	case 1:
-		err = mprotect(w, pages * XM_PAGE, PROT_READ | PROT_WRITE);
-		break;
-	case 2:
-		err = madvise(p, len, MADV_PAGEOUT);
-		break;
-	case 3:
-		err = madvise(p, len, MADV_COLD);
-		break;
-	case 4:
-		err = madvise(p, len, MADV_WILLNEED);
-	}
-	/* Without swap that is no error of ours. */
-	return err && errno != EINVAL ? -errno : 0;
+	      LOAD_FORKS);
 }
 
 TEST_F(stress, counters_disturbed)
 {
 	count(_metadata, &self->fd, 1, self->w, PAGES, count_each() / 64, 25,
-	      disturb);
-}
-
-static int forks_and_disturbs(__u64 *w, __u64 pages, __u64 round)
-{
-	return round % 4 ? disturb(w, pages, round) : forks(w, pages, round);
+	      LOAD_CHANGES);
 }
 
 /* Two devices and the CPU on few pages, word by word: all make progress. */
@@ -260,7 +247,7 @@ TEST_F(stress, devices_fight)
 	int fds[2] = { self->fd, -1 };
 
 	OPEN(fds[1], 1);
-	count(_metadata, fds, 2, self->w, 8, 8 * 500, 5, NULL);
+	count(_metadata, fds, 2, self->w, 8, 500, 5, LOAD_NOTHING);
 	EXPECT_CLEAN(fds[1]);
 	close(fds[1]);
 }
@@ -270,7 +257,7 @@ TEST_F(stress, devices_fight_disturbed)
 	int fds[2] = { self->fd, -1 };
 
 	OPEN(fds[1], 1);
-	count(_metadata, fds, 2, self->w, 8, 8 * 500, 50, forks_and_disturbs);
+	count(_metadata, fds, 2, self->w, 8, 500, 50, LOAD_BOTH);
 	EXPECT_CLEAN(fds[1]);
 	close(fds[1]);
 }
@@ -278,7 +265,8 @@ TEST_F(stress, devices_fight_disturbed)
 /*
  * Chaos: threads map, unmap, move, protect, fork and touch a range while
  * engines and calls work on it. Nothing can be said of the contents, only that
- * each call gives an error it may give, and that the state is sane at any time.
+ * each call gives an error it may give, and that the state is sane at any time. It is
+ * not shrunk: a list for each of four threads has no order that could be kept.
  */
 
 static __u64 next(__u64 *seed)
@@ -376,6 +364,14 @@ static int device_calls(struct worker *w)
 	}
 	w->done = n;
 	return legal(err) ? 0 : err;
+}
+
+/* worker_join() with more patience */
+static int join_late(struct worker *w, __u64 start)
+{
+	while (!worker_ended(w) && !xm_expired(start, TIME))
+		sched_yield();
+	return worker_join(w);
 }
 
 TEST_F(stress, chaos)
