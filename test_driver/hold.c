@@ -3,14 +3,14 @@
  * Holding a task at a function of the kernel: XMIRROR_IOC_HOLD, see
  * include/uapi/linux/xmirror.h for what it does and hold_trap.c for how.
  *
- * There is one hold in the module, which belongs to the file that has set its
- * functions. The file's last close, and therefore the end of the processes that
- * have it, lets go whoever is held and detaches from all functions. The file keeps
- * the module loaded.
+ * There are XMIRROR_HOLDS holds in the module, one for a task each. All belong to
+ * the file that has set their functions. The file's last close, and therefore the end
+ * of the processes that have it, lets go whoever is held and detaches from all
+ * functions. The file keeps the module loaded.
  *
  * xt_hold_mutex is held for all commands but XMIRROR_HOLD_REACHED, which waits.
- * User memory is not touched under it while somebody may be held: that could take
- * locks that the held task has.
+ * User memory is not touched under it, since somebody may be held: that could take
+ * locks that the held task has, and nobody could let it go.
  */
 
 #include <linux/delay.h>
@@ -36,34 +36,44 @@
 
 static DEFINE_MUTEX(xt_hold_mutex);
 static struct xt_file *xt_hold_owner;	/* under xt_hold_mutex, read without */
-static struct pid *xt_hold_pid;		/* the reference for xt_hold.pid */
+static struct pid *xt_hold_pids[XMIRROR_HOLDS]; /* the references for xt_hold.pid */
 static bool xt_hold_registered;
 
-/* Whoever is held goes on; when this returns nobody uses xt_hold. */
-static void xt_hold_disarm(void)
+/* Whoever is held goes on; when this returns nobody uses the hold. */
+static void xt_hold_disarm(struct xt_hold *h)
 {
-	WRITE_ONCE(xt_hold.pid, NULL);
-	WRITE_ONCE(xt_hold.released, true);
+	struct pid **pid = &xt_hold_pids[h - xt_holds];
+
+	WRITE_ONCE(h->pid, NULL);
+	WRITE_ONCE(h->released, true);
 	smp_mb(); /* pairs with those after xt_hold.inside is incremented */
-	wake_up_all(&xt_hold.wait);
-	while (atomic_read_acquire(&xt_hold.inside))
+	wake_up_all(&h->wait);
+	while (atomic_read_acquire(&h->inside))
 		usleep_range(50, 200);
-	put_pid(xt_hold_pid);
-	xt_hold_pid = NULL;
+	put_pid(*pid);
+	*pid = NULL;
 }
 
 static void xt_hold_detach(void)
 {
-	xt_hold_disarm();
+	struct xt_hold *h;
+
+	/* One task may be held in two, one after the other. */
+	for (h = xt_holds; h < xt_holds + XMIRROR_HOLDS; h++)
+		WRITE_ONCE(h->pid, NULL);
+	for (h = xt_holds; h < xt_holds + XMIRROR_HOLDS; h++)
+		xt_hold_disarm(h);
 	if (xt_hold_registered)
 		unregister_ftrace_function(&xt_hold_ops);
 	xt_hold_registered = false;
 	ftrace_free_filter(&xt_hold_ops);
-	vfree(xt_hold.calls);
-	xt_hold.calls = NULL;
-	xt_hold.max = 0;
-	xt_hold.record = false;
-	xt_hold.state = 0;
+	for (h = xt_holds; h < xt_holds + XMIRROR_HOLDS; h++) {
+		vfree(h->calls);
+		h->calls = NULL;
+		h->max = 0;
+		h->record = false;
+		h->state = 0;
+	}
 }
 
 /*
@@ -130,83 +140,111 @@ static int xt_hold_functions(struct xt_file *f, struct xmirror_hold *arg)
 }
 
 /* Begin: nobody is held, and nobody will come back by the stub. */
-static int xt_hold_begin(struct xt_file *f)
+static int xt_hold_begin(struct xt_file *f, struct xt_hold *h)
 {
 	unsigned long end = jiffies + msecs_to_jiffies(XT_HOLD_RETURN_MS);
 
 	if (xt_hold_owner != f)
 		return -ENOENT;
-	xt_hold_disarm();
+	xt_hold_disarm(h);
 	/* Pairs with the release in xt_hold_returned(). */
-	while (smp_load_acquire(&xt_hold.returning)) {
+	while (smp_load_acquire(&h->returning)) {
 		if (time_after(jiffies, end) || fatal_signal_pending(current))
 			return -EBUSY;
 		usleep_range(50, 200);
 	}
 	/* The return itself is inside until its end. */
-	while (atomic_read_acquire(&xt_hold.inside))
+	while (atomic_read_acquire(&h->inside))
 		usleep_range(50, 200);
-	xt_hold.hits = 0;
-	xt_hold.state = 0;
-	xt_hold.context = 0;
-	xt_hold.held_ns = 0;
-	xt_hold.nr = 0;
+	h->hits = 0;
+	h->state = 0;
+	h->context = 0;
+	h->held_ns = 0;
+	h->nr = 0;
 	return 0;
 }
 
 /* From now on the task's calls matter. */
-static int xt_hold_arm_task(u32 tid)
+static int xt_hold_arm_task(struct xt_hold *h, u32 tid)
 {
-	xt_hold_pid = tid ? find_get_pid(tid) : get_pid(task_pid(current));
-	if (!xt_hold_pid)
+	struct pid *pid = tid ? find_get_pid(tid) : get_pid(task_pid(current));
+
+	if (!pid)
 		return -ESRCH;
-	xt_hold.itself = xt_hold_pid == task_pid(current);
-	if (xt_hold.itself)
-		xt_hold_this_call(&xt_hold.arming);
-	xt_hold.released = false;
+	xt_hold_pids[h - xt_holds] = pid;
+	h->itself = pid == task_pid(current);
+	if (h->itself)
+		xt_hold_this_call(&h->arming);
+	h->released = false;
 	/* All that the task reads is there before. */
-	smp_store_release(&xt_hold.pid, xt_hold_pid);
+	smp_store_release(&h->pid, pid);
 	return 0;
 }
 
 static int xt_hold_record(struct xt_file *f, struct xmirror_hold *arg)
 {
+	struct xt_hold *h = &xt_holds[arg->slot];
 	int ret;
 
 	if (!arg->nr || arg->nr > XT_HOLD_MAX_CALLS)
 		return -EINVAL;
-	ret = xt_hold_begin(f);
+	ret = xt_hold_begin(f, h);
 	if (ret)
 		return ret;
-	if (xt_hold.max < arg->nr) {
-		vfree(xt_hold.calls);
-		xt_hold.max = 0;
-		xt_hold.calls = vmalloc(array_size(arg->nr,
-						   sizeof(*xt_hold.calls)));
-		if (!xt_hold.calls)
+	if (h->max < arg->nr) {
+		vfree(h->calls);
+		h->max = 0;
+		h->calls = vmalloc(array_size(arg->nr, sizeof(*h->calls)));
+		if (!h->calls)
 			return -ENOMEM;
-		xt_hold.max = arg->nr;
+		h->max = arg->nr;
 	}
-	xt_hold.record = true;
-	return xt_hold_arm_task(arg->tid);
+	h->record = true;
+	return xt_hold_arm_task(h, arg->tid);
+}
+
+/* The array is no longer the hold's, since the copy is made without the mutex. */
+static struct xmirror_call *xt_hold_take_calls(struct xt_file *f,
+					       struct xmirror_hold *arg, u32 *nr)
+{
+	struct xt_hold *h = &xt_holds[arg->slot];
+	struct xmirror_call *calls;
+
+	if (xt_hold_owner != f || !h->record)
+		return NULL;
+	xt_hold_disarm(h);
+	*nr = min3(arg->nr, h->nr, h->max);
+	arg->nr = h->nr;
+	calls = h->calls;
+	h->calls = NULL;
+	h->max = 0;
+	h->record = false;
+	return calls;
 }
 
 static int xt_hold_calls(struct xt_file *f, struct xmirror_hold *arg)
 {
+	struct xmirror_call *calls;
 	u32 nr;
+	int ret;
 
-	if (xt_hold_owner != f || !xt_hold.record)
+	ret = mutex_lock_killable(&xt_hold_mutex);
+	if (ret)
+		return ret;
+	calls = xt_hold_take_calls(f, arg, &nr);
+	mutex_unlock(&xt_hold_mutex);
+	if (!calls)
 		return -ENOENT;
-	xt_hold_disarm();
-	nr = min3(arg->nr, xt_hold.nr, xt_hold.max);
-	arg->nr = xt_hold.nr;
-	return copy_to_user(u64_to_user_ptr(arg->array), xt_hold.calls,
-			    array_size(nr, sizeof(*xt_hold.calls))) ?
-	       -EFAULT : 0;
+	if (copy_to_user(u64_to_user_ptr(arg->array), calls,
+			 array_size(nr, sizeof(*calls))))
+		ret = -EFAULT;
+	vfree(calls);
+	return ret;
 }
 
 static int xt_hold_arm(struct xt_file *f, struct xmirror_hold *arg)
 {
+	struct xt_hold *h = &xt_holds[arg->slot];
 	int ret;
 
 	if (!arg->sleep_ms || arg->sleep_ms > XT_HOLD_MAX_SLEEP_MS ||
@@ -214,46 +252,49 @@ static int xt_hold_arm(struct xt_file *f, struct xmirror_hold *arg)
 		return -EINVAL;
 	if (arg->flags & XMIRROR_HOLD_RETURN && !xt_hold_has_return)
 		return -EOPNOTSUPP;
-	ret = xt_hold_begin(f);
+	ret = xt_hold_begin(f, h);
 	if (ret)
 		return ret;
-	xt_hold.record = false;
-	xt_hold.flags = arg->flags;
-	xt_hold.function = arg->function;
-	xt_hold.hit = arg->hit;
-	xt_hold.sleep_ms = arg->sleep_ms;
-	xt_hold.spin_ms = arg->spin_ms;
-	return xt_hold_arm_task(arg->tid);
+	h->record = false;
+	h->flags = arg->flags;
+	h->function = arg->function;
+	h->hit = arg->hit;
+	h->sleep_ms = arg->sleep_ms;
+	h->spin_ms = arg->spin_ms;
+	return xt_hold_arm_task(h, arg->tid);
 }
 
-static void xt_hold_tell(struct xmirror_hold *arg)
+static void xt_hold_tell(const struct xt_hold *h, struct xmirror_hold *arg)
 {
 	/* What is reported with a state was there before it. */
-	arg->state = smp_load_acquire(&xt_hold.state);
-	arg->context = xt_hold.context;
-	arg->nr = xt_hold.hits;
-	arg->held_ns = xt_hold.held_ns;
+	arg->state = smp_load_acquire(&h->state);
+	arg->context = h->context;
+	arg->nr = h->record ? READ_ONCE(h->nr) : h->hits;
+	arg->held_ns = h->held_ns;
 }
 
 static int xt_hold_release(struct xt_file *f, struct xmirror_hold *arg)
 {
+	struct xt_hold *h = &xt_holds[arg->slot];
+
 	if (xt_hold_owner != f)
 		return -ENOENT;
-	xt_hold_disarm();
-	xt_hold_tell(arg);
+	xt_hold_disarm(h);
+	xt_hold_tell(h, arg);
 	/* What was is not to be taken for what comes. */
-	xt_hold.state = 0;
+	h->state = 0;
 	return 0;
 }
 
 static int xt_hold_reached(struct xt_file *f, struct xmirror_hold *arg)
 {
+	struct xt_hold *h = &xt_holds[arg->slot];
 	unsigned long end = jiffies + msecs_to_jiffies(arg->timeout_ms);
 
 	for (;;) {
 		if (READ_ONCE(xt_hold_owner) != f)
 			return -ENOENT;
-		xt_hold_tell(arg);
+		xt_hold_tell(h, arg);
 		if (arg->state & XMIRROR_HELD_HERE)
 			return 0;
 		if (time_after_eq(jiffies, end))
@@ -276,18 +317,17 @@ int xt_hold_ioctl(struct xt_file *f, struct xmirror_hold *arg)
 	int ret;
 
 	if (arg->cmd == XMIRROR_HOLD_FUNCTIONS)
-		return xt_hold_functions(f, arg);
+		return arg->slot ? -EINVAL : xt_hold_functions(f, arg);
 	if (arg->cmd == XMIRROR_HOLD_REACHED)
 		return xt_hold_reached(f, arg);
+	if (arg->cmd == XMIRROR_HOLD_CALLS)
+		return xt_hold_calls(f, arg);
 	ret = mutex_lock_killable(&xt_hold_mutex);
 	if (ret)
 		return ret;
 	switch (arg->cmd) {
 	case XMIRROR_HOLD_RECORD:
 		ret = xt_hold_record(f, arg);
-		break;
-	case XMIRROR_HOLD_CALLS:
-		ret = xt_hold_calls(f, arg);
 		break;
 	case XMIRROR_HOLD_ARM:
 		ret = xt_hold_arm(f, arg);

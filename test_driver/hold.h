@@ -31,7 +31,7 @@ struct xt_hold_syscall {
 };
 
 /**
- * struct xt_hold - the hold, of which there is one
+ * struct xt_hold - a hold, of which there are XMIRROR_HOLDS
  * @pid: the task whose calls matter, NULL: nobody's. Only compared
  * @itself: the task has armed for itself, in the system call @arming
  * @arming: what that calls on its way back does not count
@@ -82,12 +82,13 @@ struct xt_hold {
 };
 
 /* hold_trap.c */
-extern struct xt_hold xt_hold;
+extern struct xt_hold xt_holds[XMIRROR_HOLDS];
 extern struct ftrace_ops xt_hold_ops;
 extern const bool xt_hold_has_return;
-void xt_hold_stub(void);
+void xt_hold_stub0(void);
+void xt_hold_stub1(void);
 void xt_hold_this_call(struct xt_hold_syscall *call);
-unsigned long xt_hold_returned(void);
+unsigned long xt_hold_returned(unsigned long slot);
 
 /* hold.c */
 #ifdef XT_HAVE_HOLD

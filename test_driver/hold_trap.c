@@ -14,8 +14,12 @@
  * looks at the count.
  *
  * The return of a function is held by a stub that takes the place of its return
- * address. The stub is not on the trampoline; what must not go is this module,
- * which has a reference for as long.
+ * address; each slot has one of its own, so that a stub knows whose it is, also if
+ * a task is armed in both. The stub is not on the trampoline; what must not go is
+ * this module, which has a reference for as long.
+ *
+ * The slots are independent: each has its own count and is looked at after the
+ * other, by a task that may have been held in that.
  *
  * Nothing here is traced: Kbuild builds this file without.
  */
@@ -38,9 +42,11 @@
 /* A function begins with the call to ftrace, but for a landing pad and NOPs. */
 #define XT_HOLD_ENTRY	16
 
-struct xt_hold xt_hold = {
-	.wait = __WAIT_QUEUE_HEAD_INITIALIZER(xt_hold.wait),
-};
+#define XT_HOLD(slot) { \
+	.wait = __WAIT_QUEUE_HEAD_INITIALIZER(xt_holds[slot].wait), \
+}
+
+struct xt_hold xt_holds[XMIRROR_HOLDS] = { XT_HOLD(0), XT_HOLD(1) };
 
 /* Why the task must not sleep here, zero if it may. */
 static u32 xt_hold_context(void)
@@ -135,30 +141,36 @@ static void xt_hold_stop(struct xt_hold *h)
 #define XT_HOLD_HINT	UNWIND_HINT_FUNC
 #endif
 
-asm(".pushsection .text, \"ax\"\n"
-	XT_HOLD_HINT
-"	nop\n"
-".globl xt_hold_stub\n"
-"xt_hold_stub:\n"
-	XT_HOLD_HINT
-"	" ASM_ENDBR "\n"			/* its address is taken */
-"	pushq	%rax\n"			/* room for the return address */
-"	pushq	%rax\n"
-"	pushq	%rdx\n"
-"	call	xt_hold_returned\n"
-"	movq	%rax, 16(%rsp)\n"
-"	popq	%rdx\n"
-"	popq	%rax\n"
-"	" ASM_RET
-".popsection\n");
+#define XT_HOLD_STUB(slot) \
+asm(".pushsection .text, \"ax\"\n" \
+	XT_HOLD_HINT \
+"	nop\n" \
+".globl xt_hold_stub" #slot "\n" \
+"xt_hold_stub" #slot ":\n" \
+	XT_HOLD_HINT \
+"	" ASM_ENDBR "\n"			/* its address is taken */ \
+"	pushq	%rax\n"			/* room for the return address */ \
+"	pushq	%rax\n" \
+"	pushq	%rdx\n" \
+"	movl	$" #slot ", %edi\n" \
+"	call	xt_hold_returned\n" \
+"	movq	%rax, 16(%rsp)\n" \
+"	popq	%rdx\n" \
+"	popq	%rax\n" \
+"	" ASM_RET \
+".popsection\n")
 
-static bool xt_hold_divert(struct ftrace_regs *fregs, unsigned long *parent)
+XT_HOLD_STUB(0);
+XT_HOLD_STUB(1);
+
+static bool xt_hold_divert(struct ftrace_regs *fregs, unsigned long *parent,
+			   unsigned long stub)
 {
 	unsigned long *sp =
 		(unsigned long *)ftrace_regs_get_stack_pointer(fregs);
 
 	*parent = *sp;
-	*sp = (unsigned long)xt_hold_stub;
+	*sp = stub;
 	return true;
 }
 
@@ -168,37 +180,44 @@ static bool xt_hold_divert(struct ftrace_regs *fregs, unsigned long *parent)
 #define arch_ftrace_regs(fregs)	(fregs)
 #endif
 
-asm(".pushsection .text, \"ax\"\n"
-".globl xt_hold_stub\n"
-"xt_hold_stub:\n"
-"	sub	sp, sp, #80\n"
-"	stp	x0, x1, [sp]\n"
-"	stp	x2, x3, [sp, #16]\n"
-"	stp	x4, x5, [sp, #32]\n"
-"	stp	x6, x7, [sp, #48]\n"
-"	str	x8, [sp, #64]\n"
-"	bl	xt_hold_returned\n"
-"	mov	x30, x0\n"
-"	ldp	x0, x1, [sp]\n"
-"	ldp	x2, x3, [sp, #16]\n"
-"	ldp	x4, x5, [sp, #32]\n"
-"	ldp	x6, x7, [sp, #48]\n"
-"	ldr	x8, [sp, #64]\n"
-"	add	sp, sp, #80\n"
-"	ret\n"
-".popsection\n");
+#define XT_HOLD_STUB(slot) \
+asm(".pushsection .text, \"ax\"\n" \
+".globl xt_hold_stub" #slot "\n" \
+"xt_hold_stub" #slot ":\n" \
+"	sub	sp, sp, #80\n" \
+"	stp	x0, x1, [sp]\n" \
+"	stp	x2, x3, [sp, #16]\n" \
+"	stp	x4, x5, [sp, #32]\n" \
+"	stp	x6, x7, [sp, #48]\n" \
+"	str	x8, [sp, #64]\n" \
+"	mov	x0, #" #slot "\n" \
+"	bl	xt_hold_returned\n" \
+"	mov	x30, x0\n" \
+"	ldp	x0, x1, [sp]\n" \
+"	ldp	x2, x3, [sp, #16]\n" \
+"	ldp	x4, x5, [sp, #32]\n" \
+"	ldp	x6, x7, [sp, #48]\n" \
+"	ldr	x8, [sp, #64]\n" \
+"	add	sp, sp, #80\n" \
+"	ret\n" \
+".popsection\n")
+
+XT_HOLD_STUB(0);
+XT_HOLD_STUB(1);
 
 /* The link register is not signed yet where ftrace is called. */
-static bool xt_hold_divert(struct ftrace_regs *fregs, unsigned long *parent)
+static bool xt_hold_divert(struct ftrace_regs *fregs, unsigned long *parent,
+			   unsigned long stub)
 {
 	*parent = arch_ftrace_regs(fregs)->lr;
-	arch_ftrace_regs(fregs)->lr = (unsigned long)xt_hold_stub;
+	arch_ftrace_regs(fregs)->lr = stub;
 	return true;
 }
 
 #else
 
-static bool xt_hold_divert(struct ftrace_regs *fregs, unsigned long *parent)
+static bool xt_hold_divert(struct ftrace_regs *fregs, unsigned long *parent,
+			   unsigned long stub)
 {
 	return false;
 }
@@ -208,14 +227,23 @@ static bool xt_hold_divert(struct ftrace_regs *fregs, unsigned long *parent)
 const bool xt_hold_has_return =
 	IS_ENABLED(CONFIG_X86_64) || IS_ENABLED(CONFIG_ARM64);
 
+#if defined(CONFIG_X86_64) || defined(CONFIG_ARM64)
+static void (* const xt_hold_stubs[XMIRROR_HOLDS])(void) = {
+	xt_hold_stub0, xt_hold_stub1,
+};
+#else
+static void (* const xt_hold_stubs[XMIRROR_HOLDS])(void);
+#endif
+
 /**
- * xt_hold_returned() - the function returned to the stub
+ * xt_hold_returned() - a function returned to a stub
+ * @slot: whose it is
  *
  * Return: where the stub has to go on.
  */
-__visible unsigned long xt_hold_returned(void)
+__visible unsigned long xt_hold_returned(unsigned long slot)
 {
-	struct xt_hold *h = &xt_hold;
+	struct xt_hold *h = &xt_holds[slot];
 	unsigned long parent = h->parent;
 
 	atomic_inc(&h->inside);
@@ -274,6 +302,8 @@ static void xt_hold_write_down(struct xt_hold *h, unsigned long ip,
 static void xt_hold_call(struct xt_hold *h, unsigned long ip,
 			 unsigned long parent, struct ftrace_regs *fregs)
 {
+	unsigned long stub = (unsigned long)xt_hold_stubs[h - xt_holds];
+
 	if (h->record) {
 		xt_hold_write_down(h, ip, parent);
 		return;
@@ -284,7 +314,7 @@ static void xt_hold_call(struct xt_hold *h, unsigned long ip,
 	WRITE_ONCE(h->pid, NULL);
 	if (!(h->flags & XMIRROR_HOLD_RETURN)) {
 		xt_hold_stop(h);
-	} else if (xt_hold_divert(fregs, &h->parent)) {
+	} else if (xt_hold_divert(fregs, &h->parent, stub)) {
 		/* The file that has armed it is open. */
 		__module_get(THIS_MODULE);
 		WRITE_ONCE(h->returning, true);
@@ -294,16 +324,20 @@ static void xt_hold_call(struct xt_hold *h, unsigned long ip,
 static void xt_hold_entry(unsigned long ip, unsigned long parent,
 			  struct ftrace_ops *ops, struct ftrace_regs *fregs)
 {
-	struct pid *pid = READ_ONCE(xt_hold.pid);
+	struct xt_hold *h;
 
-	/* A task that was released has no pid either. */
-	if (!pid || pid != task_pid(current) || !in_task())
-		return;
-	atomic_inc(&xt_hold.inside);
-	smp_mb__after_atomic(); /* see the top */
-	if (READ_ONCE(xt_hold.pid) == pid && !xt_hold_is_arming(&xt_hold))
-		xt_hold_call(&xt_hold, ip, parent, fregs);
-	atomic_dec_return_release(&xt_hold.inside);
+	for (h = xt_holds; h < xt_holds + XMIRROR_HOLDS; h++) {
+		struct pid *pid = READ_ONCE(h->pid);
+
+		/* A task that was released has no pid either. */
+		if (!pid || pid != task_pid(current) || !in_task())
+			continue;
+		atomic_inc(&h->inside);
+		smp_mb__after_atomic(); /* see the top */
+		if (READ_ONCE(h->pid) == pid && !xt_hold_is_arming(h))
+			xt_hold_call(h, ip, parent, fregs);
+		atomic_dec_return_release(&h->inside);
+	}
 }
 
 struct ftrace_ops xt_hold_ops = {

@@ -541,8 +541,9 @@ static int xt_ioctl_hold(struct xt_file *f, union xt_arg *arg)
 	u32 flags = hold->cmd == XMIRROR_HOLD_ARM ?
 		    XMIRROR_HOLD_RETURN | XMIRROR_HOLD_SPIN : 0;
 
-	if (hold->flags & ~flags || hold->__reserved)
+	if (hold->flags & ~flags || hold->slot >= XMIRROR_HOLDS)
 		return -EINVAL;
+	hold->slot = array_index_nospec(hold->slot, XMIRROR_HOLDS);
 	return xt_hold_ioctl(f, hold);
 }
 

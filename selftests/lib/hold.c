@@ -10,13 +10,16 @@
 
 /* --- the functions -------------------------------------------------------- */
 
-#define TRACEFS	"/sys/kernel/tracing"
+#define TRACEFS		"/sys/kernel/tracing"
+/* With their addresses: since Linux 6.5 */
+#define FUNCTIONS	"/available_filter_functions_addrs"
 
 /*
  * Of mm/, from its first files to its last, as the Makefile there has them. None that
  * is cold or never returns: the linker puts these elsewhere.
  */
 static const char * const anchors[] = {
+	"folio_unlock",
 	"filemap_fault", "generic_file_read_iter", "mempool_alloc",
 	"mempool_alloc_noprof", "shrink_folio_list", "handle_mm_fault",
 	"try_to_unmap", "migrate_pages", "make_device_exclusive",
@@ -32,19 +35,7 @@ static const char * const anchors[] = {
 static struct hold_function *functions;
 static unsigned int nr_functions, room;
 
-static FILE *open_tracefs(const char *file)
-{
-	char path[96];
-	FILE *f;
-
-	snprintf(path, sizeof(path), TRACEFS "/%s", file);
-	f = fopen(path, "re");
-	if (!f && !mount("tracefs", TRACEFS, "tracefs", 0, NULL))
-		f = fopen(path, "re");
-	return f;
-}
-
-/* The name is not copied. */
+/* The name is not copied yet. */
 static int add(__u64 address, char *name)
 {
 	struct hold_function *more;
@@ -111,38 +102,32 @@ static char *read_all(const char *path)
 	return text;
 }
 
-/* The next function of the kernel itself; *@name goes to its end. */
-static char *next_symbol(char *at, __u64 *address, char **name)
+/* The next line's, if it is of the kernel itself, else @name is NULL. */
+static char *next_function(char *at, __u64 *address, char **name)
 {
-	char *end, *type;
+	char *end = strchr(at, '\n');
 
-	for (; *at; at = end + 1) {
-		end = strchr(at, '\n');
-		if (!end)
-			return NULL;
-		*end = 0;
-		*address = strtoull(at, &type, 16);
-		if ((type[1] != 't' && type[1] != 'T') || !*address ||
-		    strchr(type + 3, '\t'))
-			continue;
-		*name = type + 3;
-		return end + 1;
-	}
-	return NULL;
+	if (!end)
+		return NULL;
+	*end = 0;
+	*address = strtoull(at, name, 16);
+	/* ADDRESS NAME, and the name of a module in brackets */
+	*name = **name == ' ' && !strchr(++*name, ' ') ? *name : NULL;
+	return end + 1;
 }
 
 /* Keeps those of mm/, which is found by the way. */
-static int read_symbols(void)
+static int read_functions(char *text)
 {
-	char *text = read_all("/proc/kallsyms"), *at, *name;
 	__u64 address, low = ~0ULL, high = 0;
 	unsigned int i, n = 0;
+	char *at = text, *name;
 	int err = 0;
 
-	if (!text)
-		return -ENOENT;
-	at = next_symbol(text, &address, &name);
-	for (; at && !err; at = next_symbol(at, &address, &name)) {
+	while (!err && (at = next_function(at, &address, &name))) {
+		/* Discarded weak functions have a place in the list, too. */
+		if (!name || !strncmp(name, "__ftrace_invalid", 16))
+			continue;
 		if (is_anchor(name)) {
 			low = address < low ? address : low;
 			high = address > high ? address : high;
@@ -157,8 +142,21 @@ static int read_symbols(void)
 		err = functions[n++].name ? 0 : -ENOMEM;
 	}
 	nr_functions = n;
-	free(text);
 	return err ? err : n ? 0 : -ENOENT;
+}
+
+static int keep_traceable(void)
+{
+	char *text = read_all(TRACEFS FUNCTIONS);
+	int err;
+
+	if (!text && !mount("tracefs", TRACEFS, "tracefs", 0, NULL))
+		text = read_all(TRACEFS FUNCTIONS);
+	if (!text)
+		return -ENOENT;
+	err = read_functions(text);
+	free(text);
+	return err;
 }
 
 /* Which of them is at an address, or a few bytes before it? -1 if none. */
@@ -174,76 +172,6 @@ static int find_at(__u64 ip)
 			high = mid;
 	}
 	return low && ip - functions[low - 1].address < 16 ? (int)low - 1 : -1;
-}
-
-/* Since Linux 6.5 the addresses are told. */
-static void keep_addresses(FILE *f, bool *keep)
-{
-	char line[512];
-	int i;
-
-	qsort(functions, nr_functions, sizeof(*functions), by_address);
-
-	while (fgets(line, sizeof(line), f)) {
-		i = find_at(strtoull(line, NULL, 16));
-		if (i >= 0)
-			keep[i] = true;
-	}
-}
-
-/* Names of the same are all kept; the kernel sorts out. */
-static void keep_names(FILE *f, bool *keep)
-{
-	unsigned int low, high, mid;
-	char line[512];
-
-	qsort(functions, nr_functions, sizeof(*functions), by_name);
-	while (fgets(line, sizeof(line), f)) {
-		line[strcspn(line, "\n ")] = 0;
-		low = 0;
-		high = nr_functions;
-		while (low < high) {
-			mid = (low + high) / 2;
-			if (strcmp(functions[mid].name, line) < 0)
-				low = mid + 1;
-			else
-				high = mid;
-		}
-		for (; low < nr_functions; low++) {
-			if (strcmp(functions[low].name, line))
-				break;
-			keep[low] = true;
-		}
-	}
-}
-
-static int keep_traceable(void)
-{
-	FILE *f = open_tracefs("available_filter_functions_addrs");
-	bool *keep = calloc(nr_functions, sizeof(*keep));
-	unsigned int i, n = 0;
-
-	if (!keep)
-		return -ENOMEM;
-	if (f) {
-		keep_addresses(f, keep);
-	} else {
-		f = open_tracefs("available_filter_functions");
-		if (!f)
-			return -ENOENT;
-		keep_names(f, keep);
-	}
-	fclose(f);
-	for (i = 0; i < nr_functions; i++) {
-		if (keep[i])
-			functions[n++] = functions[i];
-		else
-			free(functions[i].name);
-	}
-	nr_functions = n;
-	free(keep);
-	qsort(functions, n, sizeof(*functions), by_name);
-	return n ? 0 : -ENOENT;
 }
 
 /* They are in the order of their names. */
@@ -273,9 +201,8 @@ int hold_load(void)
 
 	if (functions)
 		return 0;
-	err = read_symbols();
-	if (!err)
-		err = keep_traceable();
+	err = keep_traceable();
+	qsort(functions, nr_functions, sizeof(*functions), by_name);
 	if (!err)
 		err = tell_apart();
 	qsort(functions, nr_functions, sizeof(*functions), by_address);
@@ -356,31 +283,34 @@ int hold_attach(int fd, const __u64 *f, unsigned int nr, unsigned int *taken)
 	return err;
 }
 
-int hold_record(int fd, pid_t tid, unsigned int nr)
+int hold_record(int fd, unsigned int slot, pid_t tid, unsigned int nr)
 {
 	struct xmirror_hold h = {
 		.size = sizeof(h), .cmd = XMIRROR_HOLD_RECORD,
-		.tid = tid, .nr = nr,
+		.slot = slot, .tid = tid, .nr = nr,
 	};
 
 	return xm_ioctl(fd, XMIRROR_IOC_HOLD, &h);
 }
 
-int hold_calls(int fd, struct xmirror_call *calls, unsigned int nr)
+int hold_calls(int fd, unsigned int slot, struct xmirror_call *calls,
+	       unsigned int nr)
 {
 	struct xmirror_hold h = {
 		.size = sizeof(h), .cmd = XMIRROR_HOLD_CALLS,
-		.array = (uintptr_t)calls, .nr = nr,
+		.slot = slot, .array = (uintptr_t)calls, .nr = nr,
 	};
 	int err = xm_ioctl(fd, XMIRROR_IOC_HOLD, &h);
 
 	return err ? err : (int)h.nr;
 }
 
-int hold_arm(int fd, pid_t tid, __u64 function, __u32 hit, __u32 flags)
+int hold_arm(int fd, unsigned int slot, pid_t tid, __u64 function, __u32 hit,
+	     __u32 flags)
 {
 	struct xmirror_hold h = {
-		.size = sizeof(h), .cmd = XMIRROR_HOLD_ARM, .flags = flags,
+		.size = sizeof(h), .cmd = XMIRROR_HOLD_ARM,
+		.slot = slot, .flags = flags,
 		.tid = tid, .function = function, .hit = hit,
 		.sleep_ms = HOLD_SLEEP_MS, .spin_ms = HOLD_SPIN_MS,
 	};
@@ -388,11 +318,11 @@ int hold_arm(int fd, pid_t tid, __u64 function, __u32 hit, __u32 flags)
 	return xm_ioctl(fd, XMIRROR_IOC_HOLD, &h);
 }
 
-int hold_reached(int fd, __u32 timeout_ms, __u32 *state)
+int hold_reached(int fd, unsigned int slot, __u32 timeout_ms, __u32 *state)
 {
 	struct xmirror_hold h = {
 		.size = sizeof(h), .cmd = XMIRROR_HOLD_REACHED,
-		.timeout_ms = timeout_ms,
+		.slot = slot, .timeout_ms = timeout_ms,
 	};
 	int err = xm_ioctl(fd, XMIRROR_IOC_HOLD, &h);
 
@@ -401,18 +331,30 @@ int hold_reached(int fd, __u32 timeout_ms, __u32 *state)
 	return err;
 }
 
-__u32 hold_state(int fd)
+unsigned int hold_recorded(int fd, unsigned int slot)
+{
+	struct xmirror_hold h = {
+		.size = sizeof(h), .cmd = XMIRROR_HOLD_REACHED,
+		.slot = slot,
+	};
+
+	xm_ioctl(fd, XMIRROR_IOC_HOLD, &h);
+	return h.nr;
+}
+
+__u32 hold_state(int fd, unsigned int slot)
 {
 	__u32 state = 0;
 
-	hold_reached(fd, 0, &state);
+	hold_reached(fd, slot, 0, &state);
 	return state;
 }
 
-int hold_release(int fd, struct xmirror_hold *how)
+int hold_release(int fd, unsigned int slot, struct xmirror_hold *how)
 {
 	struct xmirror_hold h = {
 		.size = sizeof(h), .cmd = XMIRROR_HOLD_RELEASE,
+		.slot = slot,
 	};
 	int err = xm_ioctl(fd, XMIRROR_IOC_HOLD, &h);
 

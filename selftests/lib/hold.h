@@ -3,14 +3,16 @@
  * Holding a task at a function of the kernel: XMIRROR_IOC_HOLD, and the functions
  * that there are, which the kernel is asked for.
  *
- * A function that returns int returns 0 or a negative errno.
+ * A function that returns int returns 0 or a negative errno. @slot is one of the
+ * XMIRROR_HOLDS holds.
  */
 #ifndef XM_LIBHOLD_H
 #define XM_LIBHOLD_H
 
 #include "xm.h"
 
-#define HOLD_SLEEP_MS	20000
+/* Longer than anybody waits: an end of a hold is not to be that of its deadline. */
+#define HOLD_SLEEP_MS	(2 * XM_LONG)
 #define HOLD_SPIN_MS	100
 
 /**
@@ -44,16 +46,20 @@ const struct hold_function *hold_named(const char *name);
  */
 int hold_attach(int fd, const __u64 *functions, unsigned int nr,
 		unsigned int *taken);
-int hold_record(int fd, pid_t tid, unsigned int nr);
+int hold_record(int fd, unsigned int slot, pid_t tid, unsigned int nr);
 /** hold_calls: how many there were, of which up to @nr are in @calls; or -errno */
-int hold_calls(int fd, struct xmirror_call *calls, unsigned int nr);
+int hold_calls(int fd, unsigned int slot, struct xmirror_call *calls,
+	       unsigned int nr);
 /** hold_arm: with the deadlines above. */
-int hold_arm(int fd, pid_t tid, __u64 function, __u32 hit, __u32 flags);
+int hold_arm(int fd, unsigned int slot, pid_t tid, __u64 function, __u32 hit,
+	     __u32 flags);
 /** hold_reached: *@state gets XMIRROR_HELD_* bits; it may be NULL. */
-int hold_reached(int fd, __u32 timeout_ms, __u32 *state);
+int hold_reached(int fd, unsigned int slot, __u32 timeout_ms, __u32 *state);
+/** hold_recorded: how many calls have been recorded up to now. */
+unsigned int hold_recorded(int fd, unsigned int slot);
 /** hold_state: XMIRROR_HELD_* bits now. */
-__u32 hold_state(int fd);
+__u32 hold_state(int fd, unsigned int slot);
 /** hold_release: let go; @how, if not NULL, tells how it went. */
-int hold_release(int fd, struct xmirror_hold *how);
+int hold_release(int fd, unsigned int slot, struct xmirror_hold *how);
 
 #endif /* XM_LIBHOLD_H */

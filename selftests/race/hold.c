@@ -41,12 +41,12 @@ static int touch_it(struct worker *w)
 	struct arming *a = w->to;
 	int i, err;
 
-	err = a->record ? hold_record(a->fd, 0, 5000) :
-	      hold_arm(a->fd, 0, a->function, a->hit, a->flags);
+	err = a->record ? hold_record(a->fd, 0, 0, 5000) :
+	      hold_arm(a->fd, 0, 0, a->function, a->hit, a->flags);
 	for (i = 0; i < 3 && !err; i++)
 		*(volatile __u64 *)(w->addr + i * XM_PAGE) = 1;
 	if (a->record && !err)
-		a->nr = hold_calls(a->fd, a->calls, 5000);
+		a->nr = hold_calls(a->fd, 0, a->calls, 5000);
 	return err;
 }
 
@@ -62,7 +62,8 @@ FIXTURE(hold)
 /* Once for all tests */
 static void __attribute__((constructor)) load(void)
 {
-	hold_load();
+	if (xm_caps() & XMIRROR_CAP_HOLD)
+		hold_load();
 }
 
 FIXTURE_SETUP(hold)
@@ -100,7 +101,7 @@ FIXTURE_TEARDOWN(hold)
 		self->arming.hit = (nr); \
 		self->arming.flags = (how); \
 		ASSERT_EQ(0, worker_start(&self->touch)); \
-		ASSERT_EQ(0, hold_reached(self->fd, XM_LONG, NULL)); \
+		ASSERT_EQ(0, hold_reached(self->fd, 0, XM_LONG, NULL)); \
 	} while (0)
 
 /* Held before the page is there: the page is not there. */
@@ -110,10 +111,10 @@ TEST_F(hold, entry_is_before_the_function)
 
 	HOLD_IT(0, 0);
 	EXPECT_EQ(XMIRROR_HELD_HERE | XMIRROR_HELD_ASLEEP,
-		  hold_state(self->fd));
+		  hold_state(self->fd, 0));
 	EXPECT_FALSE(xm_is_present(self->p));
 	EXPECT_FALSE(worker_ended(&self->touch));
-	ASSERT_EQ(0, hold_release(self->fd, &how));
+	ASSERT_EQ(0, hold_release(self->fd, 0, &how));
 	EXPECT_EQ(XMIRROR_HELD_HERE | XMIRROR_HELD_ASLEEP | XMIRROR_HELD_LEFT,
 		  how.state);
 	EXPECT_EQ(0, how.context);
@@ -130,7 +131,7 @@ TEST_F(hold, return_is_after_the_function)
 	EXPECT_TRUE(xm_is_present(self->p));
 	EXPECT_EQ(0, XM_LOAD(self->p));
 	EXPECT_FALSE(worker_ended(&self->touch));
-	ASSERT_EQ(0, hold_release(self->fd, NULL));
+	ASSERT_EQ(0, hold_release(self->fd, 0, NULL));
 	EXPECT_EQ(0, worker_join(&self->touch));
 	EXPECT_EQ(1, *self->p);
 }
@@ -142,7 +143,7 @@ TEST_F(hold, call_is_counted)
 	HOLD_IT(2, 0);
 	EXPECT_TRUE(xm_is_present((void *)self->p + XM_PAGE));
 	EXPECT_FALSE(xm_is_present((void *)self->p + 2 * XM_PAGE));
-	ASSERT_EQ(0, hold_release(self->fd, &how));
+	ASSERT_EQ(0, hold_release(self->fd, 0, &how));
 	EXPECT_EQ(3, how.nr);
 	EXPECT_EQ(0, worker_join(&self->touch));
 }
@@ -157,7 +158,7 @@ TEST_F(hold, deadline_ends_it)
 
 	ASSERT_EQ(0, xm_ioctl(self->fd, XMIRROR_IOC_HOLD, &h));
 	XM_STORE(self->p, 1);
-	ASSERT_EQ(0, hold_release(self->fd, &how));
+	ASSERT_EQ(0, hold_release(self->fd, 0, &how));
 	EXPECT_EQ(XMIRROR_HELD_HERE | XMIRROR_HELD_ASLEEP |
 		  XMIRROR_HELD_TIMED_OUT | XMIRROR_HELD_LEFT, how.state);
 }
@@ -167,7 +168,7 @@ TEST_F(hold, spins_if_told)
 	struct xmirror_hold how;
 
 	HOLD_IT(0, XMIRROR_HOLD_SPIN);
-	ASSERT_EQ(0, hold_release(self->fd, &how));
+	ASSERT_EQ(0, hold_release(self->fd, 0, &how));
 	EXPECT_FALSE(how.state & XMIRROR_HELD_ASLEEP);
 	EXPECT_EQ(0, worker_join(&self->touch));
 }
@@ -243,7 +244,7 @@ TEST_F(hold, spins_where_it_must_not_sleep)
 	self->function = calls[k].ip;
 	ASSERT_EQ(0, worker_prepare(&self->touch));
 	HOLD_IT(hit, 0);
-	ASSERT_EQ(0, hold_release(self->fd, &how));
+	ASSERT_EQ(0, hold_release(self->fd, 0, &how));
 	EXPECT_FALSE(how.state & XMIRROR_HELD_ASLEEP);
 	EXPECT_TRUE(how.context & XMIRROR_IN_ATOMIC);
 	EXPECT_EQ(0, worker_join(&self->touch));
@@ -269,13 +270,13 @@ static void killed(struct __test_metadata *_metadata,
 
 	ASSERT_EQ(0, child_start(&c, touched_by_child, self->p));
 	ASSERT_EQ(sizeof(tid), read(c.sock, &tid, sizeof(tid)));
-	ASSERT_EQ(0, hold_arm(self->fd, tid, self->function, 0, flags));
+	ASSERT_EQ(0, hold_arm(self->fd, 0, tid, self->function, 0, flags));
 	ASSERT_EQ(0, child_tell(&c, 'g'));
-	ASSERT_EQ(0, hold_reached(self->fd, XM_LONG, NULL));
+	ASSERT_EQ(0, hold_reached(self->fd, 0, XM_LONG, NULL));
 	ASSERT_EQ(0, kill(c.pid, SIGKILL));
 	EXPECT_EQ(128 + SIGKILL, child_end(&c));
 	EXPECT_EQ(XMIRROR_HELD_HERE | XMIRROR_HELD_ASLEEP | XMIRROR_HELD_LEFT,
-		  hold_state(self->fd));
+		  hold_state(self->fd, 0));
 }
 
 TEST_F(hold, killed_at_the_entry)
@@ -314,9 +315,9 @@ static int holds_another(struct child *c, void *arg)
 	CHILD_CHECK(read(c->sock, &tid, sizeof(tid)) == sizeof(tid));
 	CHILD_CHECK(fd >= 0);
 	CHILD_CHECK(!hold_attach(fd, &function, 1, NULL));
-	CHILD_CHECK(!hold_arm(fd, tid, function, 0, 0));
+	CHILD_CHECK(!hold_arm(fd, 0, tid, function, 0, 0));
 	child_tell(c, 'a');
-	CHILD_CHECK(!hold_reached(fd, XM_LONG, NULL));
+	CHILD_CHECK(!hold_reached(fd, 0, XM_LONG, NULL));
 	child_tell(c, 'h');
 	child_hear(c);
 	return 1;
@@ -342,6 +343,114 @@ TEST_F(hold, end_of_the_other_process_ends_it)
 	EXPECT_EQ(0, child_end(&held));
 }
 
+/* In another slot, a thread that is held is held once more. */
+TEST_F(hold, two_slots_of_a_thread)
+{
+	struct xmirror_hold how;
+
+	HOLD_IT(0, 0);
+	EXPECT_EQ(0, hold_state(self->fd, 1));
+	ASSERT_EQ(0, hold_arm(self->fd, 1, XM_LOAD(&self->touch.tid),
+			      self->function, 0, XMIRROR_HOLD_RETURN));
+	EXPECT_EQ(-ETIMEDOUT, hold_reached(self->fd, 1, 1, NULL));
+	ASSERT_EQ(0, hold_release(self->fd, 0, NULL));
+	ASSERT_EQ(0, hold_reached(self->fd, 1, XM_LONG, NULL));
+	EXPECT_TRUE(xm_is_present(self->p));
+	EXPECT_FALSE(xm_is_present((void *)self->p + XM_PAGE));
+	EXPECT_EQ(0, hold_state(self->fd, 0));
+	EXPECT_FALSE(worker_ended(&self->touch));
+	ASSERT_EQ(0, hold_release(self->fd, 1, &how));
+	EXPECT_EQ(1, how.nr);
+	EXPECT_EQ(0, worker_join(&self->touch));
+}
+
+/* Both stubs take the place of one return address, each on top of the other. */
+TEST_F(hold, two_slots_at_one_return)
+{
+	struct child c;
+	pid_t tid;
+
+	ASSERT_EQ(0, child_start(&c, touched_by_child, self->p));
+	ASSERT_EQ(sizeof(tid), read(c.sock, &tid, sizeof(tid)));
+	ASSERT_EQ(0, hold_arm(self->fd, 0, tid, self->function, 0,
+			      XMIRROR_HOLD_RETURN));
+	ASSERT_EQ(0, hold_arm(self->fd, 1, tid, self->function, 0,
+			      XMIRROR_HOLD_RETURN));
+	ASSERT_EQ(0, child_tell(&c, 'g'));
+	ASSERT_EQ(0, hold_reached(self->fd, 1, XM_LONG, NULL));
+	EXPECT_EQ(0, hold_state(self->fd, 0));
+	ASSERT_EQ(0, hold_release(self->fd, 1, NULL));
+	ASSERT_EQ(0, hold_reached(self->fd, 0, XM_LONG, NULL));
+	ASSERT_EQ(0, hold_release(self->fd, 0, NULL));
+	EXPECT_EQ(0, child_end(&c));
+}
+
+/* Two tasks are held at a time, and each goes on when it is let. */
+TEST_F(hold, two_tasks)
+{
+	struct child c;
+	pid_t tid;
+
+	ASSERT_EQ(0, child_start(&c, touched_by_child, self->p));
+	ASSERT_EQ(sizeof(tid), read(c.sock, &tid, sizeof(tid)));
+	ASSERT_EQ(0, hold_arm(self->fd, 1, tid, self->function, 0, 0));
+	HOLD_IT(0, 0);
+	ASSERT_EQ(0, child_tell(&c, 'g'));
+	ASSERT_EQ(0, hold_reached(self->fd, 1, XM_LONG, NULL));
+	EXPECT_EQ(XMIRROR_HELD_HERE | XMIRROR_HELD_ASLEEP,
+		  hold_state(self->fd, 0));
+	ASSERT_EQ(0, hold_release(self->fd, 1, NULL));
+	EXPECT_EQ(0, child_end(&c));
+	EXPECT_FALSE(worker_ended(&self->touch));
+	EXPECT_EQ(XMIRROR_HELD_HERE | XMIRROR_HELD_ASLEEP,
+		  hold_state(self->fd, 0));
+	ASSERT_EQ(0, hold_release(self->fd, 0, NULL));
+	EXPECT_EQ(0, worker_join(&self->touch));
+}
+
+/* One is held while the other's calls are written down, and fetched once. */
+TEST_F(hold, recorded_beside_a_hold)
+{
+	struct xmirror_call calls[4];
+	struct child c;
+	pid_t tid;
+
+	ASSERT_EQ(0, child_start(&c, touched_by_child, self->p));
+	ASSERT_EQ(sizeof(tid), read(c.sock, &tid, sizeof(tid)));
+	HOLD_IT(0, 0);
+	ASSERT_EQ(0, hold_record(self->fd, 1, tid, 4));
+	EXPECT_EQ(0, hold_recorded(self->fd, 1));
+	ASSERT_EQ(0, child_tell(&c, 'g'));
+	EXPECT_EQ(0, child_end(&c));
+	EXPECT_GE(hold_recorded(self->fd, 1), 1);
+	ASSERT_EQ(0, hold_release(self->fd, 1, NULL));
+	ASSERT_GE(hold_calls(self->fd, 1, calls, 4), 1);
+	EXPECT_EQ(hold_at(self->function), hold_at(calls[0].ip));
+	EXPECT_EQ(-ENOENT, hold_calls(self->fd, 1, calls, 4));
+	EXPECT_EQ(XMIRROR_HELD_HERE | XMIRROR_HELD_ASLEEP,
+		  hold_state(self->fd, 0));
+	ASSERT_EQ(0, hold_release(self->fd, 0, NULL));
+	EXPECT_EQ(0, worker_join(&self->touch));
+}
+
+/* Who detaches lets both go. */
+TEST_F(hold, detaching_ends_both)
+{
+	struct child c;
+	pid_t tid;
+
+	ASSERT_EQ(0, child_start(&c, touched_by_child, self->p));
+	ASSERT_EQ(sizeof(tid), read(c.sock, &tid, sizeof(tid)));
+	ASSERT_EQ(0, hold_arm(self->fd, 1, tid, self->function, 0,
+			      XMIRROR_HOLD_RETURN));
+	HOLD_IT(0, 0);
+	ASSERT_EQ(0, child_tell(&c, 'g'));
+	ASSERT_EQ(0, hold_reached(self->fd, 1, XM_LONG, NULL));
+	ASSERT_EQ(0, hold_attach(self->fd, NULL, 0, NULL));
+	EXPECT_EQ(0, child_end(&c));
+	EXPECT_EQ(0, worker_join(&self->touch));
+}
+
 TEST_F(hold, refused)
 {
 	struct xmirror_hold h = { .size = sizeof(h) };
@@ -352,18 +461,27 @@ TEST_F(hold, refused)
 	h.cmd = XMIRROR_HOLD_RELEASE;
 	h.flags = XMIRROR_HOLD_SPIN;
 	EXPECT_EQ(-EINVAL, xm_ioctl(self->fd, XMIRROR_IOC_HOLD, &h));
+	h.flags = 0;
+	for (h.slot = 0; h.slot < XMIRROR_HOLDS; h.slot++)
+		EXPECT_EQ(0, xm_ioctl(self->fd, XMIRROR_IOC_HOLD, &h));
+	EXPECT_EQ(-EINVAL, xm_ioctl(self->fd, XMIRROR_IOC_HOLD, &h));
+	h.slot = ~0U;
+	EXPECT_EQ(-EINVAL, xm_ioctl(self->fd, XMIRROR_IOC_HOLD, &h));
+	h.slot = 1;
+	h.cmd = XMIRROR_HOLD_FUNCTIONS;
+	EXPECT_EQ(-EINVAL, xm_ioctl(self->fd, XMIRROR_IOC_HOLD, &h));
 	h.cmd = XMIRROR_HOLD_ARM;
 	EXPECT_EQ(-EINVAL, xm_ioctl(self->fd, XMIRROR_IOC_HOLD, &h));
-	EXPECT_EQ(-EINVAL, hold_record(self->fd, 0, 0));
-	EXPECT_EQ(-ESRCH, hold_arm(self->fd, 1 << 30, self->function, 0, 0));
-	EXPECT_EQ(-ENOENT, hold_arm(fd, 0, self->function, 0, 0));
-	EXPECT_EQ(-ENOENT, hold_release(fd, NULL));
-	EXPECT_EQ(-ENOENT, hold_calls(self->fd, NULL, 0));
+	EXPECT_EQ(-EINVAL, hold_record(self->fd, 0, 0, 0));
+	EXPECT_EQ(-ESRCH, hold_arm(self->fd, 0, 1 << 30, self->function, 0, 0));
+	EXPECT_EQ(-ENOENT, hold_arm(fd, 0, 0, self->function, 0, 0));
+	EXPECT_EQ(-ENOENT, hold_release(fd, 0, NULL));
+	EXPECT_EQ(-ENOENT, hold_calls(self->fd, 0, NULL, 0));
 	EXPECT_EQ(-EBUSY, hold_attach(fd, &self->function, 1, NULL));
-	EXPECT_EQ(-ETIMEDOUT, hold_reached(self->fd, 1, NULL));
+	EXPECT_EQ(-ETIMEDOUT, hold_reached(self->fd, 0, 1, NULL));
 	/* Data is no function; what was there is detached. */
 	EXPECT_EQ(-ENOENT, hold_attach(self->fd, &data, 1, NULL));
-	EXPECT_EQ(-ENOENT, hold_release(self->fd, NULL));
+	EXPECT_EQ(-ENOENT, hold_release(self->fd, 0, NULL));
 	close(fd);
 }
 
@@ -376,7 +494,7 @@ static int without_capability(struct child *c, void *arg)
 
 	(void)c;
 	CHILD_CHECK(!syscall(SYS_capset, &header, caps));
-	CHILD_CHECK(hold_release(*(int *)arg, NULL) == -EPERM);
+	CHILD_CHECK(hold_release(*(int *)arg, 0, NULL) == -EPERM);
 	return 0;
 }
 

@@ -1335,7 +1335,8 @@ struct xmirror_raw_state {
  * @XMIRROR_HOLD_RECORD: write down the calls that task @tid makes of these
  *	functions, at most @nr (262144); -EINVAL for none or more
  * @XMIRROR_HOLD_CALLS: end that, and get the first @nr of them as &struct
- *	xmirror_call at @array. @nr: how many there were. -ENOENT: none recorded
+ *	xmirror_call at @array. @nr: how many there were. -ENOENT: none recorded,
+ *	or they have been fetched
  * @XMIRROR_HOLD_ARM: hold task @tid at its call number @hit (from 0) of the function
  *	at @function, which is one of those attached to. Where the function may
  *	sleep so does the task, for up to @sleep_ms (1 to 60000), and elsewhere it
@@ -1346,7 +1347,8 @@ struct xmirror_raw_state {
  *	anything counts
  * @XMIRROR_HOLD_REACHED: wait up to @timeout_ms until the task is there.
  *	-ETIMEDOUT: it is not; -EINTR: a signal
- * @XMIRROR_HOLD_RELEASE: let it go on, or disarm, tell how it went, and forget that
+ * @XMIRROR_HOLD_RELEASE: let it go on, or disarm, tell how it went, and forget that.
+ *	What was recorded is there for CALLS
  */
 enum xmirror_hold_cmd {
 	XMIRROR_HOLD_FUNCTIONS = 1,
@@ -1356,6 +1358,9 @@ enum xmirror_hold_cmd {
 	XMIRROR_HOLD_REACHED,
 	XMIRROR_HOLD_RELEASE,
 };
+
+/** XMIRROR_HOLDS: so many tasks can be held at a time. */
+#define XMIRROR_HOLDS		2
 
 /** XMIRROR_HOLD_RETURN: ARM: hold the task when the function returns. */
 #define XMIRROR_HOLD_RETURN	(1U << 0)
@@ -1396,7 +1401,7 @@ struct xmirror_call {
  * @tid: RECORD, ARM: the thread, zero for the caller (-ESRCH)
  * @array: FUNCTIONS, CALLS: pointer to an array
  * @nr: FUNCTIONS, RECORD, CALLS: in and out; REACHED, RELEASE: out: calls of the
- *	function so far
+ *	function so far, or of all functions if they are recorded
  * @hit: ARM: see there
  * @function: ARM: address of the function, or of up to 15 bytes before @ip of a
  *	recorded call
@@ -1405,12 +1410,15 @@ struct xmirror_call {
  * @timeout_ms: REACHED: longest wait
  * @state: REACHED, RELEASE: out: how it went
  * @context: REACHED, RELEASE: out: XMIRROR_IN_* bits of the place
- * @__reserved: must be zero
+ * @slot: which hold, below XMIRROR_HOLDS (-EINVAL); FUNCTIONS: zero
  * @held_ns: RELEASE: out: how long the task was held
  *
- * There is one hold for all devices, which has nothing to do with a mirror: any
- * process that has the file may use it. -EPERM without CAP_SYS_ADMIN; -ENOENT: the
- * file is not attached to functions; -EOPNOTSUPP without XMIRROR_CAP_HOLD.
+ * There are XMIRROR_HOLDS holds for all devices, which have nothing to do with a
+ * mirror: any process that has the file may use them. FUNCTIONS is for all of them;
+ * each of the others works on one hold and leaves the rest alone, so that as many
+ * tasks are held or recorded at a time, or one of them at two places. -EPERM
+ * without CAP_SYS_ADMIN; -ENOENT: the file is not attached to functions; -EOPNOTSUPP
+ * without XMIRROR_CAP_HOLD.
  *
  * The last close of the file lets go and detaches; being killed ends a hold, too,
  * unless the task is exiting already.
@@ -1429,7 +1437,7 @@ struct xmirror_hold {
 	__u32 timeout_ms;
 	__u32 state;
 	__u32 context;
-	__u32 __reserved;
+	__u32 slot;
 	__u64 held_ns;
 };
 

@@ -71,8 +71,8 @@ static int begin_side(struct race_env *e, bool mm)
 	if (!is_held(e, mm))
 		return 0;
 	xm_pin_from(CPU_HELD);
-	return h->calls ? hold_record(h->fd, 0, h->room) :
-	       hold_arm(h->fd, 0, h->function, h->hit, h->flags);
+	return h->calls ? hold_record(h->fd, 0, 0, h->room) :
+	       hold_arm(h->fd, 0, 0, h->function, h->hit, h->flags);
 }
 
 static void end_side(struct race_env *e, bool mm)
@@ -82,9 +82,9 @@ static void end_side(struct race_env *e, bool mm)
 	if (!is_held(e, mm))
 		return;
 	if (h->calls)
-		race_cell->result.calls = hold_calls(h->fd, h->calls, h->room);
+		race_cell->result.calls = hold_calls(h->fd, 0, h->calls, h->room);
 	else
-		hold_release(h->fd, NULL);
+		hold_release(h->fd, 0, NULL);
 }
 
 static int run_device(struct worker *w)
@@ -137,7 +137,7 @@ static ssize_t place(int *fd, struct worker *w, char *text, size_t room)
 /* By its deadline; a side that comes to its end forgets that it was held. */
 static bool has_left(int hold)
 {
-	__u32 state = hold_state(hold);
+	__u32 state = hold_state(hold, 0);
 
 	return !(state & XMIRROR_HELD_HERE) || state & XMIRROR_HELD_LEFT;
 }
@@ -348,7 +348,7 @@ static int wait_for_hold(const struct race_hold *h, struct worker *w)
 
 	do {
 		ended = worker_ended(w);
-		err = hold_reached(h->fd, ended ? 0 : 1, NULL);
+		err = hold_reached(h->fd, 0, ended ? 0 : 1, NULL);
 		if (err != -ETIMEDOUT)
 			return err;
 	} while (!ended && !xm_expired(start, DEADLINE));
@@ -365,7 +365,7 @@ static int in_hold(struct race_env *e, struct worker *second,
 	r->other = watch(second, fd);
 	r->waited = r->other != RACE_RAN;
 	/* One that spins is not there for long enough. */
-	if (r->other == RACE_RAN && hold_state(fd) & XMIRROR_HELD_ASLEEP) {
+	if (r->other == RACE_RAN && hold_state(fd, 0) & XMIRROR_HELD_ASLEEP) {
 		CHECK(!worker_start(looker), "no thread");
 		looker->arg = true;
 		r->looked = watch(looker, fd) == RACE_RAN;
@@ -388,7 +388,7 @@ static int held_race(struct race_env *e, struct worker *first,
 		CHECK(!worker_start(second), "no thread");
 	else if (in_hold(e, second, looker))
 		return -1;
-	err = hold_release(e->hold->fd, NULL);
+	err = hold_release(e->hold->fd, 0, NULL);
 	CHECK(!err, "release: %d", err);
 	if (worker_join(first) == -ETIMEDOUT)
 		return stuck(first, second);
@@ -419,7 +419,7 @@ static void run_held_cell(struct race_env *e)
 	if (!err && !race_check(e, dev.err, mm.err))
 		race_cell->result.verdict = RACE_PASS;
 	if (err)
-		hold_release(e->hold->fd, NULL);
+		hold_release(e->hold->fd, 0, NULL);
 }
 
 static void run_cell(struct race_env *e, const struct race_window *w)
@@ -699,7 +699,7 @@ struct race_result race_held(const char *devop, const char *mmop,
 	struct race_result r = run_which(&which, hold->mm);
 
 	/* However the process ended */
-	hold_release(hold->fd, NULL);
+	hold_release(hold->fd, 0, NULL);
 	return r;
 }
 
