@@ -188,6 +188,42 @@ static int fork_only(struct race_env *e)
 	return status ? -EUCLEAN : 0;
 }
 
+/* Write-protected by userfaultfd, and not any more: whoever waits for it goes on */
+static int wp_on_off(struct race_env *e)
+{
+	int err = xm_uffd_wp(e->uffd, e->p, XM_PAGE, true);
+
+	if (!err)
+		err = xm_uffd_wp(e->uffd, e->p, XM_PAGE, false);
+	/* What was registered is not there any more. */
+	return err == -ENOENT ? 0 : err;
+}
+
+static int register_wp(struct race_env *e)
+{
+	if (e->uffd >= 0)
+		return race_not_here(e, "both sides have a userfaultfd");
+	e->uffd = xm_uffd(UFFD_FEATURE_PAGEFAULT_FLAG_WP);
+	if (e->uffd < 0)
+		return race_not_here(e, "userfaultfd cannot write-protect here");
+	return xm_uffd_register(e->uffd, e->p, XM_PAGE,
+				UFFDIO_REGISTER_MODE_WP);
+}
+
+static int register_exclusive(struct race_env *e)
+{
+	int err = make_exclusive(e);
+
+	return err ? err : register_wp(e);
+}
+
+static int register_private(struct race_env *e)
+{
+	int err = put_on_device(e);
+
+	return err ? err : register_wp(e);
+}
+
 /* Nobody else in the process has one. */
 static int no_mirror(struct race_env *e)
 {
@@ -319,6 +355,12 @@ const struct race_devop race_devops[] = {
 	}, {
 		.name = "private_pageout", .cap = XMIRROR_CAP_PRIVATE,
 		.setup = put_on_device, .act = page_out,
+	}, {
+		.name = "excl_wp", .cap = XMIRROR_CAP_EXCLUSIVE,
+		.setup = register_exclusive, .act = wp_on_off,
+	}, {
+		.name = "private_wp", .cap = XMIRROR_CAP_PRIVATE,
+		.setup = register_private, .act = wp_on_off,
 	}, {
 		.name = "first_mirror", .cap = XMIRROR_CAP_MIRROR,
 		.setup = no_mirror, .act = first_mirror,
