@@ -132,9 +132,13 @@ static struct {
 	sem_t go;
 } scan;
 
-/* Without these files, before Linux 6.15, it is a second, and a second. */
+/*
+ * Without these files, before Linux 6.15, it is a second, and a second. It is off
+ * but for the op: a fault of its own would be a window of any side.
+ */
 void race_numa_at_once(void)
 {
+	xm_setting(BALANCING, "0");
 	xm_setting(NUMA_DEBUG "scan_delay_ms", "1");
 	xm_setting(NUMA_DEBUG "scan_period_min_ms", "100");
 }
