@@ -102,7 +102,7 @@ race-matrix:
 	$(xmtest) race-matrix $(call k,$(debug)) $(SHARD:%=--shard %) $(CELLS)
 
 race-holds:
-	$(xmtest) race-holds $(call k,$(kernels)) $(SHARD:%=--shard %) $(CELLS)
+	$(xmtest) race-holds $(call k,$(kernels)) $(SHARD:%=--shard %) $(if $(COUNT),--count) $(CELLS)
 
 peer-bugs:
 	$(xmtest) peer-bugs $(call k,$(debug)) $(tests)

@@ -83,8 +83,10 @@ def of_cell(name, test, points):
     """The steps of a cell: a list of (device's lane, mm's lane)."""
     hold = model.split_hold(name)
     cell = model.split_cell(name)
+    second_stop = ""
     if hold:
         device, mm, function, hit = hold
+        hit, _, second_stop = hit.partition("+")
         stop, mm_stops = f"held at {function}(), hit {hit}", True
         before, after = (), ()
     elif cell:
@@ -102,7 +104,12 @@ def of_cell(name, test, points):
         other = "runs, and has to wait for the first side"
     steps = [(f"{first} begins", "")]
     steps += [(f"passes {p}", "") for p in before]
+    if second_stop:
+        place, _, number = second_stop.partition("#")
+        other = f"held at {place}(), hit {number}, if it does not wait before"
     steps += [(stop, ""), ("", f"{second} begins"), ("", other), ("goes on", "")]
+    if second_stop:
+        steps += [("has ended, or waits for the second side", ""), ("", "goes on")]
     steps += [(f"passes {p}", "") for p in after]
     steps += [("ends", "ends")]
     if model.is_unreachable(test):

@@ -187,13 +187,18 @@ def cmd_long(args, words):
 
 
 def cmd_race_matrix(args, words):
-    """All cells, or some, in pieces that both guests share."""
+    """All cells, or some, in pieces that both guests share; or how many there are."""
     name = args.command
     program = name.replace("-", "_")
+    if getattr(args, "count", False):
+        which = [word for cell in args.args for word in ("-r", cell)] or ["--all"]
+        return program_in_guest(name, args, words,
+                                Boot("run", silence=900, deadline=2 * HOUR),
+                                shlex.join([program, "-c", *which]), programs=[program])
     run = check.Run(words, name)
     target = target_of(args.kernels[0], [program])
     cells = [word for cell in args.args for word in ("-r", cell)]
-    pieces = 16 if not cells else 2
+    pieces = 2 if cells and args.args != ["+"] else 16
     # The guest splits a line into words, and knows no quotes.
     lines = [" ".join([program, "--all", "--shard", f"{i}/{pieces}", *cells])
              for i in range(1, pieces + 1)]
@@ -400,6 +405,9 @@ def parser():
                          help="globs of PROGRAM or PROGRAM:TEST")
         if name in ("check", "race-matrix", "race-holds"):
             sub.add_argument("--shard", metavar="I/N", help="only this part of the run")
+        if name == "race-holds":
+            sub.add_argument("--count", action="store_true",
+                             help="count functions, windows and cells by pair, run none")
         if name == "check":
             sub.add_argument("--failed", action="store_true",
                              help="what failed in the last run")

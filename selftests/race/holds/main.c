@@ -10,6 +10,10 @@
  * DEVOP@.MMOP) stand for all of their windows. Which these are is found by
  * recording the calls of a run in which nobody is held.
  *
+ * With +FUNCTION#CALL behind that the other side is held, too, at its own place, and
+ * the one that was held first goes on meanwhile. A + alone stands for all such
+ * schedules of a side, of a window, or if it is all of the name, of all sides.
+ *
  * Without an option it is some windows of each pair of the list below. --all runs
  * all pairs with all windows, small and huge; --shard 2/5 the second fifth of the
  * sides; -n that many windows of each side, at equal distances.
@@ -19,8 +23,9 @@
 #include "kselftest.h"
 #include "windows.h"
 
-/* How many windows of a side make check has time for */
-#define CHECK_WINDOWS	6
+/* How many windows of a side make check has time for, and with two stops */
+#define CHECK_WINDOWS	5
+#define CHECK_STOPS	3
 
 static const char * const others[RACE_OTHERS] = {
 	[RACE_UNREACHED] = "not reached",
@@ -40,6 +45,8 @@ static const char * const chosen[] = {
 	"excl_read.uffd_wp@", "first_mirror@.unmap",
 	"huge:exclusive.fork_child@", "huge:to_device@.madv_dontneed",
 	"huge:cpu_return@.fork_child",
+	"excl_wp@.madv_dontneed", "private_wp@.madv_dontneed",
+	"exclusive@+.cpu_add", "to_device.fork_child@+",
 };
 
 #define MAX_WANTED	128
@@ -48,9 +55,11 @@ static const char *wanted[MAX_WANTED];
 static unsigned int nr_wanted, nr_sides;
 static struct side *sides;
 static unsigned int most = CHECK_WINDOWS, part = 1, parts = 1;
-static bool all, only_list;
+static bool all, only_list, only_count;
 static int fd;
-static unsigned int counts[RACE_OTHERS], looked, failed, nr_cells;
+static unsigned int counts[RACE_OTHERS], stops[RACE_OTHERS];
+static unsigned int looked, failed, nr_cells;
+static unsigned int nr_stops, nr_first, nr_alike, nr_unread, nr_spin;
 
 static void add_side(const struct side *s)
 {
@@ -60,9 +69,9 @@ static void add_side(const struct side *s)
 	sides[nr_sides++] = *s;
 }
 
-static void add_all(void)
+static void add_all(bool stops)
 {
-	struct side s = {};
+	struct side s = { .stops.wanted = stops };
 
 	for (s.devop = race_devops; s.devop->name; s.devop++) {
 		for (s.mmop = race_mmops; s.mmop->name; s.mmop++) {
@@ -83,9 +92,13 @@ static int add_named(const char *name)
 	struct window *w = calloc(1, sizeof(*w));
 	struct side s;
 
+	if (!strcmp(name, "+")) {
+		add_all(true);
+		return 0;
+	}
 	if (!w || !cell_parse(name, &s, w))
 		return -ENOENT;
-	if (w->function) {
+	if (w->at[0].function) {
 		s.windows = w;
 		s.nr = 1;
 	}
@@ -106,18 +119,6 @@ static void keep_part(void)
 			sides[n++] = sides[i];
 	}
 	nr_sides = n;
-}
-
-/* Every so many, so that it is @most at most */
-static void keep_some(struct side *s)
-{
-	unsigned int i;
-
-	if (!most || s->nr <= most)
-		return;
-	for (i = 0; i < most; i++)
-		s->windows[i] = s->windows[i * s->nr / most];
-	s->nr = most;
 }
 
 static int attach(void)
@@ -142,9 +143,39 @@ static int attach(void)
 	return err;
 }
 
+static bool same_place(const struct place *a, const struct place *b)
+{
+	return a->function == b->function && a->hit == b->hit &&
+	       a->flags == b->flags;
+}
+
+/* The second stops of the windows that there are, or that are named */
+static int find_stops(struct side *s)
+{
+	unsigned int first = 0, i;
+	int err;
+
+	if (!s->stops.wanted || s->why[0])
+		return 0;
+	err = side_find_stops(s, fd);
+	for (i = 0; i < s->nr; i++)
+		first += !i || !same_place(&s->windows[i].at[0],
+					   &s->windows[i - 1].at[0]);
+	if (!s->nr && !s->failed)
+		snprintf(s->why, sizeof(s->why),
+			 "no second stop: the other side neither waits nor reads again");
+	nr_stops += s->nr;
+	nr_first += first;
+	nr_alike += s->stops.alike;
+	nr_unread += s->stops.unread;
+	nr_spin += s->stops.spin;
+	side_keep(s, most ? CHECK_STOPS : 0);
+	return err;
+}
+
 static int find_windows(void)
 {
-	unsigned int i, functions = 0, unsteady = 0;
+	unsigned int i, windows = 0, unsteady = 0;
 	__u64 start = xm_now_ns();
 	int err = 0;
 
@@ -153,26 +184,32 @@ static int find_windows(void)
 
 		if (!s->nr) {
 			err = side_find_windows(s, fd);
-			functions += s->nr;
+			windows += s->nr;
 			unsteady += s->unsteady;
-			keep_some(s);
+			side_keep(s, most);
 		}
+		if (!err)
+			err = find_stops(s);
 		nr_cells += s->why[0] ? 1 : s->nr;
 	}
 	ksft_print_msg("%u sides, %u windows, %u that not every run has, %u cells; %llu ms\n",
-		       nr_sides, functions, unsteady, nr_cells,
+		       nr_sides, windows, unsteady, nr_cells,
 		       (unsigned long long)(xm_now_ns() - start) / 1000000);
+	if (nr_stops) {
+		ksft_print_msg("%u schedules with two stops from %u windows\n",
+			       nr_stops, nr_first);
+		ksft_print_msg("left out: %u windows like the one before, %u with no other stop\n",
+			       nr_alike, nr_unread);
+		ksft_print_msg("left out: %u schedules in which both would spin\n",
+			       nr_spin);
+	}
 	return err;
 }
 
 static void run_cell(const struct side *s, const struct window *w)
 {
-	struct race_hold h = {
-		.fd = fd, .mm = s->mm, .huge = s->huge,
-		.function = w->function->address, .hit = w->hit,
-		.flags = w->flags,
-	};
-	struct race_result r = race_held(s->devop->name, s->mmop->name, &h);
+	struct race_result r = side_run(s, fd, w, NULL, 0);
+	unsigned int *n = w->at[1].function ? stops : counts;
 	char name[SIDE_NAME];
 
 	cell_name(s, w, name);
@@ -185,7 +222,7 @@ static void run_cell(const struct side *s, const struct window *w)
 	} else if (nr_wanted && r.other == RACE_UNREACHED) {
 		ksft_test_result_skip("%s: not reached\n", name);
 	} else {
-		counts[r.other]++;
+		n[r.other]++;
 		looked += r.looked;
 		ksft_print_msg("%s: %s, %u ms\n", name, others[r.other], r.ms);
 		ksft_test_result_pass("%s\n", name);
@@ -201,7 +238,8 @@ static void run_side(const struct side *s)
 	side_name(s, name);
 	if (s->failed) {
 		failed++;
-		ksft_print_msg("%s: nobody held: %s\n", name, s->why);
+		ksft_print_msg("%s: %s%s\n", name,
+			       s->found ? "" : "nobody held: ", s->why);
 		ksft_test_result_fail("%s\n", name);
 	} else if (s->why[0]) {
 		ksft_test_result_skip("%s: %s\n", name, s->why);
@@ -213,15 +251,24 @@ static void run_side(const struct side *s)
 /* That the windows were there, and something happened in them */
 static void judge(void)
 {
-	unsigned int n = 0, i;
+	unsigned int n = 0, two = 0, i;
 
-	for (i = 0; i < RACE_OTHERS; i++)
+	for (i = 0; i < RACE_OTHERS; i++) {
 		n += counts[i];
+		two += stops[i];
+	}
 	ksft_print_msg("%u windows, %u not reached; VERIFY in %u\n",
 		       n, counts[RACE_UNREACHED], looked);
 	ksft_print_msg("the other side ran in %u, waited in %u, was late in %u\n",
 		       counts[RACE_RAN], counts[RACE_WAITED],
 		       counts[RACE_LATE]);
+	if (two) {
+		ksft_print_msg("%u schedules with two stops, %u not reached\n",
+			       two, stops[RACE_UNREACHED]);
+		ksft_print_msg("the first side ran in %u, waited in %u, was late in %u\n",
+			       stops[RACE_RAN], stops[RACE_WAITED],
+			       stops[RACE_LATE]);
+	}
 	if (nr_wanted)
 		return;
 	if (!n)
@@ -238,13 +285,16 @@ static void print_help(FILE *f)
 	fputs("usage: race_holds [option]...\n"
 	      "Holds one side of a race at a function of the kernel while the other runs.\n"
 	      "A cell is [huge:]DEVICE.MM@FUNCTION#CALL[:return] if the mm operation is\n"
-	      "held, [huge:]DEVICE@FUNCTION#CALL[:return].MM if the device's is.\n"
+	      "held, [huge:]DEVICE@FUNCTION#CALL[:return].MM if the device's is. With\n"
+	      "+FUNCTION#CALL[:return] behind that the other one is held there, too, while\n"
+	      "the first goes on; a + alone is for all of these.\n"
 	      "\n"
 	      "  -r CELL      run this one, or all of a side (DEVICE.MM@, DEVICE@.MM)\n"
 	      "               or a pair (DEVICE.MM); may be given again\n"
 	      "  -a, --all    run all windows of all pairs\n"
 	      "  --shard I/N  run one of N parts\n"
 	      "  -n NUMBER    run at most so many windows of a side; 0 for all\n"
+	      "  -c           count functions, windows and cells by pair, run none\n"
 	      "  -l           list the cells, run none\n"
 	      "  --help       this text\n"
 	      "\n"
@@ -262,7 +312,7 @@ static int options(int argc, char **argv)
 	};
 	int opt;
 
-	while ((opt = getopt_long(argc, argv, "ai:n:r:lh", longs, NULL)) != -1) {
+	while ((opt = getopt_long(argc, argv, "ai:n:r:clh", longs, NULL)) != -1) {
 		switch (opt) {
 		case 'x':	/* for vfork_exec */
 			exit(0);
@@ -277,6 +327,9 @@ static int options(int argc, char **argv)
 			break;
 		case 'n':
 			most = atoi(optarg);
+			break;
+		case 'c':
+			only_count = true;
 			break;
 		case 'l':
 			only_list = true;
@@ -303,7 +356,7 @@ static int choose(void)
 	unsigned int i;
 
 	if (!nr_wanted && all)
-		add_all();
+		add_all(false);
 	for (i = 0; i < sizeof(chosen) / sizeof(*chosen); i++) {
 		if (!nr_wanted && !all)
 			add_named(chosen[i]);
@@ -329,6 +382,23 @@ static void list(void)
 			ksft_print_msg("cell %s\n", name);
 		}
 	}
+}
+
+static void count(void)
+{
+	char name[SIDE_NAME];
+	unsigned int i;
+
+	ksft_print_msg("  calls functions windows unsteady cells  side\n");
+	for (i = 0; i < nr_sides; i++) {
+		const struct side *s = &sides[i];
+
+		side_name(s, name);
+		ksft_print_msg("%7u %9u %7u %8u %5u  %s%s%s\n", s->calls,
+			       s->functions, s->found, s->unsteady, s->nr, name,
+			       s->why[0] ? ": " : "", s->why);
+	}
+	wishes_print();
 }
 
 int main(int argc, char **argv)
@@ -359,11 +429,14 @@ int main(int argc, char **argv)
 		err = find_windows();
 	if (err)
 		ksft_exit_fail_msg("no windows: %s\n", strerror(-err));
-	if (only_list) {
-		list();
+	if (only_list || only_count) {
+		only_list ? list() : count();
 		return 0;
 	}
-	ksft_set_plan(nr_cells + (nr_wanted ? 0 : 2));
+	ksft_set_plan(nr_cells + (nr_wanted ? 0 : 3));
+	/* That has taken its time. */
+	if (!nr_wanted)
+		ksft_test_result(nr_cells, "windows are found\n");
 	for (i = 0; i < nr_sides; i++)
 		run_side(&sides[i]);
 	judge();

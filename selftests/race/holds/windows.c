@@ -51,14 +51,32 @@ static int count_calls(struct count **counts, unsigned int nr_calls)
 	return n;
 }
 
-/* Record one run. Returns the number of functions, 0 with the reason, -ENOMEM. */
-static int record(struct side *s, int fd, struct count **counts)
+struct race_result side_run(const struct side *s, int fd, const struct window *w,
+			    struct xmirror_call *to, unsigned int room)
 {
 	struct race_hold h = {
 		.fd = fd, .mm = s->mm, .huge = s->huge,
-		.calls = calls, .room = MAX_CALLS,
+		.calls = to, .room = room,
 	};
-	struct race_result r = race_held(s->devop->name, s->mmop->name, &h);
+	unsigned int i;
+
+	for (i = 0; w && i < XMIRROR_HOLDS && w->at[i].function; i++)
+		h.stops[i] = (struct race_stop){
+			w->at[i].function->address, w->at[i].hit,
+			w->at[i].flags,
+		};
+	return race_held(s->devop->name, s->mmop->name, &h);
+}
+
+static unsigned int nr_recorded(const struct race_result *r)
+{
+	return r->calls < 0 ? 0 : r->calls < MAX_CALLS ? r->calls : MAX_CALLS;
+}
+
+/* Record one run. Returns the number of functions, 0 with the reason, -ENOMEM. */
+static int record(struct side *s, int fd, struct count **counts)
+{
+	struct race_result r = side_run(s, fd, NULL, calls, MAX_CALLS);
 
 	*counts = NULL;
 	if (r.verdict != RACE_PASS) {
@@ -72,7 +90,7 @@ static int record(struct side *s, int fd, struct count **counts)
 		return 0;
 	}
 	s->calls = r.calls;
-	return count_calls(counts, r.calls < MAX_CALLS ? r.calls : MAX_CALLS);
+	return count_calls(counts, nr_recorded(&r));
 }
 
 static unsigned int calls_of(const struct count *c, int nr,
@@ -85,14 +103,30 @@ static unsigned int calls_of(const struct count *c, int nr,
 	return 0;
 }
 
+/* Whether this call in the last run that was recorded was one that may not sleep */
+static bool spins(const struct place *p, unsigned int nr)
+{
+	unsigned int i, hit = 0;
+
+	for (i = 0; i < nr; i++) {
+		if (hold_at(calls[i].ip) == p->function && hit++ == p->hit)
+			return calls[i].context;
+	}
+	return false;
+}
+
 static void add_window(struct side *s, const struct count *c, __u32 hit,
 		       __u32 flags, unsigned int in_other)
 {
+	struct place *p = &s->windows[s->nr].at[0];
+
 	if (hit >= in_other) {
 		s->unsteady++;
 		return;
 	}
-	s->windows[s->nr++] = (struct window){ c->function, hit, flags };
+	*p = (struct place){ .function = c->function, .hit = hit, .flags = flags };
+	p->spins = spins(p, s->calls < MAX_CALLS ? s->calls : MAX_CALLS);
+	s->nr++;
 }
 
 int side_find_windows(struct side *s, int fd)
@@ -120,17 +154,200 @@ int side_find_windows(struct side *s, int fd)
 			add_window(s, c, (c->calls < other ? c->calls : other) - 1,
 				   0, other);
 	}
+	s->functions = n > 0 ? n : 0;
+	s->found = s->nr;
 	free(first);
 	free(second);
 	return n < 0 || m < 0 || (n && m && !s->windows) ? -ENOMEM : 0;
+}
+
+void side_keep(struct side *s, unsigned int most)
+{
+	unsigned int i;
+
+	if (!most || s->nr <= most)
+		return;
+	for (i = 0; i < most; i++)
+		s->windows[i] = s->windows[i * s->nr / most];
+	s->nr = most;
+}
+
+/* --- two stops ------------------------------------------------------------ */
+
+/*
+ * Functions that look at something, take a lock, and look again; in some order of the
+ * way from the system call to the page.
+ */
+static const char * const rereads[] = {
+	"lock_vma_under_rcu",		/* the VMA's sequence */
+	"lock_mm_and_find_vma",
+	"mmu_interval_read_begin",	/* the interval's sequence, by the driver */
+	"__pte_offset_map_lock",	/* the PMD */
+	"pte_offset_map_lock",
+	"do_swap_page",			/* the PTE, after the folio lock */
+	"do_wp_page",
+	"wp_page_copy",
+	"do_huge_pmd_wp_page",
+	"do_huge_pmd_device_private",
+	"__folio_lock_or_retry",
+	"folio_lock_anon_vma_read",	/* the folio's mapping */
+	"page_vma_mapped_walk",		/* what it has found without a lock */
+	"folio_walk_start",
+	"split_huge_pmd_locked",
+	"migrate_vma_insert_page",
+	"filemap_get_entry",		/* the folio's index */
+	"shrink_folio_list",
+	"swap_cache_get_folio",
+};
+
+static bool reads_again(const struct hold_function *f)
+{
+	unsigned int i;
+
+	for (i = 0; i < sizeof(rereads) / sizeof(*rereads); i++) {
+		if (!strcmp(f->name, rereads[i]))
+			return true;
+	}
+	return false;
+}
+
+/* What the other side did until it ended, or the first went on */
+static __u64 what_it_did(const struct race_result *r)
+{
+	unsigned int i, n = nr_recorded(r);
+	__u64 sum = r->other;
+
+	if (r->other != RACE_RAN && r->before < n)
+		n = r->before;
+	for (i = 0; i < n; i++)
+		sum = (sum ^ calls[i].ip) * 0x100000001b3ULL;
+	return sum;
+}
+
+static int add_stop(struct side *s, unsigned int *room, const struct place *first,
+		    const struct place *second)
+{
+	struct window *more;
+
+	if (first->spins && second->spins) {
+		s->stops.spin++;
+		return 0;
+	}
+	if (s->nr == *room) {
+		*room = *room ? 2 * *room : 64;
+		more = realloc(s->windows, *room * sizeof(*more));
+		if (!more)
+			return -ENOMEM;
+		s->windows = more;
+	}
+	s->windows[s->nr++] = (struct window){ { *first, *second } };
+	return 0;
+}
+
+/* The second stops for one window of the first side: see holds.md. */
+static int add_stops(struct side *s, unsigned int *room, const struct place *first,
+		     const struct race_result *r)
+{
+	unsigned int nr = nr_recorded(r);
+	struct count *counts;
+	int i, k, err = 0, n;
+
+	n = count_calls(&counts, nr);
+	for (i = 0; i < n && !err; i++) {
+		__u32 hits[] = { 0, 1, counts[i].calls - 1 };
+		unsigned int of = counts[i].calls < 3 ? counts[i].calls : 3;
+		bool again = reads_again(counts[i].function);
+		struct place p = { .function = counts[i].function };
+
+		if (r->other == RACE_RAN && !again)
+			continue;
+		for (k = 0; k < (int)of && !err; k++) {
+			p.hit = hits[k];
+			p.spins = spins(&p, nr);
+			err = add_stop(s, room, first, &p);
+		}
+		/* Elsewhere the next call is as good. */
+		p.hit = 0;
+		p.flags = XMIRROR_HOLD_RETURN;
+		if (again && !err)
+			err = add_stop(s, room, first, &p);
+	}
+	free(counts);
+	return n < 0 ? n : err;
+}
+
+static bool has_any(const struct race_result *r)
+{
+	unsigned int i;
+
+	if (r->other != RACE_RAN)
+		return nr_recorded(r);
+	for (i = 0; i < nr_recorded(r); i++) {
+		const struct hold_function *f = hold_at(calls[i].ip);
+
+		if (f && reads_again(f))
+			return true;
+	}
+	return false;
+}
+
+/* It is a cell with one stop, but nobody else is going to say so. */
+static void stop_failed(struct side *s, const struct window *w,
+			const struct race_result *r)
+{
+	char name[SIDE_NAME];
+
+	cell_name(s, w, name);
+	s->failed = true;
+	s->nr = 0;
+	snprintf(s->why, sizeof(s->why), "%.120s: %.110s", name, r->why);
+}
+
+int side_find_stops(struct side *s, int fd)
+{
+	struct window *one = s->windows;
+	unsigned int i, nr = s->nr, room = 0;
+	__u64 before = 0, now;
+	int err = shared_room();
+
+	s->windows = NULL;
+	s->nr = 0;
+	for (i = 0; i < nr && !err; i++) {
+		struct race_result r = side_run(s, fd, &one[i], calls, MAX_CALLS);
+
+		if (r.verdict == RACE_FAIL) {
+			stop_failed(s, &one[i], &r);
+			break;
+		}
+		if (r.verdict != RACE_PASS || r.other == RACE_UNREACHED)
+			continue;
+		now = what_it_did(&r);
+		if (now == before)
+			s->stops.alike++;
+		else if (!has_any(&r))
+			s->stops.unread++;
+		else
+			err = add_stops(s, &room, &one[i].at[0], &r);
+		before = now;
+	}
+	free(one);
+	return err;
 }
 
 /* --- names ---------------------------------------------------------------- */
 
 static void window_name(const struct window *w, char *text, size_t room)
 {
-	snprintf(text, room, "@%s#%u%s", w->function->name, w->hit + 1,
-		 w->flags & XMIRROR_HOLD_RETURN ? ":return" : "");
+	size_t n = 0;
+	int i;
+
+	for (i = 0; i < XMIRROR_HOLDS && w->at[i].function && n < room; i++) {
+		const struct place *p = &w->at[i];
+
+		n += snprintf(text + n, room - n, "%c%s#%u%s", i ? '+' : '@',
+			      p->function->name, p->hit + 1,
+			      p->flags & XMIRROR_HOLD_RETURN ? ":return" : "");
+	}
 }
 
 static void name_it(const struct side *s, const char *window, char *name)
@@ -142,18 +359,18 @@ static void name_it(const struct side *s, const char *window, char *name)
 
 void side_name(const struct side *s, char *name)
 {
-	name_it(s, "@", name);
+	name_it(s, s->stops.wanted ? "@+" : "@", name);
 }
 
 void cell_name(const struct side *s, const struct window *w, char *name)
 {
-	char text[96];
+	char text[192];
 
 	window_name(w, text, sizeof(text));
 	name_it(s, text, name);
 }
 
-static bool parse_window(char *text, struct window *w)
+static bool parse_place(char *text, struct place *p)
 {
 	char *hit = strchr(text, '#');
 	char *end;
@@ -161,11 +378,23 @@ static bool parse_window(char *text, struct window *w)
 	if (!hit)
 		return !*text;
 	*hit++ = 0;
-	w->function = hold_named(text);
-	w->hit = strtoul(hit, &end, 10) - 1;
+	p->function = hold_named(text);
+	p->hit = strtoul(hit, &end, 10) - 1;
 	if (!strcmp(end, ":return"))
-		w->flags = XMIRROR_HOLD_RETURN;
-	return w->function && end != hit;
+		p->flags = XMIRROR_HOLD_RETURN;
+	return p->function && end != hit;
+}
+
+static bool parse_window(char *text, struct window *w, bool *stops)
+{
+	char *other = strchr(text, '+');
+
+	if (other)
+		*other++ = 0;
+	*stops = other && !*other;
+	return parse_place(text, &w->at[0]) &&
+	       (!other || parse_place(other, &w->at[1])) &&
+	       (w->at[0].function || !w->at[1].function);
 }
 
 bool cell_parse(const char *name, struct side *s, struct window *w)
@@ -197,5 +426,6 @@ bool cell_parse(const char *name, struct side *s, struct window *w)
 		if (!strcmp(s->mmop->name, dot))
 			break;
 	}
-	return s->devop->name && s->mmop->name && (!at || parse_window(at, w));
+	return s->devop->name && s->mmop->name &&
+	       (!at || parse_window(at, w, &s->stops.wanted));
 }

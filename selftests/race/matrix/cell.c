@@ -58,33 +58,44 @@ static void bad_access(int sig, siginfo_t *info, void *context)
 #define CPU_HELD	0
 #define CPU_OTHERS	1
 
-/* A side arms for itself, so that there are no calls but those of the op. */
-static bool is_held(const struct race_env *e, bool mm)
+/* A side's slot: 0 for the one that is held first */
+static unsigned int slot_of(const struct race_hold *h, bool mm)
 {
-	return e->hold && e->hold->mm == mm;
+	return mm != h->mm;
 }
 
+static bool is_recorded(const struct race_hold *h, unsigned int slot)
+{
+	return h->calls && slot == (h->stops[0].function ? 1 : 0);
+}
+
+/* A side arms for itself, so that there are no calls but those of the op. */
 static int begin_side(struct race_env *e, bool mm)
 {
 	const struct race_hold *h = e->hold;
+	const struct race_stop *stop;
+	unsigned int slot;
 
-	if (!is_held(e, mm))
+	if (!h)
 		return 0;
-	xm_pin_from(CPU_HELD);
-	return h->calls ? hold_record(h->fd, 0, 0, h->room) :
-	       hold_arm(h->fd, 0, 0, h->function, h->hit, h->flags);
+	slot = slot_of(h, mm);
+	stop = &h->stops[slot];
+	if (!slot)
+		xm_pin_from(CPU_HELD);
+	if (stop->function)
+		return hold_arm(h->fd, slot, 0, stop->function, stop->hit,
+				stop->flags);
+	return is_recorded(h, slot) ? hold_record(h->fd, slot, 0, h->room) : 0;
 }
 
+/* That a thread stops being recorded is not to take a lock of the one that is held. */
 static void end_side(struct race_env *e, bool mm)
 {
 	const struct race_hold *h = e->hold;
+	unsigned int slot = h ? slot_of(h, mm) : 0;
 
-	if (!is_held(e, mm))
-		return;
-	if (h->calls)
-		race_cell->result.calls = hold_calls(h->fd, 0, h->calls, h->room);
-	else
-		hold_release(h->fd, 0, NULL);
+	if (h && (h->stops[slot].function || is_recorded(h, slot)))
+		hold_release(h->fd, slot, NULL);
 }
 
 static int run_device(struct worker *w)
@@ -134,23 +145,36 @@ static ssize_t place(int *fd, struct worker *w, char *text, size_t room)
 	return n;
 }
 
-/* By its deadline; a side that comes to its end forgets that it was held. */
-static bool has_left(int hold)
+bool race_is_held(const struct race_hold *h, unsigned int slot)
 {
-	__u32 state = hold_state(hold, 0);
+	__u32 state = hold_state(h->fd, slot);
 
-	return !(state & XMIRROR_HELD_HERE) || state & XMIRROR_HELD_LEFT;
+	return state & XMIRROR_HELD_HERE && !(state & XMIRROR_HELD_LEFT);
+}
+
+/* By its deadline; a side that comes to its end forgets that it was held. */
+static bool has_left(const struct race_hold *h, unsigned int slot)
+{
+	return h && !race_is_held(h, slot);
+}
+
+/* The other one has come to its stop. */
+static bool is_stopped(const struct race_hold *h, unsigned int slot)
+{
+	return h && h->stops[!slot].function && race_is_held(h, !slot);
 }
 
 /*
  * Wait until a thread has ended or waits for something: it was seen asleep in the
  * same place a number of times. Nothing goes wrong if it is not for the other
  * side that it waits; the window is left a bit early then. If that is in the
- * kernel, @hold is its file, and it may be left by its deadline, else -1.
+ * kernel, @hold is not NULL: it may be left by its deadline, and the thread may be
+ * held itself, which is waiting, too. @slot is that of the one that is held.
  */
-static enum race_other watch(struct worker *w, int hold)
+static enum race_other watch(struct worker *w, const struct race_hold *hold,
+			     unsigned int slot)
 {
-	int fd = -1, same = 0, asleep = hold < 0 ? ASLEEP : ASLEEP_HELD;
+	int fd = -1, same = 0, asleep = hold ? ASLEEP_HELD : ASLEEP;
 	char text[256], last[256] = "";
 	__u64 start = xm_now_ns();
 	bool left = false;
@@ -158,7 +182,11 @@ static enum race_other watch(struct worker *w, int hold)
 	while (!worker_ended(w) && same < asleep && !left &&
 	       !xm_expired(start, PATIENCE_MS)) {
 		sched_yield();
-		left = hold >= 0 && has_left(hold);
+		left = has_left(hold, slot);
+		if (!left && is_stopped(hold, slot))
+			same = asleep;
+		if (same >= asleep)
+			break;
 		if (place(&fd, w, text, sizeof(text)) <= 0)
 			continue;
 		/* "running" if it is not asleep */
@@ -168,7 +196,7 @@ static enum race_other watch(struct worker *w, int hold)
 	if (fd >= 0)
 		close(fd);
 	/* It may have been left before the thread had ended. */
-	if (hold >= 0 && has_left(hold))
+	if (has_left(hold, slot))
 		return RACE_LATE;
 	return worker_ended(w) ? RACE_RAN :
 	       same >= asleep ? RACE_WAITED : RACE_LATE;
@@ -258,6 +286,8 @@ static int prepare(struct race_env *e, struct worker *dev, struct worker *mm)
 			return unreachable(e->why);
 		CHECK(!err, "preparing the mm op: %d", err);
 	}
+	if (race_keep_page(e))
+		return -1;
 	err = e->devop->setup(e);
 	if (err == RACE_NOT_HERE)
 		return unreachable(e->why);
@@ -315,7 +345,7 @@ static int race_in_window(struct race_env *e, const struct race_window *w,
 
 	race_cell->ending = e->mmop->flags & RACE_ENDS;
 	CHECK(!worker_start(second), "no thread");
-	race_cell->result.waited = watch(second, -1) != RACE_RAN;
+	race_cell->result.waited = watch(second, NULL, 0) != RACE_RAN;
 	err = xm_sync_resume(e->fd, id, &timed_out);
 	CHECK(!err, "resume: %d", err);
 	CHECK(!timed_out, "the stop was not resumed but timed out");
@@ -328,19 +358,9 @@ static int race_in_window(struct race_env *e, const struct race_window *w,
 
 /* --- the same in a window of the kernel ----------------------------------- */
 
-/* Looks in the window, where it may have to wait for who is held. */
-static int look(struct worker *w)
-{
-	struct race_env *e = w->to;
-	long n = e->fd < 0 ? 0 : xm_violations(e->fd, NULL, 0);
-
-	if (!n && e->fd1 >= 0)
-		n = xm_violations(e->fd1, NULL, 0);
-	return n;
-}
-
 /* 0: reached; -ENOENT: the thread ended without; -ETIMEDOUT */
-static int wait_for_hold(const struct race_hold *h, struct worker *w)
+static int wait_for_hold(const struct race_hold *h, unsigned int slot,
+			 struct worker *w)
 {
 	__u64 start = xm_now_ns();
 	bool ended;
@@ -348,78 +368,168 @@ static int wait_for_hold(const struct race_hold *h, struct worker *w)
 
 	do {
 		ended = worker_ended(w);
-		err = hold_reached(h->fd, 0, ended ? 0 : 1, NULL);
+		err = hold_reached(h->fd, slot, ended ? 0 : 1, NULL);
 		if (err != -ETIMEDOUT)
 			return err;
 	} while (!ended && !xm_expired(start, DEADLINE));
 	return ended ? -ENOENT : -ETIMEDOUT;
 }
 
-static int in_hold(struct race_env *e, struct worker *second,
-		   struct worker *looker)
+/*
+ * Look at what has to be true in the window, in a thread, since it may have to wait for
+ * who is held. One that spins is not there for long enough.
+ */
+static int look(struct race_env *e, struct worker *looker, unsigned int slot)
 {
-	struct race_result *r = &race_cell->result;
-	int fd = e->hold->fd;
+	const struct race_hold *h = e->hold;
 
-	CHECK(!worker_start(second), "no thread");
-	r->other = watch(second, fd);
-	r->waited = r->other != RACE_RAN;
-	/* One that spins is not there for long enough. */
-	if (r->other == RACE_RAN && hold_state(fd, 0) & XMIRROR_HELD_ASLEEP) {
-		CHECK(!worker_start(looker), "no thread");
-		looker->arg = true;
-		r->looked = watch(looker, fd) == RACE_RAN;
-	}
+	if (!(hold_state(h->fd, slot) & XMIRROR_HELD_ASLEEP) || looker->arg)
+		return 0;
+	CHECK(!worker_start(looker), "no thread");
+	looker->arg = true;
+	if (watch(looker, h, slot) == RACE_RAN)
+		race_cell->result.looked = true;
+	else
+		XM_STORE(&looker->stop, true);
 	return 0;
 }
 
-static int held_race(struct race_env *e, struct worker *first,
-		     struct worker *second, struct worker *looker)
+/**
+ * struct looks - who looks, at the beginning of the window and at its end
+ * @begin: with @arg set if it was started
+ * @end: the same
+ */
+struct looks {
+	struct worker begin;
+	struct worker end;
+};
+
+/*
+ * Not while the mm op may have mmap_lock for writing: who waits for that would be in
+ * line before the other side.
+ */
+static int look_first(struct race_env *e, struct looks *l)
 {
+	if (e->hold->mm && e->mmop->flags & RACE_WRITER)
+		return 0;
+	return look(e, &l->begin, 0);
+}
+
+static int in_hold(struct race_env *e, struct worker *second, struct looks *l)
+{
+	struct race_result *r = &race_cell->result;
+	const struct race_hold *h = e->hold;
+
+	if (look_first(e, l))
+		return -1;
+	CHECK(!worker_start(second), "no thread");
+	r->other = watch(second, h, 0);
+	r->waited = r->other != RACE_RAN;
+	if (is_recorded(h, 1))
+		r->before = hold_recorded(h->fd, 1);
+	return r->other == RACE_RAN ? look(e, &l->end, 0) : 0;
+}
+
+/*
+ * The first side is in its window: the other runs to its own, which it may only reach
+ * when the first has let it, and is held while the first runs to its end.
+ */
+static int in_second(struct race_env *e, struct worker *first,
+		     struct worker *second, struct looks *l)
+{
+	struct race_result *r = &race_cell->result;
+	const struct race_hold *h = e->hold;
+	int err;
+
+	if (look_first(e, l))
+		return -1;
+	/* The other is going to have the other CPU, perhaps all of it. */
+	if (hold_state(h->fd, 0) & XMIRROR_HELD_ASLEEP)
+		xm_pin_from(CPU_HELD);
+	CHECK(!worker_start(second), "no thread");
+	watch(second, h, 0);
+	err = hold_release(h->fd, 0, NULL);
+	CHECK(!err, "release: %d", err);
+	err = wait_for_hold(h, 1, second);
+	if (err == -ETIMEDOUT)
+		return stuck(second, first);
+	if (!err) {
+		r->other = watch(first, h, 1);
+		if (r->other == RACE_RAN && look(e, &l->end, 1))
+			return -1;
+	}
+	err = hold_release(h->fd, 1, NULL);
+	CHECK(!err, "release: %d", err);
+	return 0;
+}
+
+static int joined(struct worker *looker)
+{
+	/* Which has said why. */
+	return looker->arg && worker_join(looker) ? -1 : 0;
+}
+
+static int held_race(struct race_env *e, struct worker *first,
+		     struct worker *second, struct looks *l)
+{
+	const struct race_hold *h = e->hold;
 	int err;
 
 	CHECK(!worker_start(first), "no thread");
-	err = wait_for_hold(e->hold, first);
+	err = wait_for_hold(h, 0, first);
 	CHECK(!err || err == -ENOENT, "%s side was not seen in the window: %d",
-	      e->hold->mm ? "the mm's" : "the device's", err);
+	      h->mm ? "the mm's" : "the device's", err);
 	race_cell->reached = !err;
 	race_cell->ending = e->mmop->flags & RACE_ENDS;
 	if (err)
 		CHECK(!worker_start(second), "no thread");
-	else if (in_hold(e, second, looker))
+	else if (h->stops[1].function ? in_second(e, first, second, l) :
+					in_hold(e, second, l))
 		return -1;
-	err = hold_release(e->hold->fd, 0, NULL);
+	err = hold_release(h->fd, 0, NULL);
 	CHECK(!err, "release: %d", err);
 	if (worker_join(first) == -ETIMEDOUT)
 		return stuck(first, second);
 	if (worker_join(second) == -ETIMEDOUT)
 		return stuck(second, first);
-	if (looker->arg) {
-		err = worker_join(looker);
-		CHECK(!err, "VERIFY in the window: %d", err);
+	return joined(&l->begin) || joined(&l->end) ? -1 : 0;
+}
+
+/* Whoever is held, and whatever was recorded */
+static void end_holds(const struct race_hold *h)
+{
+	unsigned int slot;
+
+	for (slot = 0; slot < XMIRROR_HOLDS; slot++) {
+		hold_release(h->fd, slot, NULL);
+		if (is_recorded(h, slot))
+			race_cell->result.calls = hold_calls(h->fd, slot,
+							     h->calls, h->room);
 	}
-	return 0;
 }
 
 static void run_held_cell(struct race_env *e)
 {
-	struct worker dev = {}, mm = {}, looker = { .fn = look, .to = e };
+	struct looks looks = {
+		.begin = { .fn = race_look, .to = e },
+		.end = { .fn = race_look, .to = e },
+	};
+	struct worker dev = {}, mm = {};
 	int err;
 
 	/* All threads begin there. */
 	xm_pin_from(CPU_OTHERS);
 	if (prepare(e, &dev, &mm))
 		return;
-	if (worker_prepare(&looker)) {
+	if (worker_prepare(&looks.begin) || worker_prepare(&looks.end)) {
 		unreachable("no thread");
 		return;
 	}
-	err = e->hold->mm ? held_race(e, &mm, &dev, &looker) :
-			    held_race(e, &dev, &mm, &looker);
-	if (!err && !race_check(e, dev.err, mm.err))
+	err = e->hold->mm ? held_race(e, &mm, &dev, &looks) :
+			    held_race(e, &dev, &mm, &looks);
+	end_holds(e->hold);
+	if (!err && !race_check(e, dev.err, mm.err) && !race_check_taken(e))
 		race_cell->result.verdict = RACE_PASS;
-	if (err)
-		hold_release(e->hold->fd, 0, NULL);
 }
 
 static void run_cell(struct race_env *e, const struct race_window *w)
@@ -556,11 +666,46 @@ int race_init(void)
 	return 0;
 }
 
+/*
+ * fork() in the window may have write-protected all of the process, its main thread's
+ * stack included, which then waits for who it has to let go. That is seen from here.
+ */
+static void let_go(struct child *c, const struct race_hold *h)
+{
+	struct pollfd p = {
+		.fd = syscall(SYS_pidfd_open, c->pid, 0), .events = POLLIN,
+	};
+	char path[64], text[256], last[256] = "";
+	__u64 start = xm_now_ns();
+	int fd, n, same = 0;
+
+	snprintf(path, sizeof(path), "/proc/%d/syscall", c->pid);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	while (fd >= 0 && !poll(&p, 1, 4) && !xm_expired(start, 4 * DEADLINE)) {
+		n = race_is_held(h, 0) || race_is_held(h, 1) ?
+		    pread(fd, text, sizeof(text) - 1, 0) : 0;
+		text[n > 0 ? n : 0] = 0;
+		/* "running" if it is not asleep */
+		same = n > 0 && *text != 'r' && !strcmp(text, last) ?
+		       same + 1 : 0;
+		memcpy(last, text, sizeof(last));
+		if (same < ASLEEP_HELD)
+			continue;
+		same = 0;
+		hold_release(h->fd, 0, NULL);
+		hold_release(h->fd, 1, NULL);
+	}
+	close(fd);
+	close(p.fd);
+}
+
 /* child_end() for one that has deadlines of its own, and reports them */
-static int end_of(struct child *c)
+static int end_of(struct child *c, const struct race_hold *h)
 {
 	__u64 start = xm_now_ns();
 
+	if (h)
+		let_go(c, h);
 	while (kill(c->pid, 0) == 0 && !xm_expired(start, 4 * DEADLINE)) {
 		struct pollfd p = {
 			.fd = syscall(SYS_pidfd_open, c->pid, 0),
@@ -588,7 +733,7 @@ static void run_child(struct which *which)
 		snprintf(r->why, sizeof(r->why), "fork: %d", end);
 		return;
 	}
-	end = end_of(&c);
+	end = end_of(&c, which->hold);
 	if (race_cell->ending) {
 		bool as_wished = end == 0 || end == 128 + SIGKILL;
 
@@ -700,6 +845,7 @@ struct race_result race_held(const char *devop, const char *mmop,
 
 	/* However the process ended */
 	hold_release(hold->fd, 0, NULL);
+	hold_release(hold->fd, 1, NULL);
 	return r;
 }
 

@@ -12,7 +12,8 @@
  * process has gone, device memory and kernel log.
  *
  * race_held() does the same with a window in the kernel: a side is held at a function
- * that it calls on its way, see lib/hold.h.
+ * that it calls on its way, see lib/hold.h. With a second stop the other side is held,
+ * too: then the first goes on until it has ended or waits, and then the other.
  *
  * While a side is stopped it may hold mmap_lock, so the process's main thread does
  * nothing then that needs it: no allocation, no page fault, no printing.
@@ -32,23 +33,32 @@
 #define RACE_FILL(i)	(0x1111111111110000ULL + (i))	/* all other words */
 
 /**
- * struct race_hold - a window in the kernel, or what it takes to find these
- * @fd: a file that is attached to the functions
- * @mm: it is the mm op that is held; else the device op
- * @huge: the page is a part of a huge one
- * @function: address of the function
- * @hit: which call of it
+ * struct race_stop - a window in the kernel
+ * @function: address of the function; zero: none
+ * @hit: which call of it, from 0
  * @flags: XMIRROR_HOLD_RETURN or zero
- * @calls: shared memory: nobody is held, the calls are written to it; else NULL
+ */
+struct race_stop {
+	__u64 function;
+	__u32 hit;
+	__u32 flags;
+};
+
+/**
+ * struct race_hold - windows in the kernel, or what it takes to find these
+ * @fd: a file that is attached to the functions
+ * @mm: it is the mm op that is held first; else the device op
+ * @huge: the page is a part of a huge one
+ * @stops: where this side is held, and where the other is then
+ * @calls: shared memory for the calls of a side that is not held: the first one,
+ *	or if that is, the other; else NULL
  * @room: how many of them fit
  */
 struct race_hold {
 	int fd;
 	bool mm;
 	bool huge;
-	__u64 function;
-	__u32 hit;
-	__u32 flags;
+	struct race_stop stops[XMIRROR_HOLDS];
 	struct xmirror_call *calls;
 	unsigned int room;
 };
@@ -222,8 +232,9 @@ enum race_verdict {
 };
 
 /**
- * enum race_other - what the other side did while one was held in the kernel
- * @RACE_UNREACHED: the window was not reached
+ * enum race_other - what the other side did while one was held in the kernel; with two
+ * stops, what the first did while the other was held
+ * @RACE_UNREACHED: the window, or one of them, was not reached
  * @RACE_RAN: it ran to its end
  * @RACE_WAITED: it waited
  * @RACE_LATE: neither: it needed more time than the window lasted, or the CPU
@@ -244,6 +255,7 @@ enum race_other {
  * @other: the same of one that was held
  * @looked: VERIFY was there before it went on
  * @calls: calls that were recorded, or a negative errno
+ * @before: so many of them before the side that was held went on
  * @ms: how long it took, for those who want it faster
  * @why: in some more, unless it passed
  */
@@ -253,6 +265,7 @@ struct race_result {
 	enum race_other other;
 	bool looked;
 	int calls;
+	unsigned int before;
 	unsigned int ms;
 	char why[240];
 };

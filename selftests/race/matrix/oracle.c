@@ -24,20 +24,12 @@ static int check_result(struct race_env *e, int dev, int mm)
 	return 0;
 }
 
-/* What the device sees is what the CPU has, by VERIFY and by pagemap. */
-static int check_views(struct race_env *e)
+int race_check_leaf(struct race_env *e)
 {
-	int fds[] = { e->fd, e->fd1, e->fd2 }, i;
 	struct xmirror_page page;
-	char text[128] = "";
-	long n;
 
-	for (i = 0; i < 3; i++) {
-		if (fds[i] < 0)
-			continue;
-		n = xm_violations(fds[i], text, sizeof(text));
-		CHECK(!n, "VERIFY: %ld: %s", n, text);
-	}
+	if (e->fd < 0)
+		return 0;
 	page = xm_page(e->fd, e->p);
 	if (!(page.dev & XMIRROR_PTE_VALID) || (page.dev & XMIRROR_PTE_LOCAL))
 		return 0;
@@ -48,6 +40,22 @@ static int check_views(struct race_env *e)
 		CHECK(xm_is_exclusive(e->p), "exclusive leaf, pagemap %#llx",
 		      (unsigned long long)xm_pagemap(e->p));
 	return 0;
+}
+
+/* What the device sees is what the CPU has, by VERIFY and by pagemap. */
+static int check_views(struct race_env *e)
+{
+	int fds[] = { e->fd, e->fd1, e->fd2 }, i;
+	char text[128] = "";
+	long n;
+
+	for (i = 0; i < 3; i++) {
+		if (fds[i] < 0)
+			continue;
+		n = xm_violations(fds[i], text, sizeof(text));
+		CHECK(!n, "VERIFY: %ld: %s", n, text);
+	}
+	return race_check_leaf(e);
 }
 
 /**

@@ -56,4 +56,18 @@ void race_numa_at_once(void);
  */
 int race_check(struct race_env *e, int dev, int mm);
 
+/** race_check_leaf: what the device maps of the page is what pagemap says. */
+int race_check_leaf(struct race_env *e);
+
+/* --- window.c: what has to be true while a side is held in the kernel */
+
+/** race_is_held: somebody is in this slot's window now. */
+bool race_is_held(const struct race_hold *h, unsigned int slot);
+/** race_keep_page: keep the page that the mm op is going to take, if it does so. */
+int race_keep_page(struct race_env *e);
+/** race_look: for a thread: look in the window; @stop: it is going to be over. */
+int race_look(struct worker *w);
+/** race_check_taken: nobody has written to the page since it was seen taken. */
+int race_check_taken(struct race_env *e);
+
 #endif /* XM_LIBMATRIX_PRIVATE_H */
