@@ -4,9 +4,19 @@
  *
  * An access looks its entry up and works on the page with the interval's lock held
  * for reading, so that an invalidation waits for it and nothing starts behind
- * its back. The lock is dropped after XT_ACCESS_BATCH locations or at the end of the
- * page. An access that finds no sufficient entry faults and is replayed, as a
- * device with replayable faults does it.
+ * its back. The lock is dropped after XT_ACCESS_BATCH locations, at the end of the
+ * interval, and while a sync point is armed at the end of the page. An access that
+ * finds no sufficient entry faults and is replayed, as a device with replayable
+ * faults does it.
+ *
+ * An engine keeps its last translations in a TLB, which nobody but its thread uses.
+ * A translation is kept with the generation that the page table had when it was read,
+ * a number that belongs to one interval and one time (ptable.c). xt_pt_unmap() takes
+ * a new one with the lock held for writing, which flushes this interval's
+ * translations from all TLBs; an access compares with the lock held for reading.
+ * So the same number says that nothing was unmapped in between, and that the page
+ * table still has the entry. ACCESSED and DIRTY are set in the page table before they
+ * are in a TLB, and only xt_pt_unmap() takes them away.
  *
  * Atomics are the CPU's own, one instruction (or one successful compare and
  * exchange) on the page itself. They need an EXCLUSIVE entry: the other device
@@ -116,17 +126,69 @@ static u64 xt_access_one(const struct xt_access *a, void *p)
 		xt_store(p, a->width, a->operand);
 		return 0;
 	}
-	/* What most counters use, and hardware has one instruction for. */
-	if (a->op == XMIRROR_OP_ADD && a->width == 8)
-		return atomic64_fetch_add(a->operand, p);
-	if (a->op == XMIRROR_OP_ADD && a->width == 4)
-		return (u32)atomic_fetch_add(a->operand, p);
-
 	found = xt_load(p, a->width);
 	do {
 		old = found;
 		found = xt_cmpxchg(p, a->width, old, xt_result(a, old));
 	} while (found != old);
+	return old;
+}
+
+/* The kernel has no fetch-and-add of these widths. */
+static u8 xt_fetch_add_8(u8 *p, u8 val)
+{
+	u8 old = READ_ONCE(*p);
+
+	while (!try_cmpxchg(p, &old, (u8)(old + val)))
+		;
+	return old;
+}
+
+static u16 xt_fetch_add_16(u16 *p, u16 val)
+{
+	u16 old = READ_ONCE(*p);
+
+	while (!try_cmpxchg(p, &old, (u16)(old + val)))
+		;
+	return old;
+}
+
+/* xt_access_run() for what most counters use, with no question for each location */
+static u64 xt_add_run(const struct xt_access *a, void *p, u64 n)
+{
+	s64 stride = a->stride;
+	u64 val = a->operand, old = 0;
+
+	switch (a->width) {
+	case 1:
+		for (; n; n--, p += stride)
+			old = xt_fetch_add_8(p, val);
+		break;
+	case 2:
+		for (; n; n--, p += stride)
+			old = xt_fetch_add_16(p, val);
+		break;
+	case 4:
+		for (; n; n--, p += stride)
+			old = (u32)atomic_fetch_add(val, p);
+		break;
+	default:
+		for (; n; n--, p += stride)
+			old = atomic64_fetch_add(val, p);
+		break;
+	}
+	return old;
+}
+
+/* @n locations from @p on, all in one page: returns the value before at the last. */
+static u64 xt_access_run(const struct xt_access *a, void *p, u64 n)
+{
+	u64 old = 0;
+
+	if (a->op == XMIRROR_OP_ADD)
+		return xt_add_run(a, p, n);
+	for (; n; n--, p += a->stride)
+		old = xt_access_one(a, p);
 	return old;
 }
 
@@ -156,11 +218,13 @@ static bool xt_pte_allows(unsigned long pte, unsigned long need)
 	return (pte & need) == need;
 }
 
-/* How many locations from @addr on lie in its page. */
-static u64 xt_run_length(const struct xt_access *a, u64 addr)
+/* How many locations from @addr on lie in its page, at most @n. */
+static u64 xt_run_length(const struct xt_access *a, u64 addr, u64 n)
 {
-	u64 offset = offset_in_page(addr), n = XT_ACCESS_BATCH;
+	u64 offset = offset_in_page(addr);
 
+	if (a->stride >= (s64)PAGE_SIZE)
+		return 1;
 	if (a->stride > 0)
 		n = min_t(u64, n, (PAGE_SIZE - 1 - offset) / a->stride + 1);
 	else if (a->stride < 0)
@@ -178,42 +242,70 @@ static void xt_pte_mark_used(unsigned long *word, bool write)
 }
 
 /*
- * Do the next locations of @a that lie in one page, at most XT_ACCESS_BATCH. Returns
- * how many, 0 if the entry does not allow it.
+ * The entry of @addr, which is used then, or 0 if it lacks a bit of @need. Needs the
+ * interval's lock; @gen is the generation of its page table, @tlb may be NULL.
  */
-static u64 xt_access_page(struct xt_hw *hw, struct xmirror_interval *iv,
-			  struct xt_access *a)
+static unsigned long xt_translate(struct xmirror_interval *iv, u64 gen,
+				  struct xt_tlb *tlb, unsigned long addr,
+				  unsigned long need)
 {
-	u64 addr = xt_location(a), old = 0, n = 0, i;
-	unsigned long need = xt_op_need(a->op), pte, *word;
-	void *kaddr, *p;
+	bool write = need & XM_PTE_WRITE;
+	unsigned long used = XM_PTE_ACCESSED | (write ? XM_PTE_DIRTY : 0);
+	unsigned long nr = addr >> PAGE_SHIFT, pte, *word;
+	struct xt_tlb_entry *e = tlb ? &tlb->entry[nr % XT_TLB_SIZE] : NULL;
 
-	read_lock(&iv->lock);
+	if (e && e->gen == gen && e->nr == nr &&
+	    xt_pte_allows(e->pte, need | used))
+		return e->pte;
 	pte = xt_pte(iv, addr, &word);
 	if (!xt_pte_allows(pte, need))
-		goto out;
-	n = xt_run_length(a, addr);
-	xt_pte_mark_used(word, need & XM_PTE_WRITE);
-	kaddr = kmap_local_page(xt_pte_page(hw, pte));
-	p = kaddr + offset_in_page(addr);
-	for (i = 0; i < n; i++, p += a->stride)
-		old = xt_access_one(a, p);
-	kunmap_local(kaddr);
-	a->result = old;
-out:
+		return 0;
+	xt_pte_mark_used(word, write);
+	if (e)
+		*e = (struct xt_tlb_entry){
+			.gen = gen,
+			.nr = nr,
+			.pte = pte | used,
+		};
+	return pte;
+}
+
+/*
+ * Do the next locations of @a that the entries of the interval allow, at most
+ * XT_ACCESS_BATCH, or with @single none of another page.
+ */
+static void xt_access_batch(struct xt_hw *hw, struct xmirror_interval *iv,
+			    struct xt_access *a, bool single)
+{
+	unsigned long need = xt_op_need(a->op), pte;
+	u64 addr = xt_location(a), n = 0, run, gen;
+	void *kaddr;
+
+	read_lock(&iv->lock);
+	gen = xt_pt_generation(iv);
+	do {
+		pte = xt_translate(iv, gen, a->tlb, addr, need);
+		if (!pte)
+			break;
+		run = xt_run_length(a, addr, XT_ACCESS_BATCH - n);
+		kaddr = kmap_local_page(xt_pte_page(hw, pte));
+		a->result = xt_access_run(a, kaddr + offset_in_page(addr), run);
+		kunmap_local(kaddr);
+		a->done += run;
+		n += run;
+		addr = xt_location(a);
+	} while (!single && n < XT_ACCESS_BATCH && a->done < a->count &&
+		 addr >= iv->start && addr < iv->end);
 	read_unlock(&iv->lock);
 	if (n)
 		xt_count(hw, OPS, n);
-	return n;
 }
 
 /* &struct xmirror_ops.access: @arg is the command that has faulted here. */
 void xt_access_exclusive(struct xmirror_interval *iv, unsigned long addr,
 			 void *arg)
 {
-	struct xt_access *a = arg;
-
-	a->done += xt_access_page(xmirror_priv(iv->m), iv, a);
+	xt_access_batch(xmirror_priv(iv->m), iv, arg, true);
 }
 
 /* Get the entry that the next location of @a needs. */
@@ -268,8 +360,9 @@ static void xt_access_hit(struct xt_hw *hw, struct xt_access *a)
 	struct xmirror_interval *iv = xmirror_interval_find(hw->m,
 							    xt_location(a));
 
+	/* Sync points want to be passed after each page. */
 	if (iv)
-		a->done += xt_access_page(hw, iv, a);
+		xt_access_batch(hw, iv, a, hw->file && xt_sync_any(hw->file));
 }
 
 /**

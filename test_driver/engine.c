@@ -162,6 +162,7 @@ static int xt_job_run(struct xt_job *job)
 				       XT_SLICE - done),
 			.operand = c->operand,
 			.compare = c->compare,
+			.tlb = &job->engine->tlb,
 		};
 		int ret;
 

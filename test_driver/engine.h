@@ -8,6 +8,7 @@
 #include <linux/types.h>
 #include <linux/wait.h>
 #include <uapi/linux/xmirror.h>
+#include "hw.h"
 
 struct task_struct;
 struct xmirror;
@@ -22,6 +23,7 @@ struct xt_job;
  * @task: its thread
  * @job: what the thread runs, NULL if it is idle; only the thread looks
  * @id: number of the engine on its device
+ * @tlb: its last translations; only the thread looks
  */
 struct xt_engine {
 	spinlock_t lock; /* protects @queue */
@@ -30,6 +32,7 @@ struct xt_engine {
 	struct task_struct *task;
 	struct xt_job *job;
 	unsigned int id;
+	struct xt_tlb tlb;
 };
 
 int xt_engine_start(struct xt_engine *e, unsigned int dev, unsigned int id);

@@ -59,6 +59,24 @@ struct xt_hw {
 
 #define xt_count(hw, name, n)	atomic64_add(n, &(hw)->stat[XT_##name])
 
+#define XT_TLB_SIZE	64
+
+/**
+ * struct xt_tlb - translations that an engine keeps; the rules are in access.c
+ * @entry: by the low bits of the page's number
+ *
+ * Of an entry, @gen is the generation of the page table when it was read, 0 if it
+ * never was; @nr is the page's number, its address divided by PAGE_SIZE; and @pte is
+ * what the page table has.
+ */
+struct xt_tlb {
+	struct xt_tlb_entry {
+		u64 gen;
+		unsigned long nr;
+		unsigned long pte;
+	} entry[XT_TLB_SIZE];
+};
+
 /**
  * struct xt_access - one command: the same operation on some locations
  * @op: enum xmirror_op
@@ -68,6 +86,7 @@ struct xt_hw {
  * @count: number of locations
  * @operand: second operand
  * @compare: what XMIRROR_OP_CMPXCHG compares with
+ * @tlb: that of the engine, NULL without one
  * @done: out: locations done
  * @result: out: value of the last location before the operation
  */
@@ -79,6 +98,7 @@ struct xt_access {
 	u64 count;
 	u64 operand;
 	u64 compare;
+	struct xt_tlb *tlb;
 	u64 done;
 	u64 result;
 };
@@ -90,6 +110,7 @@ int xt_hw_create(struct xt_hw *hw, struct xt_memory *mem,
 		 const struct xmirror_ops *ops);
 unsigned long xt_pte(struct xmirror_interval *iv, unsigned long addr,
 		     unsigned long **word);
+u64 xt_pt_generation(struct xmirror_interval *iv);
 bool xt_pt_map(struct xmirror_interval *iv, const struct xmirror_map *map);
 
 /* access.c */

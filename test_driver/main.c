@@ -137,7 +137,7 @@ static int __init xt_init(void)
 		return -EINVAL;
 	}
 
-	xt_devices = kcalloc(xt_nr_devices, sizeof(*xt_devices), GFP_KERNEL);
+	xt_devices = kvcalloc(xt_nr_devices, sizeof(*xt_devices), GFP_KERNEL);
 	if (!xt_devices)
 		return -ENOMEM;
 	for (i = 0; i < xt_nr_devices; i++) {
@@ -158,7 +158,7 @@ static int __init xt_init(void)
 err:
 	while (i)
 		xt_device_remove(&xt_devices[--i]);
-	kfree(xt_devices);
+	kvfree(xt_devices);
 	return ret;
 }
 
@@ -171,7 +171,7 @@ static void __exit xt_exit(void)
 	xt_raw_pool_exit();
 	for (i = 0; i < xt_nr_devices; i++)
 		xt_device_remove(&xt_devices[i]);
-	kfree(xt_devices);
+	kvfree(xt_devices);
 	xt_hold_exit();
 	xt_sync_exit();
 }

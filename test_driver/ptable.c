@@ -5,7 +5,11 @@
  *
  * An entry is made and cleared with the interval's lock for writing, and used by an
  * access with it for reading. So when xt_pt_unmap() returns no access is in
- * flight: this is where a real device flushes its TLB and waits for that.
+ * flight, and flushes the engines' TLBs, which is what a real device waits for here.
+ *
+ * The generation of a page table is a number that no other has or had; each
+ * xt_pt_unmap() takes a new one. What was read with the lock held is still so while
+ * the lock is held and the generation is the same: but for bits that were set.
  *
  * A table entry is a PTE of the core's. A contiguous block is an aligned run of 64 KiB
  * of entries that map contiguous memory with the same rights, which hardware could
@@ -32,12 +36,16 @@
 
 static_assert(XT_CONTIG_PAGES <= XM_UNMAP_BATCH);
 
+static atomic64_t xt_last_generation;
+
 /**
  * struct xt_table - the page table of an interval
+ * @gen: its generation
  * @used: for each PDE the number of valid entries in its table, 0 if it has none
  * @pde: the PDEs
  */
 struct xt_table {
+	u64 gen;
 	u16 *used;
 	unsigned long pde[];
 };
@@ -86,6 +94,7 @@ static int xt_pt_add(struct xmirror_interval *iv)
 	t = kvzalloc(sizeof(*t) + nr * XT_PDE_BYTES, GFP_KERNEL_ACCOUNT);
 	if (!t)
 		return -ENOMEM;
+	t->gen = atomic64_inc_return(&xt_last_generation);
 	t->used = (u16 *)&t->pde[nr];
 	iv->priv = t;
 	xt_count(xt_hw(iv), TABLE_BYTES, nr * XT_PDE_BYTES);
@@ -154,6 +163,20 @@ unsigned long xt_pte(struct xmirror_interval *iv, unsigned long addr,
 	}
 	*word = p;
 	return pte;
+}
+
+/**
+ * xt_pt_generation() - as of when the page table is
+ * @iv: the interval, whose lock is held
+ *
+ * Return: the number, never 0.
+ */
+u64 xt_pt_generation(struct xmirror_interval *iv)
+{
+	struct xt_table *t = iv->priv;
+
+	lockdep_assert_held(&iv->lock);
+	return t->gen;
 }
 
 /* &struct xmirror_ops.lookup */
@@ -315,6 +338,7 @@ static unsigned long xt_pt_unmap(struct xmirror_interval *iv,
 	struct xt_table *t = iv->priv;
 
 	lockdep_assert_held_write(&iv->lock);
+	t->gen = atomic64_inc_return(&xt_last_generation);
 	for (addr = start; addr < end; addr = next) {
 		next = min(end, ALIGN(addr + 1, XM_SPAN_SIZE));
 		nr = xt_pde_nr(iv, addr);

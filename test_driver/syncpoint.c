@@ -110,6 +110,12 @@ static void xt_sync_stop(struct xt_file *f, struct xt_sync *sp)
 	spin_unlock(&f->sync_lock);
 }
 
+/* Has the file sync points, armed or reached? What is armed meanwhile came later. */
+bool xt_sync_any(struct xt_file *f)
+{
+	return !list_empty(&f->syncs);
+}
+
 /* See xt_point(). */
 int xt_sync_point(struct xt_file *f, enum xm_point point,
 		  unsigned long start, unsigned long end, int event,
@@ -120,7 +126,7 @@ int xt_sync_point(struct xt_file *f, enum xm_point point,
 	int ret = 0;
 
 	/* Points of other files alone must not slow this one down. */
-	if (list_empty(&f->syncs))
+	if (!xt_sync_any(f))
 		return 0;
 
 	spin_lock(&f->sync_lock);

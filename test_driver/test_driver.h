@@ -205,6 +205,7 @@ void xt_sync_init(struct xt_file *f);
 void xt_sync_close(struct xt_file *f);
 void xt_sync_exit(void);
 int xt_sync(struct xt_file *f, struct xmirror_sync *s);
+bool xt_sync_any(struct xt_file *f);
 int xt_sync_point(struct xt_file *f, enum xm_point point,
 		  unsigned long start, unsigned long end, int event,
 		  bool can_sleep);

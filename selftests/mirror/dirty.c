@@ -321,6 +321,10 @@ TEST_F(leaf, dirty_bit_moves_to_the_folio)
 	ASSERT_EQ(pfn, xm_pfn(p));
 	page = xm_page(self->fd, p);
 	EXPECT_EQ(LEAF_WRITE, page.dev & (LEAF_EXCL | XMIRROR_PTE_DIRTY));
+	/* From now on the engine's TLB has the leaf, without it. */
+	ASSERT_EQ(0, xm_op(self->fd, XMIRROR_OP_LOAD, 8, p, 0, NULL));
+	page = xm_page(self->fd, p);
+	EXPECT_EQ(LEAF_WRITE | XMIRROR_PTE_ACCESSED, page.dev);
 	ASSERT_EQ(0, xm_op(self->fd, XMIRROR_OP_STORE, 8, p, 2, NULL));
 	page = xm_page(self->fd, p);
 	EXPECT_EQ(LEAF_WRITE | XMIRROR_PTE_DIRTY | XMIRROR_PTE_ACCESSED,
