@@ -10,6 +10,7 @@
 
 #include <linux/capability.h>
 #include <linux/hmm.h>
+#include <linux/ktime.h>
 #include <linux/memcontrol.h>
 #include <linux/mm.h>
 #include <linux/mmu_notifier.h>
@@ -211,6 +212,7 @@ static int xt_raw_range_fault(struct hmm_range *range,
 			      struct xmirror_raw_hmm *r)
 {
 	struct xt_raw_range n = {};
+	u64 start;
 	int ret;
 
 	spin_lock_init(&n.lock);
@@ -219,7 +221,9 @@ static int xt_raw_range_fault(struct hmm_range *range,
 	if (ret)
 		return ret;
 	range->notifier = &n.sub;
+	start = ktime_get_ns();
 	ret = xt_raw_walk(range, r);
+	r->ns = ktime_get_ns() - start;
 	spin_lock(&n.lock);
 	r->retry = mmu_interval_read_retry(&n.sub, range->notifier_seq);
 	spin_unlock(&n.lock);
@@ -245,6 +249,7 @@ int xt_raw_hmm(struct xt_file *f, struct xmirror_raw_hmm *r)
 
 	r->result = 0;
 	r->retry = 0;
+	r->ns = 0;
 	if (r->flags & ~(XMIRROR_RAW_HMM_UNLOCKED | XMIRROR_RAW_HMM_STALE) ||
 	    (r->default_flags | r->mask) & ~all ||
 	    IS_ERR(range.dev_private_owner))

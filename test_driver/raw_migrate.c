@@ -8,6 +8,7 @@
  */
 
 #include <linux/highmem.h>
+#include <linux/ktime.h>
 #include <linux/migrate.h>
 #include <linux/mm.h>
 #include <linux/slab.h>
@@ -241,6 +242,8 @@ static void xt_raw_migrate_vma(struct xt_file *f,
 			       struct xmirror_raw_move *moves,
 			       struct migrate_vma *args)
 {
+	u64 start = ktime_get_ns();
+
 	r->result = migrate_vma_setup(args);
 	if (r->result)
 		return;
@@ -257,6 +260,7 @@ static void xt_raw_migrate_vma(struct xt_file *f,
 			      args->end, -1, true);
 	}
 	migrate_vma_finalize(args);
+	r->ns = ktime_get_ns() - start;
 }
 
 static int xt_raw_by_address(struct xt_file *f, struct xmirror_raw_migrate *r,
@@ -357,6 +361,7 @@ int xt_raw_migrate(struct xt_file *f, struct xmirror_raw_migrate *r)
 	r->result = 0;
 	r->cpages = 0;
 	r->npages = 0;
+	r->ns = 0;
 	if (!xt_raw_args_valid(r))
 		return -EINVAL;
 	ret = xt_raw_pool_get();

@@ -47,7 +47,7 @@
 #include <linux/types.h>
 
 /** XMIRROR_UAPI_VERSION: goes up with each change; INFO has that of the module. */
-#define XMIRROR_UAPI_VERSION	4
+#define XMIRROR_UAPI_VERSION	5
 
 /* Free in Documentation/userspace-api/ioctl/ioctl-number.rst of Linux 7.3. */
 #define XMIRROR_IOC_TYPE	0xbd
@@ -1081,6 +1081,7 @@ struct xmirror_raw_pfn {
  * @pfns: pointer to an array of &struct xmirror_raw_pfn
  * @result: out: what the kernel returned
  * @retry: out: what mmu_interval_read_retry() said afterwards
+ * @ns: out: nanoseconds from mmu_interval_read_begin() until mmap_lock was let go
  *
  * -EOPNOTSUPP: this kernel has no such call, or no CONFIG_HMM_MIRROR.
  */
@@ -1096,6 +1097,7 @@ struct xmirror_raw_hmm {
 	__u64 pfns;
 	__s32 result;
 	__u32 retry;
+	__u64 ns;
 };
 
 /* struct xmirror_raw_migrate.flags */
@@ -1180,6 +1182,8 @@ struct xmirror_raw_move {
  * @moves: pointer to &struct xmirror_raw_move for every page
  * @cpages: out: pages that were collected
  * @npages: out: entries that were filled
+ * @ns: out: nanoseconds from migrate_vma_setup() to the end of migrate_vma_finalize(),
+ *	with allocating and copying in between; 0 for migrate_device_*()
  *
  * The VMA is the one at @addr. Pages are copied if they are of anonymous memory or
  * of shmem, and stay where they are otherwise.
@@ -1196,6 +1200,7 @@ struct xmirror_raw_migrate {
 	__u64 moves;
 	__u64 cpages;
 	__u64 npages;
+	__u64 ns;
 };
 
 /**
