@@ -8,6 +8,7 @@
  * copies it out then, too; there is none without that.
  */
 #include "bench.h"
+#include "floor.h"
 
 /**
  * enum step - what is timed
@@ -211,7 +212,7 @@ static void print_speed(const struct series *s, enum migrate_line line,
 }
 
 static void print_line(enum migrate_line line, size_t size, bool huge,
-		       const struct series s[NR_DRIVERS])
+		       const struct series s[NR_DRIVERS], double floor)
 {
 	double ours = s[OURS].result[line], theirs = s[INTREE].result[line];
 	double noise = fmax(s[OURS].noise[line], s[INTREE].noise[line]);
@@ -222,11 +223,98 @@ static void print_line(enum migrate_line line, size_t size, bool huge,
 	print_speed(&s[INTREE], line, line == LINE_TO_DEVICE ? "~" : "");
 	print_ratio(theirs, ours);
 	if (isnan(noise))
-		printf(" %7s\n", "-");
+		printf(" %7s", "-");
 	else
-		printf(" %6.0f%%\n", noise);
+		print_noise(noise);
+	print_floor(ours, floor, size);
+	printf("\n");
 	if (isfinite(theirs) && isfinite(ours) && theirs < ours)
 		slower++;
+}
+
+/* Small pieces of huge pages move as small pages. */
+static int floor_step(enum migrate_line line, int fd, char *mem, size_t len,
+		      bool huge, char *buf, double *ns)
+{
+	bool whole = huge && len >= XM_PMD;
+
+	switch (line) {
+	case LINE_TO_DEVICE:
+		return floor_move(fd, mem, len, whole, false, ns);
+	case LINE_COPY:
+		return floor_copy(mem, len, buf, false, ns);
+	default: /* LINE_TO_SYSTEM */
+		return floor_move(fd, mem, len, whole, true, ns);
+	}
+}
+
+static int floor_steps(int fd, char *mem, size_t area, size_t call, bool huge,
+		       char *buf, double ns[NR_LINES])
+{
+	static const enum migrate_line steps[] = {
+		LINE_COPY, LINE_TO_DEVICE, LINE_TO_SYSTEM, LINE_TO_DEVICE,
+	};
+	__u64 start;
+	size_t at, i;
+	int err = 0;
+
+	for (i = 0; i < ARRAY_SIZE(steps) && !err; i++) {
+		ns[steps[i]] = 0;
+		for (at = 0; at < area && !err; at += call)
+			err = floor_step(steps[i], fd, mem + at, call, huge,
+					 buf, &ns[steps[i]]);
+	}
+	start = xm_now_ns();
+	if (!err)
+		cpu_touch(fd, mem, area, buf);
+	ns[LINE_TOUCH] = xm_now_ns() - start;
+	ns[LINE_TO_DEVICE_COPY] = ns[LINE_TO_DEVICE] + ns[LINE_COPY];
+	return err;
+}
+
+static int floor_round(size_t size, bool huge, char *buf, double ns[NR_LINES])
+{
+	size_t area = floor_area(huge && size < XM_PMD ? XM_PMD : size);
+	char *mem = huge ? huge_memory(area) : xm_anon_aligned(area, XM_PMD);
+	int err = mem ? 0 : -errno, fd = xm_open(0);
+	unsigned int line;
+
+	if (fd < 0)
+		err = fd;
+	if (!err) {
+		memset(mem, 1, area);
+		err = floor_steps(fd, mem, area, floor_call(size), huge, buf, ns);
+	}
+	for (line = 0; line < NR_LINES; line++)
+		ns[line] /= area / XM_PAGE;
+	if (mem)
+		munmap(mem, area);
+	if (fd >= 0)
+		close(fd);
+	return err;
+}
+
+/* Medians, NAN for what cannot be measured. */
+static void run_floor(size_t size, bool huge, char *buf, double result[NR_LINES])
+{
+	double all[NR_LINES][MAX_ROUNDS], ns[NR_LINES] = {};
+	unsigned int i, line, n = rounds_for(size);
+
+	for (line = 0; line < NR_LINES; line++)
+		result[line] = NAN;
+	for (i = 0; i <= n; i++) {
+		int err = floor_round(size, huge, buf, ns);
+
+		if (err) {
+			if (err != -EOPNOTSUPP)
+				complain("floor of a migration", size, err);
+			return;
+		}
+		for (line = 0; i && line < NR_LINES; line++)
+			all[line][i - 1] = ns[line];
+	}
+	for (line = 0; line < NR_LINES; line++)
+		result[line] = median(all[line], n);
 }
 
 static void run_size(size_t size, bool huge, char *buf,
@@ -360,6 +448,7 @@ static void run_singles(char *buf)
 void run_migrate(char *buf)
 {
 	static struct series s[ARRAY_SIZE(sizes)][2][NR_DRIVERS];
+	static double floor[ARRAY_SIZE(sizes)][2][NR_LINES];
 	enum migrate_line line;
 	unsigned int k;
 	int huge;
@@ -376,21 +465,24 @@ void run_migrate(char *buf)
 			printf("# %s, %s pages\n", size_name(sizes[k]),
 			       huge ? "huge" : "small");
 			run_size(sizes[k], huge, buf, s[k][huge]);
+			run_floor(sizes[k], huge, buf, floor[k][huge]);
 		}
 	}
-	printf("%-26s %7s %5s %12s %6s %12s %6s %8s %7s\n", "operation", "size",
-	       "pages", "xmirror", "GB/s", "in-tree", "GB/s", "ratio",
-	       "spread");
+	printf("%-26s %7s %5s %12s %6s %12s %6s %8s %7s %12s %8s\n", "operation",
+	       "size", "pages", "xmirror", "GB/s", "in-tree", "GB/s", "ratio",
+	       "spread", "kernel floor", "over it");
 	for (line = 0; line < NR_LINES; line++) {
 		for (huge = 0; huge < 2; huge++) {
 			for (k = 0; k < ARRAY_SIZE(sizes); k++) {
 				if (sizes[k] <= opt.max_migrate)
 					print_line(line, sizes[k], huge,
-						   s[k][huge]);
+						   s[k][huge],
+						   floor[k][huge][line]);
 			}
 		}
 	}
 	printf("~: there is no such call, it is the one with the copy less the copy\n");
 	printf("rows in which xmirror is slower: %u\n", slower);
+	print_over();
 	run_singles(buf);
 }

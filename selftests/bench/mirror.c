@@ -5,6 +5,7 @@
  * memory mirrored, so that neither pays for the other's notifiers.
  */
 #include "bench.h"
+#include "floor.h"
 
 typedef int (*call_fn)(int fd, char *addr, size_t len, char *buf);
 
@@ -74,6 +75,9 @@ static int cpu_copy(int fd, char *addr, size_t len, char *buf)
 /* What a round begins with. */
 enum start { FRESH, POPULATED };
 
+/* What the kernel does for a line at least, see floor.h. */
+enum floor_kind { NO_FLOOR, FAULT_READ, FAULT_WRITE, BARE, JUST_COPY, TOUCH_BARE };
+
 enum line {
 	READ_COPY_FRESH, READ_COPY_POPULATED, READ_COPY,
 	READ_FRESH, READ_POPULATED,
@@ -92,7 +96,8 @@ enum line {
  * @with, @less: earlier lines of what the in-tree driver has no call for: the
  *	same with a copy, and the copy alone; zero if there are none
  * @exclusive: needs exclusive entries
- * @floor: the bare kernel call can be measured, see kernel_floor()
+ * @floor: what the kernel does at least
+ * @copies: and a copy; to the memory if @floor is FAULT_WRITE
  * @largest: largest size worth measuring, zero: all
  */
 struct bench {
@@ -102,7 +107,8 @@ struct bench {
 	call_fn call[NR_DRIVERS];
 	enum line with, less;
 	bool exclusive;
-	bool floor;
+	enum floor_kind floor;
+	bool copies;
 	size_t largest;
 };
 
@@ -111,17 +117,23 @@ static const struct bench benches[NR_LINES] = {
 		.name = "read fault + copy, fresh",
 		.start = FRESH,
 		.call = { our_read, intree_read },
+		.floor = FAULT_READ,
+		.copies = true,
 	},
 	[READ_COPY_POPULATED] = {
 		.name = "read fault + copy, populated",
 		.start = POPULATED,
 		.call = { our_read, intree_read },
+		.floor = FAULT_READ,
+		.copies = true,
 	},
 	[READ_COPY] = {
 		.name = "read of mapped, copy only",
 		.start = POPULATED,
 		.prepare = { our_read, intree_read },
 		.call = { our_read, intree_read },
+		.floor = JUST_COPY,
+		.copies = true,
 	},
 	[READ_FRESH] = {
 		.name = "read fault, fresh",
@@ -129,6 +141,7 @@ static const struct bench benches[NR_LINES] = {
 		.call = { our_fault_read, NULL },
 		.with = READ_COPY_FRESH,
 		.less = READ_COPY,
+		.floor = FAULT_READ,
 	},
 	[READ_POPULATED] = {
 		.name = "read fault, populated",
@@ -136,22 +149,29 @@ static const struct bench benches[NR_LINES] = {
 		.call = { our_fault_read, NULL },
 		.with = READ_COPY_POPULATED,
 		.less = READ_COPY,
+		.floor = FAULT_READ,
 	},
 	[WRITE_COPY_FRESH] = {
 		.name = "write fault + copy, fresh",
 		.start = FRESH,
 		.call = { our_write, intree_write },
+		.floor = FAULT_WRITE,
+		.copies = true,
 	},
 	[WRITE_COPY_POPULATED] = {
 		.name = "write fault + copy, populated",
 		.start = POPULATED,
 		.call = { our_write, intree_write },
+		.floor = FAULT_WRITE,
+		.copies = true,
 	},
 	[WRITE_COPY] = {
 		.name = "write of mapped, copy only",
 		.start = POPULATED,
 		.prepare = { our_write, intree_write },
 		.call = { our_write, intree_write },
+		.floor = JUST_COPY,
+		.copies = true,
 	},
 	[WRITE_FRESH] = {
 		.name = "write fault, fresh",
@@ -159,6 +179,7 @@ static const struct bench benches[NR_LINES] = {
 		.call = { our_fault_write, NULL },
 		.with = WRITE_COPY_FRESH,
 		.less = WRITE_COPY,
+		.floor = FAULT_WRITE,
 	},
 	[WRITE_POPULATED] = {
 		.name = "write fault, populated",
@@ -166,12 +187,15 @@ static const struct bench benches[NR_LINES] = {
 		.call = { our_fault_write, NULL },
 		.with = WRITE_COPY_POPULATED,
 		.less = WRITE_COPY,
+		.floor = FAULT_WRITE,
 	},
 	[EXCLUSIVE_COPY] = {
 		.name = "make exclusive + copy out",
 		.start = POPULATED,
 		.call = { our_exclusive_read, intree_exclusive },
 		.exclusive = true,
+		.floor = BARE,
+		.copies = true,
 	},
 	[EXCLUSIVE] = {
 		.name = "make exclusive",
@@ -180,7 +204,7 @@ static const struct bench benches[NR_LINES] = {
 		.with = EXCLUSIVE_COPY,
 		.less = READ_COPY,
 		.exclusive = true,
-		.floor = true,
+		.floor = BARE,
 	},
 	[FAULT_BACK] = {
 		.name = "CPU fault-back of exclusive",
@@ -189,6 +213,7 @@ static const struct bench benches[NR_LINES] = {
 		.call = { cpu_touch, cpu_touch },
 		.exclusive = true,
 		.largest = 16UL << 20,
+		.floor = TOUCH_BARE,
 	},
 };
 
@@ -257,41 +282,74 @@ static double round_ns(const struct bench *b, enum bench_driver driver,
 	return (double)ns / (area / XM_PAGE);
 }
 
-static int bare_exclusive(int fd, char *addr, size_t len, char *buf)
+static int floor_piece(const struct bench *b, int fd, char *mem, size_t len,
+		       char *buf, double *ns)
 {
-	struct xmirror_range r = {
-		.size = sizeof(r),
-		.flags = XMIRROR_EXCLUSIVE_BARE,
-		.addr = (__u64)(uintptr_t)addr,
-		.length = len,
-	};
+	bool write = b->floor == FAULT_WRITE;
+	int err = 0;
 
-	(void)buf;
-	return xm_ioctl(fd, XMIRROR_IOC_EXCLUSIVE, &r);
+	switch (b->floor) {
+	case FAULT_READ:
+	case FAULT_WRITE:
+		err = floor_fault(fd, mem, len, write, ns);
+		break;
+	case BARE:
+		err = floor_exclusive(fd, mem, len, ns);
+		break;
+	default:
+		break;
+	}
+	return err || !b->copies ? err : floor_copy(mem, len, buf, write, ns);
 }
 
-/**
- * kernel_floor: ns per page of the bare kernel call that makes a page
- * exclusive, without a device page table.
- */
-static double kernel_floor(size_t size, char *buf)
+static int floor_round(const struct bench *b, size_t size, char *buf, double *ns)
 {
-	static const struct bench bare = {
-		.name = "bare kernel call",
-		.start = POPULATED,
-		.call = { bare_exclusive },
-	};
-	unsigned int rounds = rounds_for(size), i;
-	double ns[MAX_ROUNDS];
+	size_t area = floor_area(size), call = floor_call(size), at;
+	char *mem = xm_anon_aligned(area, XM_2M);
+	int fd = xm_open(0), err = mem ? 0 : -ENOMEM;
+	double before = 0;
+	__u64 start;
 
-	if (!(opt.caps & XMIRROR_CAP_EXCLUSIVE))
-		return NAN;
-	for (i = 0; i < rounds; i++) {
-		ns[i] = round_ns(&bare, OURS, size, buf);
-		if (isnan(ns[i]))
+	if (fd < 0)
+		err = fd;
+	if (!err && b->start == POPULATED)
+		memset(mem, 1, area);
+	if (!err && b->floor == TOUCH_BARE)
+		err = floor_exclusive(fd, mem, area, &before);
+	*ns = 0;
+	start = xm_now_ns();
+	for (at = 0; at < area && !err; at += call)
+		err = b->floor == TOUCH_BARE ?
+		      cpu_touch(fd, mem + at, call, buf + at) :
+		      floor_piece(b, fd, mem + at, call, buf + at, ns);
+	if (b->floor == TOUCH_BARE)
+		*ns = xm_now_ns() - start;
+	*ns /= area / XM_PAGE;
+	if (fd >= 0)
+		close(fd);
+	if (mem)
+		munmap(mem, area);
+	return err;
+}
+
+/* Median in ns per page, NAN if it cannot be measured. */
+static double kernel_floor(const struct bench *b, size_t size, char *buf)
+{
+	unsigned int rounds = rounds_for(size), i;
+	double ns[MAX_ROUNDS + 1];
+	int err;
+
+	for (i = 0; i <= rounds; i++) {
+		err = floor_round(b, size, buf, &ns[i]);
+		if (err == -EOPNOTSUPP)
 			return NAN;
+		if (err) {
+			complain(b->name, size, err);
+			return NAN;
+		}
 	}
-	return median(ns, rounds);
+	/* The first was a warm-up. */
+	return median(ns + 1, rounds);
 }
 
 static bool has(const struct bench *b, enum bench_driver driver)
@@ -347,7 +405,7 @@ static bool wanted(const struct bench *b, size_t size)
 static void print_row(enum line line, unsigned int k, char *buf)
 {
 	const struct bench *b = &benches[line];
-	double *ns = results[line][k], theirs, floor, noise;
+	double *ns = results[line][k], theirs, noise;
 	const char *mark = "";
 
 	noise = measure(b, sizes[k], buf, ns);
@@ -365,14 +423,8 @@ static void print_row(enum line line, unsigned int k, char *buf)
 	print_ns(theirs, mark);
 	print_ratio(theirs, ns[OURS]);
 	print_noise(noise);
-	if (b->floor) {
-		floor = kernel_floor(sizes[k], buf);
-		if (isnan(floor))
-			printf(" %12s", "n/a");
-		else
-			print_ns(floor, "");
-		print_ratio(ns[OURS], floor);
-	}
+	if (b->floor && has(b, OURS))
+		print_floor(ns[OURS], kernel_floor(b, sizes[k], buf), sizes[k]);
 	printf("\n");
 	fflush(stdout);
 }
@@ -391,6 +443,7 @@ void run_mirror(char *buf)
 				print_row(line, k, buf);
 		}
 	}
+	print_over();
 	if (opt.intree)
 		printf("~: there is no such call, it is the one with the copy less the copy\n");
 	else
