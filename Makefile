@@ -84,7 +84,7 @@ demo:
 	$(xmtest) demo $(call k,$(kernels)) -- $(DEMO)
 
 bench:
-	$(xmtest) bench $(call k,$(debug)) -- $(BENCH)
+	$(xmtest) bench $(call k,$(debug)) $(BASE:%=--base %) -- $(BENCH)
 
 shell:
 	$(xmtest) shell $(call k,$(kernels))

@@ -120,13 +120,13 @@ BUILT = ("*.o", "*.ko", "*.mod*", ".*.cmd", ".*.d", "*.symvers", "modules.order"
          "*.gcno", "Module.*")
 
 
-def copy_sources(directory):
-    """The sources of the modules into DIRECTORY; what was built there stays. By
+def copy_sources(directory, tree=TOP):
+    """The sources of the modules in TREE into DIRECTORY; what was built there stays. By
     contents and without times: a file that is put back has to be newer than what
     was built of another one."""
     directory.mkdir(parents=True, exist_ok=True)
     run("rsync", "-rcl", "--delete", *(f"--exclude={b}" for b in BUILT),
-        *(TOP / s for s in (*SOURCES, "samples")), f"{directory}/")
+        *(tree / s for s in (*SOURCES, "samples") if (tree / s).exists()), f"{directory}/")
 
 
 def make_modules(kdir, directory, make=()):

@@ -126,6 +126,9 @@ def cmd_demo(args, words):
 
 
 def cmd_bench(args, words):
+    if args.base:
+        from . import bench
+        return bench.main(args.kernels[0], args.base, args.args, words)
     # It compares with the kernel's own test device, which gets the nodes. Where the
     # kernel has none, the benchmark says so.
     peer = "/lib/modules/test_hmm.ko"
@@ -415,6 +418,9 @@ def parser():
         if name == "compare":
             sub.add_argument("--base", required=True,
                              help="a kernel, or a log directory with results.json")
+        if name == "bench":
+            sub.add_argument("--base", metavar="REF",
+                             help="beside the modules and the benchmark of a commit")
         if name == "bisect":
             sub.add_argument("--good", required=True)
             sub.add_argument("--bad", required=True)
