@@ -60,4 +60,26 @@ TEST_F(page, memory_without_the_right_to_read)
 	EXPECT_LEAF(self->fd, p, LEAF_NONE);
 }
 
+/*
+ * Return addresses are the CPU's to write: GUP refuses a write to a shadow stack, and
+ * hmm_range_fault() calls it writable, since pte_write() does.
+ */
+TEST_F(page, shadow_stack_is_not_written)
+{
+	const long map_shadow_stack = 453;
+	__u64 *p, word = 1;
+
+	p = (__u64 *)syscall(map_shadow_stack, 0, XM_PAGE, 0);
+	if ((long)p == -1)
+		XM_SKIP(return, "no shadow stacks: a CPU and a kernel (Linux 6.6) that have them");
+	EXPECT_EQ(-EPERM, xm_fault(self->fd, p, XM_PAGE, XMIRROR_FAULT_WRITE,
+				   NULL));
+	EXPECT_EQ(-EPERM, xm_write(self->fd, p, &word, sizeof(word)));
+	EXPECT_EQ(-EPERM, xm_op(self->fd, XMIRROR_OP_STORE, 8, p, 1, NULL));
+	/* A fault for reading gives no right to write either. */
+	EXPECT_EQ(0, xm_fault(self->fd, p, XM_PAGE, 0, NULL));
+	EXPECT_LEAF(self->fd, p, LEAF_READ);
+	EXPECT_EQ(0, XM_LOAD(p));
+}
+
 TEST_HARNESS_MAIN
