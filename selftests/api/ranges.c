@@ -434,6 +434,39 @@ TEST_F(uapi, exclusive_thp)
 	EXPECT_EQ(XM_PMD_PAGES - 1, xm_count_exclusive(huge, XM_PMD));
 }
 
+/* XMIRROR_EXCLUSIVE_BARE is one VMA's, and one page's if it is late. */
+TEST_F(uapi, bare_exclusive_stays_in_its_mapping)
+{
+	struct xmirror_range r = {
+		.size = sizeof(r),
+		.flags = XMIRROR_EXCLUSIVE_BARE,
+		.addr = (uintptr_t)self->p,
+		.length = SIZE,
+		.done = 77,
+	};
+	struct xmirror_range late = {
+		.size = sizeof(late),
+		.flags = XMIRROR_EXCLUSIVE_BARE | XMIRROR_EXCLUSIVE_LATE,
+		.addr = (uintptr_t)self->p,
+		.length = 2 * XM_PAGE,
+		.done = 77,
+	};
+
+	NEED(XMIRROR_CAP_EXCLUSIVE);
+	/* Behind it is one that could be made exclusive just as well. */
+	ASSERT_EQ(0, mprotect(self->p + SIZE / 2, SIZE / 2, PROT_READ |
+			      PROT_WRITE | PROT_EXEC));
+	EXPECT_EQ(-EFAULT, xm_ioctl(self->fd, XMIRROR_IOC_EXCLUSIVE, &r));
+	EXPECT_EQ(0, r.done);
+	EXPECT_EQ(-EINVAL, xm_ioctl(self->fd, XMIRROR_IOC_EXCLUSIVE, &late));
+	EXPECT_EQ(0, late.done);
+	EXPECT_EQ(0, xm_count_exclusive(self->p, SIZE));
+	r.length = SIZE / 2;
+	EXPECT_EQ(0, xm_ioctl(self->fd, XMIRROR_IOC_EXCLUSIVE, &r));
+	EXPECT_EQ(SIZE / 2, r.done);
+	EXPECT_EQ(PAGES / 2, xm_count_exclusive(self->p, SIZE));
+}
+
 /* A call whose struct is in a page that a userfaultfd has yet to fill */
 static int work_late_fault(struct worker *w)
 {
