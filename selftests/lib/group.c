@@ -84,6 +84,22 @@ long group_stat(const struct group *g, const char *field)
 	return file_number(g, "memory.stat", field);
 }
 
+int group_freeze(const struct group *g, bool on)
+{
+	__u64 start = xm_now_ns();
+	char file[128];
+	int err;
+
+	snprintf(file, sizeof(file), "%s/cgroup.freeze", g->path);
+	err = xm_write_file(file, on ? "1" : "0");
+	while (!err && file_number(g, "cgroup.events", "frozen") != on) {
+		if (xm_expired(start, XM_LONG))
+			err = -ETIMEDOUT;
+		sched_yield();
+	}
+	return err;
+}
+
 int group_remove(struct group *g)
 {
 	__u64 start = xm_now_ns();

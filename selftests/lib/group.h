@@ -27,6 +27,8 @@ int group_leave(void);
 long group_current(const struct group *g);
 /** group_stat: a field of memory.stat in bytes, -ENOENT. */
 long group_stat(const struct group *g, const char *field);
+/** group_freeze: who is in it stands still, or goes on, when this returns. */
+int group_freeze(const struct group *g, bool on);
 /** group_remove: the directory; nobody is in it. */
 int group_remove(struct group *g);
 /**
