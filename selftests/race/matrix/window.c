@@ -4,7 +4,8 @@
  *
  *  - VERIFY finds nothing in either device's page table, however far the mm op is.
  *  - The device maps the page frame that pagemap shows, exclusively only if that is
- *    an exclusive entry.
+ *    an exclusive entry. munmap() takes a VMA out of the tree, and with it pagemap's
+ *    view, before it clears the page table: not judged (vms_complete_munmap_vmas()).
  *  - The device no longer accesses a page that the mm op has taken: not a word of it
  *    changes from the moment in which pagemap shows it gone.
  *
@@ -13,7 +14,9 @@
  * the one that is held. What they see then is no longer of the window: the leaf is not
  * judged then; the rest is right at any time.
  */
+#include <errno.h>
 #include <fcntl.h>
+#include <sys/mman.h>
 #include <sys/uio.h>
 
 #include "private.h"
@@ -71,6 +74,13 @@ static int look_at_page(struct race_env *e)
 	return 0;
 }
 
+static bool has_vma(const void *p)
+{
+	unsigned char in_core;
+
+	return !mincore((void *)p, XM_PAGE, &in_core) || errno != ENOMEM;
+}
+
 int race_look(struct worker *w)
 {
 	struct race_env *e = w->to;
@@ -84,7 +94,7 @@ int race_look(struct worker *w)
 		n = xm_violations(fds[i], text, sizeof(text));
 		CHECK(!n, "VERIFY in the window: %ld: %s", n, text);
 	}
-	if (race_check_leaf(e) && !XM_LOAD(&w->stop) &&
+	if (has_vma(e->p) && race_check_leaf(e) && !XM_LOAD(&w->stop) &&
 	    (race_is_held(e->hold, 0) || race_is_held(e->hold, 1)))
 		return -1;
 	return look_at_page(e);
