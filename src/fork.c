@@ -27,8 +27,6 @@
 #include "fork.h"
 #include "interval.h"
 
-static struct workqueue_struct *xm_fork_queue;
-
 /* Next piece, false if there is none. */
 static bool xm_fork_next(struct xm_fork *fork, unsigned long *start,
 			 unsigned long *end)
@@ -97,7 +95,7 @@ void xm_fork_note(struct xmirror *m, const struct xmirror_unmap *u)
 void xm_fork_start(struct xmirror *m)
 {
 	if (READ_ONCE(m->fork.nr))
-		queue_work(xm_fork_queue, &m->fork.work);
+		queue_work(xm_work_queue, &m->fork.work);
 }
 
 void xm_fork_create(struct xmirror *m)
@@ -134,16 +132,3 @@ bool xmirror_set_fork_eager(struct xmirror *m, bool eager)
 	return old;
 }
 EXPORT_SYMBOL_GPL(xmirror_set_fork_eager);
-
-int __init xm_fork_init(void)
-{
-	/* Unbound: it may take as long as a call. No device works in a suspend. */
-	xm_fork_queue = alloc_workqueue("xmirror",
-					WQ_UNBOUND | WQ_FREEZABLE, 0);
-	return xm_fork_queue ? 0 : -ENOMEM;
-}
-
-void xm_fork_exit(void)
-{
-	destroy_workqueue(xm_fork_queue);
-}

@@ -29,8 +29,6 @@ struct xm_fork {
 	struct work_struct work;
 };
 
-int xm_fork_init(void);
-void xm_fork_exit(void);
 void xm_fork_create(struct xmirror *m);
 void xm_fork_cancel(struct xmirror *m);
 void xm_fork_note(struct xmirror *m, const struct xmirror_unmap *u);

@@ -138,27 +138,24 @@ static void xm_unmap_settle(struct xmirror_interval *iv,
 }
 
 /*
- * Clear the entries of [@start, @end). Needs the lock for writing. Returns how
- * many were valid. With @fork, note what the device was working on.
+ * Clear the entries of [@start, @end). Needs the lock for writing. With @fork, note what
+ * the device was working on.
  */
-static unsigned long xm_unmap(struct xmirror_interval *iv, unsigned long start,
-			      unsigned long end, bool gone, bool fork)
+static void xm_unmap(struct xmirror_interval *iv, unsigned long start,
+		     unsigned long end, struct xmirror_unmap *u, bool fork)
 {
-	struct xmirror_unmap u = { .gone = gone };
-
 	lockdep_assert_held_write(&iv->lock);
 	/* A range may begin or end inside a page: take it whole. */
 	start &= PAGE_MASK;
 	end = PAGE_ALIGN(end);
-	u.start = start;
+	u->start = start;
 	while (start < end) {
-		u.nr = 0;
-		start = iv->m->ops->unmap(iv, start, end, &u);
+		u->nr = 0;
+		start = iv->m->ops->unmap(iv, start, end, u);
 		if (fork)
-			xm_fork_note(iv->m, &u);
-		xm_unmap_settle(iv, &u);
+			xm_fork_note(iv->m, u);
+		xm_unmap_settle(iv, u);
 	}
-	return u.cleared;
 }
 
 static bool xm_invalidate(struct mmu_interval_notifier *notifier,
@@ -172,8 +169,11 @@ static bool xm_invalidate(struct mmu_interval_notifier *notifier,
 	unsigned long start = max(range->start, iv->start);
 	unsigned long end = min(range->end, iv->end);
 	bool own = range->event == MMU_NOTIFY_EXCLUSIVE && range->owner == m;
-	bool fork = range->event == MMU_NOTIFY_PROTECTION_PAGE;
-	unsigned long cleared;
+	bool fork = range->event == MMU_NOTIFY_PROTECTION_PAGE, stopped;
+	struct xmirror_unmap u = {
+		.gone = range->event == MMU_NOTIFY_UNMAP ||
+			range->event == MMU_NOTIFY_RELEASE,
+	};
 
 	atomic64_inc(&m->stat[XM_STAT_INVAL +
 			      min_t(unsigned int, range->event, XM_NR_EVENTS)]);
@@ -188,18 +188,21 @@ static bool xm_invalidate(struct mmu_interval_notifier *notifier,
 	}
 
 	xm_point_inval(m, XM_PT_INV_ENTER, start, end, range);
+	stopped = xm_resident_stop(m, start, end);
+	if (stopped)
+		xm_point_inval(m, XM_PT_QUEUES_STOPPED, start, end, range);
 	write_lock(&iv->lock);
 	mmu_interval_set_seq(notifier, cur_seq);
 	iv->inval[iv->inval_count % XM_INVAL_HISTORY].start = start;
 	iv->inval[iv->inval_count % XM_INVAL_HISTORY].end = end;
 	iv->inval_count++;
-	cleared = xm_unmap(iv, start, end,
-			   range->event == MMU_NOTIFY_UNMAP ||
-			   range->event == MMU_NOTIFY_RELEASE, fork);
+	xm_unmap(iv, start, end, &u, fork);
 	write_unlock(&iv->lock);
+	xm_resident_start(m, u.spilled ? ALIGN_DOWN(start, XM_SPAN_SIZE) : start,
+			  u.spilled ? ALIGN(end, XM_SPAN_SIZE) : end, stopped);
 	if (fork)
 		xm_fork_start(m);
-	trace_xm_invalidate(m, start, end, range, false, cleared);
+	trace_xm_invalidate(m, start, end, range, false, u.cleared);
 	xm_point_inval(m, XM_PT_INV_EXIT, start, end, range);
 	return true;
 }
@@ -344,9 +347,11 @@ struct xmirror_interval *xm_interval_get(struct xmirror *m, unsigned long addr)
 /* Nobody uses it any more but its notifier. */
 void xm_interval_free(struct xmirror_interval *iv)
 {
+	struct xmirror_unmap u = { .gone = true };
+
 	/* While the notifier is there the pages of the entries are, too. */
 	write_lock(&iv->lock);
-	xm_unmap(iv, iv->start, iv->end, true, false);
+	xm_unmap(iv, iv->start, iv->end, &u, false);
 	write_unlock(&iv->lock);
 	mmu_interval_notifier_remove(&iv->notifier);
 	iv->m->ops->remove(iv);

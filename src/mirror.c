@@ -48,6 +48,8 @@
 
 #define XM_DEFAULT_TIMEOUT_MS	10000
 
+struct workqueue_struct *xm_work_queue;
+
 static atomic64_t xm_last_id;
 
 static LIST_HEAD(xm_mms);
@@ -237,6 +239,7 @@ struct xmirror *xmirror_create(struct mm_struct *mm, struct xmirror_devmem *dm,
 	m->granule = PAGE_SIZE;
 	m->timeout = XM_DEFAULT_TIMEOUT_MS;
 	xm_fork_create(m);
+	xm_resident_create(m);
 	xa_init(&m->intervals);
 	mutex_init(&m->interval_mutex);
 	kref_init(&m->ref);
@@ -252,14 +255,16 @@ EXPORT_SYMBOL_GPL(xmirror_create);
  * @m: the mirror
  *
  * Calls that are running end soon with -ECANCELED, new ones fail with it at
- * once. For a driver that has to get its engines off a mirror before
- * the last xmirror_put(). Cannot be undone.
+ * once, and ranges that the device holds as a whole are suspended with it. For a
+ * driver that has to get its engines off a mirror before the last xmirror_put().
+ * Cannot be undone.
  *
- * Context: any.
+ * Context: any; the caller has a reference.
  */
 void xmirror_stop(struct xmirror *m)
 {
 	WRITE_ONCE(m->stopped, true);
+	xm_resident_end(m);
 }
 EXPORT_SYMBOL_GPL(xmirror_stop);
 
@@ -302,6 +307,7 @@ static void xm_release(struct kref *ref)
 	xa_for_each(&m->intervals, index, iv)
 		xm_interval_free(iv);
 	xa_destroy(&m->intervals);
+	xm_resident_free(m);
 	/* A notifier may have started it in between; there is none any more. */
 	xm_fork_cancel(m);
 	xmirror_evict(m);
@@ -469,6 +475,10 @@ static const char * const xm_stat_names[XM_NR_STATS] = {
 	[XM_STAT_DIRTIED] = "dirtied",
 	[XM_STAT_HMM_PFN_WRONG] = "hmm_pfn_wrong",
 	[XM_STAT_FORK_TAKEN] = "fork_taken",
+	[XM_STAT_QUEUE_STOPS] = "queue_stops",
+	[XM_STAT_RESTORE_RUNS] = "restore_runs",
+	[XM_STAT_RESTORES] = "restores",
+	[XM_STAT_RESTORE_FAILURES] = "restore_failures",
 };
 
 /**
@@ -502,16 +512,19 @@ static int __init xm_init(void)
 {
 	int ret = xm_interval_init();
 
-	ret = ret ?: xm_fork_init();
-	if (!ret)
-		xm_debugfs_init();
-	return ret;
+	if (ret)
+		return ret;
+	xm_work_queue = alloc_workqueue("xmirror", WQ_UNBOUND | WQ_FREEZABLE, 0);
+	if (!xm_work_queue)
+		return -ENOMEM;
+	xm_debugfs_init();
+	return 0;
 }
 
 static void __exit xm_exit(void)
 {
 	xm_debugfs_exit();
-	xm_fork_exit();
+	destroy_workqueue(xm_work_queue);
 }
 
 module_init(xm_init);

@@ -4,13 +4,15 @@
  *
  * Lock order, outermost first:
  *
- * 1. xmirror.interval_mutex; xmirror_devmem.evict_mutex. Neither is taken with the
+ * 1. xm_resident.mutex
+ * 2. xmirror.interval_mutex; xmirror_devmem.evict_mutex. Neither is taken with the
  *    other.
- * 2. mmap_lock of the mirrored mm
- * 3. the folio lock: exclusive.c holds it from creation to commit
- * 4. an invalidation, of whatever caller (mmu_notifier_invalidate_range_start())
- * 5. xmirror_interval.lock
- * 6. the locks that folio_mark_dirty() takes, xm_fork.lock, xmirror_devmem.lock,
+ * 3. mmap_lock of the mirrored mm
+ * 4. the folio lock: exclusive.c holds it from creation to commit
+ * 5. an invalidation, of whatever caller (mmu_notifier_invalidate_range_start())
+ * 6. xm_resident.lock, and what the driver takes in stop_queues and start_queues
+ * 7. xmirror_interval.lock, never with xm_resident.lock
+ * 8. the locks that folio_mark_dirty() takes, xm_fork.lock, xmirror_devmem.lock,
  *    and what the driver takes in its map and unmap
  *
  * xm_mms_mutex, for the list of all mirrored mms, is taken with none of them.
@@ -36,6 +38,7 @@
 #include <linux/xarray.h>
 #include <xmirror/xmirror.h>
 #include "fork.h"
+#include "resident.h"
 
 /**
  * struct xm_mm - what the mirrors of an mm share
@@ -70,6 +73,7 @@ struct xm_mm {
  * @granule: bytes of the largest entry and of what a device fault looks at
  * @timeout: milliseconds that a range may be retried
  * @fork: the policy for forks
+ * @resident: ranges that the device holds as a whole
  * @debugfs: its directory there
  * @stat: the counters, by enum xm_stat
  *
@@ -92,12 +96,16 @@ struct xmirror {
 	unsigned long granule;
 	unsigned int timeout;
 	struct xm_fork fork;
+	struct xm_resident resident;
 	struct dentry *debugfs;
 	atomic64_t stat[XM_NR_STATS];
 };
 
 /* Add to a counter, by its name in enum xm_stat. */
 #define xm_count(m, name, n)	atomic64_add(n, &(m)->stat[XM_STAT_##name])
+
+/* Unbound: it may take as long as a call. No device works in a suspend. */
+extern struct workqueue_struct *xm_work_queue;
 
 int xm_check_range(struct xmirror *m, unsigned long start, unsigned long end);
 int xm_check_retry(struct xmirror *m, unsigned long deadline);

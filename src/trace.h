@@ -45,6 +45,18 @@ TRACE_DEFINE_ENUM(XM_LOCAL);
 		{ XM_WRITE,		"write" },		\
 		{ XM_LOCAL,		"local" })
 
+TRACE_DEFINE_ENUM(XM_RESIDENT_NONE);
+TRACE_DEFINE_ENUM(XM_RESIDENT_MAPPED);
+TRACE_DEFINE_ENUM(XM_RESIDENT_RESTORING);
+TRACE_DEFINE_ENUM(XM_RESIDENT_SUSPENDED);
+
+#define xm_show_resident(state)						\
+	__print_symbolic(state,						\
+		{ XM_RESIDENT_NONE,		"removed" },		\
+		{ XM_RESIDENT_MAPPED,		"mapped" },		\
+		{ XM_RESIDENT_RESTORING,	"restoring" },		\
+		{ XM_RESIDENT_SUSPENDED,	"suspended" })
+
 TRACE_DEFINE_ENUM(XM_V_PFN);
 TRACE_DEFINE_ENUM(XM_V_ABSENT);
 TRACE_DEFINE_ENUM(XM_V_WRITE);
@@ -180,6 +192,30 @@ TRACE_EVENT(xm_fault,
 		  __entry->start, __entry->end,
 		  xm_show_mode(__entry->mode),
 		  __entry->ret)
+);
+
+/* A range that the device holds as a whole; ret: of the last try to map it */
+TRACE_EVENT(xm_resident,
+	TP_PROTO(const struct xmirror *m, unsigned long start, unsigned long end,
+		 unsigned int state, int ret),
+	TP_ARGS(m, start, end, state, ret),
+	TP_STRUCT__entry(
+		__field(u64, mirror)
+		__field(unsigned long, start)
+		__field(unsigned long, end)
+		__field(unsigned int, state)
+		__field(int, ret)
+	),
+	TP_fast_assign(
+		__entry->mirror = m->id;
+		__entry->start = start;
+		__entry->end = end;
+		__entry->state = state;
+		__entry->ret = ret;
+	),
+	TP_printk("mirror=%llu range=%lx-%lx state=%s ret=%d", __entry->mirror,
+		  __entry->start, __entry->end,
+		  xm_show_resident(__entry->state), __entry->ret)
 );
 
 DECLARE_EVENT_CLASS(xm_range,

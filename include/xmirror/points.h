@@ -63,6 +63,11 @@
  * @XM_PT_RAW_EXCLUSIVE: of the test driver, not of the core
  * @XM_PT_RAW_UNMAPPED: the same
  * @XM_PT_RAW_MOVED: the same
+ * @XM_PT_QUEUES_STOPPED: an invalidation of a part of a range that the device holds as
+ *	a whole: its queues are stopped, and no leaf is cleared yet; the caller's locks
+ *	are held
+ * @XM_PT_RESTORE_BEGIN: before such a range is mapped, in the thread that does it; no
+ *	lock held, but who adds or removes such ranges waits
  * @XM_PT_NR: number of points; not a point
  *
  * Nobody in particular evicts or unplugs: these points are reached by every
@@ -104,6 +109,8 @@ enum xm_point {
 	XM_PT_RAW_EXCLUSIVE,
 	XM_PT_RAW_UNMAPPED,
 	XM_PT_RAW_MOVED,
+	XM_PT_QUEUES_STOPPED,
+	XM_PT_RESTORE_BEGIN,
 	XM_PT_NR
 };
 

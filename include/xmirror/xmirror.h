@@ -169,6 +169,7 @@ struct xmirror_map {
  * @start: in: where the whole range begins
  * @gone: in: the addresses are unmapped for good, page tables that lie in the
  *	whole range can be freed
+ * @spilled: out: entries of the same span outside of the range are gone, too
  * @cleared: out: adds up valid entries that were cleared
  * @nr: out: how many of @old are in use
  * @old: out: the entries that had XM_PTE_EXCLUSIVE, _ACCESSED or _DIRTY set
@@ -176,6 +177,7 @@ struct xmirror_map {
 struct xmirror_unmap {
 	unsigned long start;
 	bool gone;
+	bool spilled;
 	unsigned long cleared;
 	unsigned int nr;
 	struct {
@@ -236,6 +238,10 @@ static inline void xmirror_unmap_note(struct xmirror_unmap *u,
  *	call, without a lock but for xmirror_verify(), which holds mmap_lock. It
  *	may sleep; may be NULL. A negative errno ends the call with it: for an
  *	engine that has to stop in the middle of a call
+ * @stop_queues: stop all work of the mirror's device, and let no access be in flight
+ *	afterwards. Called with a spinning lock, often in a notifier: it must not sleep,
+ *	wait for long or fail. NULL with @start_queues: a device that faults
+ * @start_queues: go on; also called with that lock
  *
  * A driver with a DMA API maps for it in @map and unmaps in @unmap.
  */
@@ -252,6 +258,8 @@ struct xmirror_ops {
 		       void *arg);
 	void (*release)(void *priv);
 	int (*check)(struct xmirror *m);
+	void (*stop_queues)(struct xmirror *m);
+	void (*start_queues)(struct xmirror *m);
 };
 
 /**
@@ -316,6 +324,10 @@ struct xmirror_result {
  * @XM_STAT_DIRTIED: entries whose DIRTY bit was moved to the folio
  * @XM_STAT_HMM_PFN_WRONG: wrong page frames of hmm_range_fault() put right
  * @XM_STAT_FORK_TAKEN: pages taken back after a fork
+ * @XM_STAT_QUEUE_STOPS: times that the queues were stopped
+ * @XM_STAT_RESTORE_RUNS: runs of the work that maps ranges again
+ * @XM_STAT_RESTORES: ranges that it mapped again
+ * @XM_STAT_RESTORE_FAILURES: tries of it that failed
  * @XM_NR_STATS: how many there are
  */
 enum xm_stat {
@@ -334,7 +346,41 @@ enum xm_stat {
 	XM_STAT_DIRTIED,
 	XM_STAT_HMM_PFN_WRONG,
 	XM_STAT_FORK_TAKEN,
+	XM_STAT_QUEUE_STOPS,
+	XM_STAT_RESTORE_RUNS,
+	XM_STAT_RESTORES,
+	XM_STAT_RESTORE_FAILURES,
 	XM_NR_STATS
+};
+
+/**
+ * enum xm_resident_state - a range that the device holds as a whole
+ * @XM_RESIDENT_NONE: there is none
+ * @XM_RESIDENT_MAPPED: all of it is mapped
+ * @XM_RESIDENT_RESTORING: it is being mapped, and the queues are stopped
+ * @XM_RESIDENT_SUSPENDED: that was given up
+ */
+enum xm_resident_state {
+	XM_RESIDENT_NONE,
+	XM_RESIDENT_MAPPED,
+	XM_RESIDENT_RESTORING,
+	XM_RESIDENT_SUSPENDED,
+};
+
+/**
+ * struct xmirror_resident_info - such a range
+ * @start: first address
+ * @end: address behind the last
+ * @mode: %XM_READ or %XM_WRITE
+ * @state: where it is
+ * @error: negative errno of the last try to map it, 0 if it succeeded
+ */
+struct xmirror_resident_info {
+	unsigned long start;
+	unsigned long end;
+	enum xmirror_mode mode;
+	enum xm_resident_state state;
+	int error;
 };
 
 /* The CPU's view of a page, &struct xmirror_view.flags */
@@ -429,6 +475,14 @@ int xmirror_exclusive(struct xmirror *m, unsigned long start,
 		      struct xmirror_result *res);
 int xmirror_release(struct xmirror *m, unsigned long start, unsigned long end,
 		    struct xmirror_result *res);
+
+int xmirror_resident_add(struct xmirror *m, unsigned long start,
+			 unsigned long end, enum xmirror_mode mode);
+int xmirror_resident_remove(struct xmirror *m, unsigned long start,
+			    unsigned long end);
+int xmirror_resident_get(struct xmirror *m, unsigned long addr,
+			 struct xmirror_resident_info *info);
+void xmirror_drain(void);
 
 struct xmirror_devmem *
 xmirror_devmem_create(u64 size, u64 addr, int node,

@@ -805,6 +805,12 @@ struct xmirror_stats {
  * @XMIRROR_PT_RAW_EXCLUSIVE: see &struct xmirror_raw_exclusive
  * @XMIRROR_PT_RAW_UNMAPPED: see &struct xmirror_raw_migrate
  * @XMIRROR_PT_RAW_MOVED: the same
+ * @XMIRROR_PT_QUEUES_STOPPED: an invalidation of a part of a range that the device
+ *	holds as a whole: its queues are stopped, and no leaf is cleared yet; the
+ *	caller's locks are held
+ * @XMIRROR_PT_RESTORE_BEGIN: before such a range is mapped, for the first time or
+ *	again, in the kernel's thread that does it; no lock held, but who adds or
+ *	removes such ranges of this file waits
  * @XMIRROR_PT_NR: number of points; not a point
  *
  * Nobody in particular evicts or unplugs: these points are reached by every
@@ -846,6 +852,8 @@ enum xmirror_point {
 	XMIRROR_PT_RAW_EXCLUSIVE,
 	XMIRROR_PT_RAW_UNMAPPED,
 	XMIRROR_PT_RAW_MOVED,
+	XMIRROR_PT_QUEUES_STOPPED,
+	XMIRROR_PT_RESTORE_BEGIN,
 	XMIRROR_PT_NR
 };
 
