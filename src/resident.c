@@ -429,6 +429,18 @@ int xmirror_resident_remove(struct xmirror *m, unsigned long start,
 EXPORT_SYMBOL_GPL(xmirror_resident_remove);
 
 /**
+ * xmirror_resident_any() - does the device hold some range as a whole?
+ * @m: the mirror
+ *
+ * Context: any. A range may be added at any time, which stops the queues first.
+ */
+bool xmirror_resident_any(struct xmirror *m)
+{
+	return READ_ONCE(m->resident.nr);
+}
+EXPORT_SYMBOL_GPL(xmirror_resident_any);
+
+/**
  * xmirror_resident_get() - the range that an address is in
  * @m: the mirror
  * @addr: the address

@@ -5,9 +5,10 @@
  * An access looks its entry up and works on the page with the interval's lock held
  * for reading, so that an invalidation waits for it and nothing starts behind
  * its back. The lock is dropped after XT_ACCESS_BATCH locations, at the end of the
- * interval, and while a sync point is armed at the end of the page. An access that
- * finds no sufficient entry faults and is replayed, as a device with replayable
- * faults does it.
+ * interval, and at the end of the page while a sync point is armed or the device holds
+ * a range as a whole. An access that finds no sufficient entry faults and is replayed,
+ * as a device with replayable faults does it; but in a range that the device holds as a
+ * whole it never faults: there it waits until all of it is mapped, see queues.c.
  *
  * An engine keeps its last translations in a TLB, which nobody but its thread uses.
  * A translation is kept with the generation that the page table had when it was read,
@@ -21,7 +22,8 @@
  * Atomics are the CPU's own, one instruction (or one successful compare and
  * exchange) on the page itself. They need an EXCLUSIVE entry: the other device
  * engines use the same instructions, and the CPUs of the mirrored process
- * cannot reach the page. The device's own memory serves as well.
+ * cannot reach the page. The device's own memory serves as well; and a range that is
+ * held as a whole, where they are those that a device makes over PCIe.
  */
 
 #include <linux/highmem.h>
@@ -211,6 +213,13 @@ static unsigned long xt_op_need(enum xmirror_op op)
 	}
 }
 
+static unsigned long xt_need(const struct xt_access *a)
+{
+	unsigned long need = xt_op_need(a->op);
+
+	return a->pass.held ? need & ~XM_PTE_EXCLUSIVE : need;
+}
+
 static bool xt_pte_allows(unsigned long pte, unsigned long need)
 {
 	if (pte & XM_PTE_LOCAL)
@@ -272,16 +281,20 @@ static unsigned long xt_translate(struct xmirror_interval *iv, u64 gen,
 
 /*
  * Do the next locations of @a that the entries of the interval allow, at most
- * XT_ACCESS_BATCH, or with @single none of another page.
+ * XT_ACCESS_BATCH, or with @single none of another page; none if the queues were
+ * stopped.
  */
 static void xt_access_batch(struct xt_hw *hw, struct xmirror_interval *iv,
 			    struct xt_access *a, bool single)
 {
-	unsigned long need = xt_op_need(a->op), pte;
+	unsigned long need = xt_need(a), pte;
 	u64 addr = xt_location(a), n = 0, run, gen;
 	void *kaddr;
 
+	read_lock(&hw->queues.lock);
 	read_lock(&iv->lock);
+	if (!xt_queues_admitted(hw, &a->pass))
+		goto out;
 	gen = xt_pt_generation(iv);
 	do {
 		pte = xt_translate(iv, gen, a->tlb, addr, need);
@@ -296,9 +309,11 @@ static void xt_access_batch(struct xt_hw *hw, struct xmirror_interval *iv,
 		addr = xt_location(a);
 	} while (!single && n < XT_ACCESS_BATCH && a->done < a->count &&
 		 addr >= iv->start && addr < iv->end);
+out:
 	read_unlock(&iv->lock);
 	if (n)
 		xt_count(hw, OPS, n);
+	read_unlock(&hw->queues.lock);
 }
 
 /* &struct xmirror_ops.access: @arg is the command that has faulted here. */
@@ -360,9 +375,10 @@ static void xt_access_hit(struct xt_hw *hw, struct xt_access *a)
 	struct xmirror_interval *iv = xmirror_interval_find(hw->m,
 							    xt_location(a));
 
-	/* Sync points want to be passed after each page. */
+	/* Sync points want to be passed after each page; a pass is for one page. */
 	if (iv)
-		xt_access_batch(hw, iv, a, hw->file && xt_sync_any(hw->file));
+		xt_access_batch(hw, iv, a, a->pass.ranges ||
+				(hw->file && xt_sync_any(hw->file)));
 }
 
 /**
@@ -375,7 +391,8 @@ static void xt_access_hit(struct xt_hw *hw, struct xt_access *a)
  * Context: may sleep, takes mmap_lock.
  * Return: 0 with all of a->count done; -EINVAL: unsupported operation, width or
  * alignment; -EFAULT: a location past the address space; the errors of
- * xmirror_fault(), or of xmirror_exclusive() for an atomic.
+ * xmirror_fault(), or of xmirror_exclusive() for an atomic; in a range that is held as
+ * a whole those of xt_queues_admit().
  */
 int xt_access(struct xt_hw *hw, struct xt_access *a)
 {
@@ -392,11 +409,17 @@ int xt_access(struct xt_hw *hw, struct xt_access *a)
 			return ret;
 		before = a->done;
 		addr = xt_location(a);
+		ret = xt_queues_admit(hw, addr, a->op != XMIRROR_OP_LOAD,
+				      &a->pass);
+		if (ret)
+			return ret;
+		if (a->pass.waited)
+			deadline = xt_deadline(hw);
 		xt_access_hit(hw, a);
 		if (a->done == before) {
 			/* Too late only if the last fault was of no use. */
 			ret = time_after(jiffies, deadline) ? -EBUSY :
-			      xt_access_fault(hw, a);
+			      a->pass.held ? 0 : xt_access_fault(hw, a);
 			if (ret)
 				return ret;
 		}
@@ -412,7 +435,7 @@ int xt_access(struct xt_hw *hw, struct xt_access *a)
 
 /* Copy within one page. Returns false if the entry does not allow it. */
 static bool xt_copy_page(struct xt_hw *hw, unsigned long addr, void *buf,
-			 size_t len, bool write)
+			 size_t len, bool write, const struct xt_pass *pass)
 {
 	unsigned long need = xt_op_need(write ? XMIRROR_OP_STORE :
 						XMIRROR_OP_LOAD);
@@ -423,9 +446,10 @@ static bool xt_copy_page(struct xt_hw *hw, unsigned long addr, void *buf,
 
 	if (!iv)
 		return false;
+	read_lock(&hw->queues.lock);
 	read_lock(&iv->lock);
 	pte = xt_pte(iv, addr, &word);
-	if ((pte & need) == need) {
+	if (xt_queues_admitted(hw, pass) && (pte & need) == need) {
 		xt_pte_mark_used(word, write);
 		page = xt_pte_page(hw, pte);
 		if (write)
@@ -435,6 +459,7 @@ static bool xt_copy_page(struct xt_hw *hw, unsigned long addr, void *buf,
 		ret = true;
 	}
 	read_unlock(&iv->lock);
+	read_unlock(&hw->queues.lock);
 	return ret;
 }
 
@@ -466,12 +491,14 @@ static int xt_copy_fault(struct xt_hw *hw, unsigned long addr,
  * @done: out: bytes copied, also on failure
  *
  * Context: may sleep, takes mmap_lock.
- * Return: 0; -EINVAL: empty or wrapping; or the errors of xmirror_fault().
+ * Return: 0; -EINVAL: empty or wrapping; or the errors of xmirror_fault() and of
+ * xt_queues_admit().
  */
 int xt_copy(struct xt_hw *hw, unsigned long addr, void *buf, size_t len,
 	    bool write, size_t *done)
 {
 	unsigned long deadline = xt_deadline(hw), pos;
+	struct xt_pass pass;
 	size_t n;
 	int ret;
 
@@ -487,12 +514,17 @@ int xt_copy(struct xt_hw *hw, unsigned long addr, void *buf, size_t len,
 		pos = addr + *done;
 		n = min_t(size_t, len - *done,
 			  PAGE_SIZE - offset_in_page(pos));
-		if (xt_copy_page(hw, pos, buf + *done, n, write)) {
+		ret = xt_queues_admit(hw, pos, write, &pass);
+		if (ret)
+			return ret;
+		if (pass.waited)
+			deadline = xt_deadline(hw);
+		if (xt_copy_page(hw, pos, buf + *done, n, write, &pass)) {
 			*done += n;
 			deadline = xt_deadline(hw);
 			continue;
 		}
-		ret = time_after(jiffies, deadline) ? -EBUSY :
+		ret = time_after(jiffies, deadline) ? -EBUSY : pass.held ? 0 :
 		      xt_copy_fault(hw, pos, addr + len, write);
 		if (ret)
 			return ret;

@@ -26,8 +26,8 @@
  * them whether others wait. Wherever a call can be given up, also between two
  * tries at the same page, it looks whether the job was cancelled, and stands
  * still while the system is suspended: no device writes to memory that is being
- * saved. Only an engine that is held at a sync point does neither until it is
- * let go.
+ * saved. It does both as well where it waits for the queues of the job's file. Only an
+ * engine that is held at a sync point does neither until it is let go.
  */
 
 #include <linux/bits.h>
@@ -136,6 +136,8 @@ static void xt_job_cancel_locked(struct xt_job *job)
 	spin_unlock(&e->lock);
 	if (queued)
 		xt_job_finish_locked(job, -ECANCELED);
+	else
+		wake_up_all(&job->file->hw.queues.wait);
 }
 
 static int xt_job_check(struct xt_job *job)
@@ -295,6 +297,14 @@ int xt_engine_check(struct xmirror *m)
 		return 0;
 	e = kthread_data(current);
 	return xt_job_check(e->job);
+}
+
+/* Has the job of the calling engine to end? */
+bool xt_engine_cancelled(void)
+{
+	struct xt_engine *e = kthread_data(current);
+
+	return READ_ONCE(e->job->cancel);
 }
 
 int xt_engine_start(struct xt_engine *e, unsigned int dev, unsigned int id)

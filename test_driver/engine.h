@@ -38,6 +38,7 @@ struct xt_engine {
 int xt_engine_start(struct xt_engine *e, unsigned int dev, unsigned int id);
 void xt_engine_stop(struct xt_engine *e);
 int xt_engine_check(struct xmirror *m);
+bool xt_engine_cancelled(void);
 
 void xt_jobs_init(struct xt_file *f);
 void xt_jobs_close(struct xt_file *f);

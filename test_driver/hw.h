@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
  * The simulated hardware: what a mirror has of it, its page table, its accesses
- * and its memory. ptable.c, access.c, memory.c.
+ * its queues and its memory. ptable.c, access.c, queues.c, memory.c.
  */
 #ifndef _XT_HW_H
 #define _XT_HW_H
 
 #include <linux/atomic.h>
+#include <linux/spinlock.h>
 #include <linux/types.h>
+#include <linux/wait.h>
 #include <uapi/linux/xmirror.h>
 #include <xmirror/xmirror.h>
 
@@ -44,16 +46,47 @@ struct xt_memory {
 };
 
 /**
+ * struct xt_queues - whether the device may work for a mirror
+ * @lock: an access holds it for reading; who stops or starts, for writing
+ * @stopped: it may not
+ * @stops: how often they were stopped
+ * @wait: woken when they start, and when a job has to end
+ */
+struct xt_queues {
+	rwlock_t lock; /* see @lock above */
+	bool stopped;
+	unsigned int stops;
+	wait_queue_head_t wait;
+};
+
+/**
+ * struct xt_pass - leave to access a page
+ * @stops: what xt_queues.stops was
+ * @ranges: the device holds some range as a whole
+ * @held: the page is in a range that the device holds as a whole: it does not fault
+ *	there, and it does atomics without an exclusive entry
+ * @waited: the queues were stopped
+ */
+struct xt_pass {
+	unsigned int stops;
+	bool ranges;
+	bool held;
+	bool waited;
+};
+
+/**
  * struct xt_hw - the hardware's part of a mirror
  * @m: the mirror, whose priv this is
  * @file: the file of /dev/xmirrorN, NULL for others
  * @mem: the device's memory, or NULL
+ * @queues: stopped while a range that it holds as a whole is not mapped
  * @stat: counters, by enum xt_stat
  */
 struct xt_hw {
 	struct xmirror *m;
 	struct xt_file *file;
 	struct xt_memory *mem;
+	struct xt_queues queues;
 	atomic64_t stat[XT_NR_STATS];
 };
 
@@ -87,6 +120,7 @@ struct xt_tlb {
  * @operand: second operand
  * @compare: what XMIRROR_OP_CMPXCHG compares with
  * @tlb: that of the engine, NULL without one
+ * @pass: in use: for the page of the next location
  * @done: out: locations done
  * @result: out: value of the last location before the operation
  */
@@ -99,6 +133,7 @@ struct xt_access {
 	u64 operand;
 	u64 compare;
 	struct xt_tlb *tlb;
+	struct xt_pass pass;
 	u64 done;
 	u64 result;
 };
@@ -119,6 +154,14 @@ void xt_access_exclusive(struct xmirror_interval *iv, unsigned long addr,
 			 void *arg);
 int xt_copy(struct xt_hw *hw, unsigned long addr, void *buf, size_t len,
 	    bool write, size_t *done);
+
+/* queues.c */
+void xt_queues_init(struct xt_queues *q);
+void xt_queues_stop(struct xmirror *m);
+void xt_queues_start(struct xmirror *m);
+int xt_queues_admit(struct xt_hw *hw, u64 addr, bool write,
+		    struct xt_pass *pass);
+bool xt_queues_admitted(struct xt_hw *hw, const struct xt_pass *pass);
 
 /* memory.c */
 struct xt_memory *xt_memory_create(u64 size, u64 addr, int node);

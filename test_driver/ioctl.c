@@ -53,6 +53,7 @@
  * @raw_notifier: XMIRROR_IOC_RAW_NOTIFIER
  * @raw_state: XMIRROR_IOC_RAW_STATE
  * @hold: XMIRROR_IOC_HOLD
+ * @resident: XMIRROR_IOC_RESIDENT
  */
 union xt_arg {
 	u32 size;
@@ -76,6 +77,7 @@ union xt_arg {
 	struct xmirror_raw_notifier raw_notifier;
 	struct xmirror_raw_state raw_state;
 	struct xmirror_hold hold;
+	struct xmirror_resident resident;
 };
 
 /**
@@ -547,6 +549,11 @@ static int xt_ioctl_hold(struct xt_file *f, union xt_arg *arg)
 	return xt_hold_ioctl(f, hold);
 }
 
+static int xt_ioctl_resident(struct xt_file *f, union xt_arg *arg)
+{
+	return xt_resident(f, &arg->resident);
+}
+
 /**
  * struct xt_ioctl_desc - what xt_ioctl() has to know of a call
  * @min_size: size of the first version of its struct
@@ -600,6 +607,7 @@ static const struct xt_ioctl_desc xt_ioctls[] = {
 		 .admin = true),
 	XT_IOCTL(HOLD, 72, xmirror_hold, xt_ioctl_hold,
 		 .any_mm = true, .admin = true),
+	XT_IOCTL(RESIDENT, 80, xmirror_resident, xt_ioctl_resident),
 };
 
 /*
@@ -632,6 +640,7 @@ XT_FIRST(xmirror_raw_migrate, npages, 56);
 XT_FIRST(xmirror_raw_notifier, __reserved, 88);
 XT_FIRST(xmirror_raw_state, pages, 32);
 XT_FIRST(xmirror_hold, held_ns, 72);
+XT_FIRST(xmirror_resident, failures, 80);
 
 XT_SIZE(xmirror_info, 608);
 XT_SIZE(xmirror_set, 24);
@@ -653,6 +662,7 @@ XT_SIZE(xmirror_raw_migrate, 64);
 XT_SIZE(xmirror_raw_notifier, 88);
 XT_SIZE(xmirror_raw_state, 32);
 XT_SIZE(xmirror_hold, 72);
+XT_SIZE(xmirror_resident, 80);
 XT_SIZE(xmirror_cmd, 40);
 XT_SIZE(xmirror_page, 24);
 XT_SIZE(xmirror_raw_pfn, 16);

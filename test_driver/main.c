@@ -4,7 +4,8 @@
  *
  * A device lives from module init to module exit. An open file keeps the module
  * loaded, so that at exit no file and therefore no job is left: the nodes go
- * first, then the engines, which are idle by then.
+ * first, then the engines, which are idle by then. What a file that was closed still
+ * has running in xmirror.ko is waited for in between.
  */
 
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
@@ -169,6 +170,7 @@ static void __exit xt_exit(void)
 	xt_nodes_exit();
 	xt_dmirror_exit();
 	xt_raw_pool_exit();
+	xmirror_drain();
 	for (i = 0; i < xt_nr_devices; i++)
 		xt_device_remove(&xt_devices[i]);
 	kvfree(xt_devices);

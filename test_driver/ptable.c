@@ -280,6 +280,7 @@ static void xt_unmap_split(struct xmirror_interval *iv, unsigned long nr,
 
 	if (!xt_split_large(iv, nr)) {
 		xt_clear_large(iv, nr, u);
+		u->spilled = true;
 		return;
 	}
 	table = xt_pde_table(t->pde[nr]);
@@ -490,6 +491,8 @@ const struct xmirror_ops xt_mirror_ops = {
 	XT_PT_OPS,
 	.check = xt_engine_check,
 	.release = xt_file_free,
+	.stop_queues = xt_queues_stop,
+	.start_queues = xt_queues_start,
 };
 
 /* The same, for mirrors that tests have no hooks in */
@@ -507,6 +510,7 @@ int xt_hw_create(struct xt_hw *hw, struct xt_memory *mem,
 		 const struct xmirror_ops *ops)
 {
 	hw->mem = mem;
+	xt_queues_init(&hw->queues);
 	hw->m = xmirror_create(current->mm, mem ? mem->dm : NULL, ops, hw);
 	return PTR_ERR_OR_ZERO(hw->m);
 }

@@ -215,7 +215,8 @@ static struct xt_sync *xt_sync_stale_locked(struct xt_file *f)
 static bool xt_point_is_inv(u32 point)
 {
 	return point == XMIRROR_PT_INV_OWN || point == XMIRROR_PT_INV_ENTER ||
-	       point == XMIRROR_PT_INV_EXIT;
+	       point == XMIRROR_PT_INV_EXIT ||
+	       point == XMIRROR_PT_QUEUES_STOPPED;
 }
 
 static bool xt_point_can_fail(u32 point)
@@ -229,6 +230,7 @@ static bool xt_point_can_fail(u32 point)
 	case XMIRROR_PT_MIGRATE_COPY:
 	case XMIRROR_PT_MIGRATE_PAGE:
 	case XMIRROR_PT_DIRTY:
+	case XMIRROR_PT_RESTORE_BEGIN:
 		return true;
 	default:
 		return false;

@@ -11,6 +11,10 @@
  *	xt_file.job_lock
  *	xt_engine.lock
  *
+ *	xm_resident.lock of src/
+ *	xt_queues.lock
+ *	xmirror_interval.lock
+ *
  *	xt_raw_file.lock
  *	mmap_lock
  *	xt_vram.lock
@@ -177,6 +181,9 @@ int xt_check_range(struct xt_file *f, u64 addr, u64 length, u64 align);
 int xt_may_corrupt(void);
 u32 xt_ms_left(u32 ms, unsigned long start);
 int xt_rw(struct xt_rw *rw);
+
+/* queues.c */
+int xt_resident(struct xt_file *f, struct xmirror_resident *r);
 
 /* nodes.c */
 int xt_nodes_init(unsigned int nr, unsigned int nr_dmirrors);

@@ -480,6 +480,7 @@ int xmirror_resident_add(struct xmirror *m, unsigned long start,
 			 unsigned long end, enum xmirror_mode mode);
 int xmirror_resident_remove(struct xmirror *m, unsigned long start,
 			    unsigned long end);
+bool xmirror_resident_any(struct xmirror *m);
 int xmirror_resident_get(struct xmirror *m, unsigned long addr,
 			 struct xmirror_resident_info *info);
 void xmirror_drain(void);

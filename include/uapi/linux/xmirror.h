@@ -69,6 +69,7 @@
 #define XMIRROR_IOC_VRAM	_IO(XMIRROR_IOC_TYPE, 0x0e)
 #define XMIRROR_IOC_INJECT	_IO(XMIRROR_IOC_TYPE, 0x0f)
 #define XMIRROR_IOC_HOLD	_IO(XMIRROR_IOC_TYPE, 0x10)
+#define XMIRROR_IOC_RESIDENT	_IO(XMIRROR_IOC_TYPE, 0x11)
 
 /* Capabilities, struct xmirror_info.caps and .lacks */
 /** XMIRROR_CAP_MIRROR: range faults, loads and stores (CONFIG_HMM_MIRROR). */
@@ -806,8 +807,8 @@ struct xmirror_stats {
  * @XMIRROR_PT_RAW_UNMAPPED: see &struct xmirror_raw_migrate
  * @XMIRROR_PT_RAW_MOVED: the same
  * @XMIRROR_PT_QUEUES_STOPPED: an invalidation of a part of a range that the device
- *	holds as a whole: its queues are stopped, and no leaf is cleared yet; the
- *	caller's locks are held
+ *	holds as a whole (&struct xmirror_resident): its queues are stopped, and no leaf
+ *	is cleared yet; the caller's locks are held
  * @XMIRROR_PT_RESTORE_BEGIN: before such a range is mapped, for the first time or
  *	again, in the kernel's thread that does it; no lock held, but who adds or
  *	removes such ranges of this file waits
@@ -874,9 +875,9 @@ enum xmirror_sync_cmd {
  * @XMIRROR_SYNC_PAUSE: the thread stops until resumed or until its deadline;
  *	where it must not sleep the point is passed and not counted
  * @XMIRROR_SYNC_FAIL: the operation fails with @error; only at points named
- *	FAULT_BEGIN, FAULT_WALKED, EXCL_BEGIN and EXCL_MADE, and without a use
- *	for @error at DEVMEM_ALLOC, MIGRATE_COPY, MIGRATE_PAGE and DIRTY (-EINVAL
- *	elsewhere)
+ *	FAULT_BEGIN, FAULT_WALKED, EXCL_BEGIN, EXCL_MADE and RESTORE_BEGIN, and
+ *	without a use for @error at DEVMEM_ALLOC, MIGRATE_COPY, MIGRATE_PAGE and
+ *	DIRTY (-EINVAL elsewhere)
  */
 enum xmirror_sync_action {
 	XMIRROR_SYNC_PAUSE = 1,
@@ -890,7 +891,7 @@ enum xmirror_sync_action {
  * @cmd: enum xmirror_sync_cmd
  * @action: ARM: enum xmirror_sync_action
  * @point: ARM: enum xmirror_point
- * @event: ARM: for INV_* points: event number + 1 to match, 0: any
+ * @event: ARM: for INV_* and QUEUES_STOPPED: event number + 1 to match, 0: any
  * @addr: ARM: only for ranges that overlap @addr..@addr + @length; both zero:
  *	any range
  * @length: ARM: see @addr
@@ -990,6 +991,82 @@ struct xmirror_inject {
 	__u32 __reserved;
 	__u64 hits;
 	__u64 injected;
+};
+
+/**
+ * enum xmirror_resident_cmd - what XMIRROR_IOC_RESIDENT does
+ * @XMIRROR_RESIDENT_ADD: have the device hold a range as a whole; returns when all of
+ *	it was mapped. -EEXIST: a part of it is held already; -ENOSPC: 64 ranges are;
+ *	-ENOENT: removed before it was mapped; errors as for XMIRROR_IOC_FAULT
+ * @XMIRROR_RESIDENT_REMOVE: hold it no longer; the range is that of an ADD. -ENOENT:
+ *	there is none; -EINTR
+ * @XMIRROR_RESIDENT_STATE: the range that @addr is in, when the queues run. -ENOENT: it
+ *	is in none; -ETIMEDOUT: they are still stopped; -EINTR: a signal
+ */
+enum xmirror_resident_cmd {
+	XMIRROR_RESIDENT_ADD = 1,
+	XMIRROR_RESIDENT_REMOVE,
+	XMIRROR_RESIDENT_STATE,
+};
+
+/** XMIRROR_RESIDENT_WRITE: ADD: the device may write to it, too. */
+#define XMIRROR_RESIDENT_WRITE	(1U << 0)
+
+/**
+ * enum xmirror_resident_state - a range that the device holds as a whole
+ * @XMIRROR_RESIDENT_MAPPED: all of it is mapped
+ * @XMIRROR_RESIDENT_RESTORING: it is being mapped; the queues of the file are stopped
+ * @XMIRROR_RESIDENT_SUSPENDED: that was given up, for good
+ */
+enum xmirror_resident_state {
+	XMIRROR_RESIDENT_MAPPED = 1,
+	XMIRROR_RESIDENT_RESTORING,
+	XMIRROR_RESIDENT_SUSPENDED,
+};
+
+/**
+ * struct xmirror_resident - a range for a device that cannot fault
+ * @size: sizeof(struct xmirror_resident)
+ * @flags: ADD: XMIRROR_RESIDENT_WRITE; else zero
+ * @cmd: enum xmirror_resident_cmd; -EINVAL if unknown
+ * @state: STATE: out: enum xmirror_resident_state
+ * @addr: first byte, page aligned; STATE: in: any byte, out: the first one
+ * @length: bytes, page aligned; STATE: in: must be zero, out: bytes
+ * @timeout_ms: STATE: how long to wait until the queues run; 0 does not wait, ~0 waits
+ *	for ever; out: what is left of it when a signal came. Else must be zero
+ * @error: STATE: out: negative errno of the last try to map it, 0: it is mapped
+ * @__reserved: must be zero
+ * @stops: STATE: out: times that the queues of this file were stopped
+ * @runs: STATE: out: times that the kernel's thread that maps ranges ran for it
+ * @restores: STATE: out: ranges that it mapped again
+ * @failures: STATE: out: tries of it that failed
+ *
+ * The range is mapped as a whole, or the queues of the file stand still: an
+ * invalidation of any part stops them before it clears a leaf, no access of the file
+ * is in flight then, and all of the range is mapped again without anybody asking for
+ * that; then they start. Jobs, and XMIRROR_IOC_RW, wait meanwhile, in whatever memory
+ * they work. In the range they never fault, and atomics need no exclusive page.
+ *
+ * A try that fails is made again after a while, eight in all, and one that is disturbed
+ * for as long as XMIRROR_SET_TIMEOUT says. Then the range is suspended: the queues
+ * start, and whatever comes to the range fails with the error of the last try, until
+ * it is removed. A write to a range that was added without XMIRROR_RESIDENT_WRITE:
+ * -EPERM.
+ */
+struct xmirror_resident {
+	__u32 size;
+	__u32 flags;
+	__u32 cmd;
+	__u32 state;
+	__u64 addr;
+	__u64 length;
+	__u32 timeout_ms;
+	__s32 error;
+	__u64 __reserved;
+	__u64 stops;
+	__u64 runs;
+	__u64 restores;
+	__u64 failures;
 };
 
 /*
