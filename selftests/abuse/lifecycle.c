@@ -12,6 +12,7 @@
 
 #include "module.h"
 #include "raw.h"
+#include "resident.h"
 #include "test.h"
 
 #define PAGES		16UL
@@ -79,6 +80,18 @@ static int work_raw_migrate(struct worker *w)
 			  XMIRROR_RAW_PRIVATE);
 
 	return ret < 0 ? ret : 0;
+}
+
+static int work_hold(struct worker *w)
+{
+	return resident_add(w->fd, w->addr, w->len, XMIRROR_RESIDENT_WRITE);
+}
+
+static int work_hold_dontneed(struct worker *w)
+{
+	int err = work_hold(w);
+
+	return err ? err : madvise(w->addr, w->len, MADV_DONTNEED) ? -errno : 0;
 }
 
 static int unplug(int fd, __u32 flags)
@@ -163,6 +176,8 @@ static const struct point {
 		XMIRROR_CAP_PRIVATE },
 	[XMIRROR_PT_RAW_MOVED] = { "RAW_MOVED", work_raw_migrate,
 		XMIRROR_CAP_PRIVATE },
+	[XMIRROR_PT_QUEUES_STOPPED] = { "QUEUES_STOPPED", work_hold_dontneed, 0 },
+	[XMIRROR_PT_RESTORE_BEGIN] = { "RESTORE_BEGIN", work_hold, 0 },
 };
 
 enum end { END_EXIT, END_KILL, END_EXEC, END_FORK, END_CLOSE, END_NR };
@@ -750,6 +765,10 @@ static int user(struct child *c, void *arg)
 		CHILD_CHECK(!xm_migrate(fd, p, SIZE / 2, 0, 0, NULL));
 	if (xm_caps() & XMIRROR_CAP_EXCLUSIVE)
 		CHILD_CHECK(!xm_exclusive(fd, p + SIZE / 16, SIZE / 2, NULL));
+	/* It ends while a restore is about to be tried again. */
+	p = xm_anon(2 * XM_PAGE);
+	CHILD_CHECK(p && !resident_add(fd, p, 2 * XM_PAGE, 0));
+	CHILD_CHECK(!munmap(p, XM_PAGE));
 	return 0;
 }
 

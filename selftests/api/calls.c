@@ -37,6 +37,7 @@ union any {
 	struct xmirror_raw_notifier raw_notifier;
 	struct xmirror_raw_state raw_state;
 	struct xmirror_hold hold;
+	struct xmirror_resident resident;
 	unsigned char raw[XM_PAGE];
 };
 
@@ -83,6 +84,7 @@ static const struct call {
 	CALL(RAW_NOTIFIER, raw_notifier, 88, 0, -ENOENT),
 	CALL(RAW_STATE, raw_state, 32, 0, 0),
 	CALL(HOLD, hold, 72, 0, -ENOENT),
+	CALL(RESIDENT, resident, 80, XMIRROR_RESIDENT_WRITE, -ENOENT),
 };
 
 static struct xmirror_cmd load_cmd;
@@ -170,6 +172,11 @@ static void fill(const struct call *call, void *p, union any *u)
 		break;
 	case XMIRROR_IOC_HOLD:
 		u->hold.cmd = XMIRROR_HOLD_RELEASE;
+		break;
+	case XMIRROR_IOC_RESIDENT:
+		u->resident.cmd = XMIRROR_RESIDENT_REMOVE;
+		u->resident.addr = (uintptr_t)p;
+		u->resident.length = XM_PAGE;
 		break;
 	}
 }

@@ -36,6 +36,7 @@ union arg {
 	struct xmirror_unplug unplug;
 	struct xmirror_vram vram;
 	struct xmirror_inject inject;
+	struct xmirror_resident resident;
 	struct hmm_dmirror_cmd hmm;
 	__u64 words[XM_PAGE / 8];
 };
@@ -59,6 +60,7 @@ const struct kind kinds[] = {
 	{ XMIRROR_IOC_UNPLUG, "UNPLUG", 1, sizeof(struct xmirror_unplug) },
 	{ XMIRROR_IOC_VRAM, "VRAM", 3, sizeof(struct xmirror_vram) },
 	{ XMIRROR_IOC_INJECT, "INJECT", 4, sizeof(struct xmirror_inject) },
+	{ XMIRROR_IOC_RESIDENT, "RESIDENT", 6, sizeof(struct xmirror_resident) },
 	{ 0, "unknown call", 1, 64 },
 	{ HMM_IOC(0), "hmm_dmirror", 8, sizeof(struct hmm_dmirror_cmd) },
 };
@@ -67,6 +69,7 @@ const struct kind kinds[] = {
 static const int known[] = {
 	0, EINVAL, EFAULT, EPERM, ESRCH, E2BIG, ENOTTY, EOPNOTSUPP, EBUSY,
 	EINTR, ENOMEM, EAGAIN, ENOENT, ETIMEDOUT, ENOSPC, EBADF, ECANCELED,
+	EEXIST,
 };
 
 /* For SYNC and INJECT: known errors, too. */
@@ -205,12 +208,26 @@ static void some_sync(struct thread *t, struct xmirror_sync *s)
 	s->id = below(t, 200);
 }
 
+/* Removals as often as not, so that the range of one is found. */
+static void some_resident(struct thread *t, struct xmirror_resident *r)
+{
+	r->cmd = one_in(t, 30) ? below(t, 5) : 1 + below(t, 3);
+	r->addr = some_range(t, &r->length);
+	if (r->cmd == XMIRROR_RESIDENT_ADD)
+		r->flags = some_flags(t, XMIRROR_RESIDENT_WRITE);
+	if (r->cmd != XMIRROR_RESIDENT_STATE)
+		return;
+	r->timeout_ms = below(t, SHORT);
+	if (!one_in(t, 10))
+		r->length = 0;
+}
+
 /* Whose struct has a time in it, which has to stay short. */
 static bool may_wait(unsigned long nr)
 {
 	return nr == XMIRROR_IOC_WAIT || nr == XMIRROR_IOC_SYNC ||
 	       nr == XMIRROR_IOC_UNPLUG || nr == XMIRROR_IOC_SET ||
-	       nr == XMIRROR_IOC_INJECT;
+	       nr == XMIRROR_IOC_INJECT || nr == XMIRROR_IOC_RESIDENT;
 }
 
 /* The call writes as much to a buffer as its struct says, or takes very long. */
@@ -285,6 +302,9 @@ static void fill(struct thread *t, const struct kind *kind, union arg *a,
 	case XMIRROR_IOC_UNPLUG:
 		a->unplug.timeout_ms = below(t, SHORT);
 		a->unplug.flags = one_in(t, 3) ? 0 : XMIRROR_UNPLUG_REPLUG;
+		break;
+	case XMIRROR_IOC_RESIDENT:
+		some_resident(t, &a->resident);
 		break;
 	case HMM_IOC(0):
 		a->hmm.addr = addr;
