@@ -17,6 +17,7 @@ KERNELS = (("7.3", "7.3.4", "debug"), ("6.12", "6.12.95", "debug"),
 FAILS = "to_device.cpu_read.migrate_copied"
 WINDOWS = {"FAULT": ("fault_begin", "fault_walked", "fault_done"),
            "MM": ("mm_inv_enter", "mm_inv_exit"),
+           "RESIDENT": ("mm_queues_stopped",),
            "DEV": ("dev_inv_enter", "dev_inv_exit"),
            "MIGRATE": ("migrate_begin", "migrate_unmapped", "migrate_copied",
                        "migrate_moved"),

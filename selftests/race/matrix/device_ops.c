@@ -8,6 +8,7 @@
 #include <sys/wait.h>
 
 #include "private.h"
+#include "resident.h"
 
 /* All of a huge page, else the page */
 static void *what(struct race_env *e, size_t *len)
@@ -115,6 +116,48 @@ static int add(struct race_env *e)
 		cmds[i] = xm_cmd(XMIRROR_OP_ADD, 8, e->p, 1);
 	err = xm_submit(e->fd, 0, cmds, ADDS, 1, &fence);
 	return err ? err : xm_wait(e->fd, fence, XM_LONG, NULL);
+}
+
+/* The device cannot fault there: it has all of it, or waits. */
+static int add_resident(struct race_env *e)
+{
+	size_t len;
+	void *p = what(e, &len);
+
+	return resident_add(e->fd, p, len, XMIRROR_RESIDENT_WRITE);
+}
+
+static int add_resident_and_count(struct race_env *e)
+{
+	int err = add_resident(e);
+
+	return err ? err : add(e);
+}
+
+/*
+ * The restore has ended, with all of it or with an error, and the queues run. From here
+ * on the device faults again.
+ */
+static int end_resident(struct race_env *e)
+{
+	struct xmirror_resident r;
+	struct xmirror_page page;
+	size_t len;
+	void *p = what(e, &len);
+	int err = resident_settled(e->fd, p, &r);
+
+	/* If what was to be held could not be mapped, it is not held. */
+	if (err == -ENOENT && e->devop->act == add_resident_and_count)
+		return 0;
+	if (err)
+		return err;
+	page = xm_page(e->fd, e->p);
+	if (r.state == XMIRROR_RESIDENT_MAPPED &&
+	    !(page.dev & XMIRROR_PTE_WRITE))
+		return -ENODATA;
+	if (r.state != XMIRROR_RESIDENT_MAPPED && !r.error)
+		return -ENODATA;
+	return resident_remove(e->fd, p, len);
 }
 
 static int release(struct race_env *e)
@@ -255,6 +298,8 @@ static int first_mirror(struct race_env *e)
 #define FAULT_WINDOWS	AT("fault_begin", FAULT_BEGIN), \
 			AT("fault_walked", FAULT_WALKED), \
 			AT("fault_done", FAULT_DONE)
+#define RESIDENT_WINDOWS	{ .name = "mm_queues_stopped", \
+			  .point = XMIRROR_PT_QUEUES_STOPPED, .mm = true }
 #define MIGRATE_WINDOWS	AT("migrate_begin", MIGRATE_BEGIN), \
 			AT("migrate_unmapped", MIGRATE_UNMAPPED), \
 			AT("migrate_copied", MIGRATE_COPIED), \
@@ -289,6 +334,21 @@ const struct race_devop race_devops[] = {
 		.setup = make_exclusive, .act = add, .adds = ADDS,
 		.worst = "access", .worst_locked = "access",
 		.windows = { AT("access", ACCESS), MM_WINDOWS },
+	}, {
+		.name = "resident", .setup = add_resident, .act = add, .end = end_resident,
+		.adds = ADDS,
+		.worst = "access", .worst_locked = "mm_queues_stopped",
+		.windows = {
+			AT("access", ACCESS), RESIDENT_WINDOWS, MM_WINDOWS,
+		},
+	}, {
+		.name = "resident_add", .setup = map_neighbour, .act = add_resident_and_count,
+		.end = end_resident, .adds = ADDS,
+		.worst = "restore_begin", .worst_locked = "fault_walked",
+		.windows = {
+			AT("restore_begin", RESTORE_BEGIN), FAULT_WINDOWS,
+			AT("access", ACCESS), MM_WINDOWS,
+		},
 	}, {
 		.name = "release", .cap = XMIRROR_CAP_EXCLUSIVE,
 		.setup = make_exclusive, .act = release,

@@ -144,6 +144,7 @@ struct race_window {
  * @cap: XMIRROR_CAP_* that it takes
  * @setup: brings the page into the state that it is about
  * @act: does it, in a thread
+ * @end: called when both sides have ended, before the data is looked at, or NULL
  * @adds: how often it increments the counter
  * @stores: it stores a word
  * @reads: it reads the counter
@@ -160,6 +161,7 @@ struct race_devop {
 	__u64 cap;
 	int (*setup)(struct race_env *e);
 	int (*act)(struct race_env *e);
+	int (*end)(struct race_env *e);
 	unsigned int adds;
 	bool stores;
 	bool reads;

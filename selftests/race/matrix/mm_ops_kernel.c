@@ -285,11 +285,15 @@ static int keep_page(struct race_env *e)
 	return 0;
 }
 
-/* An engine does not migrate, which a page that is held would not do either. */
+/*
+ * An engine does not migrate, which a page that is held would not do either. What has to
+ * be asked for before it works leaves its window with the thread that asks.
+ */
 static bool by_engine(struct race_env *e)
 {
 	return !(e->devop->cap & XMIRROR_CAP_PRIVATE) &&
-	       strcmp(e->devop->name, "release");
+	       strcmp(e->devop->name, "release") &&
+	       strcmp(e->devop->name, "resident_add");
 }
 
 static __u64 reaped[RACE_WORDS], ended[RACE_WORDS];

@@ -258,6 +258,9 @@ int race_check(struct race_env *e, int dev, int mm)
 
 	if (check_result(e, dev, mm) || check_views(e))
 		return -1;
+	if (e->devop->end)
+		err = e->devop->end(e);
+	CHECK(!err, "ending the device op: %d", err);
 	if (e->mmop->undo)
 		err = e->mmop->undo(e);
 	CHECK(!err, "undoing the mm op: %d", err);
