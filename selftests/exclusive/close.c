@@ -74,10 +74,10 @@ FIXTURE_TEARDOWN(closer)
 		ASSERT_EQ(0, child_send_fd(&self->c, self->fd)); \
 		ASSERT_EQ('r', child_hear(&self->c)); \
 		ASSERT_EQ(0, close(self->fd)); \
-		ASSERT_EQ(0, hold_arm(self->hold, self->c.pid, \
+		ASSERT_EQ(0, hold_arm(self->hold, 0, self->c.pid, \
 				      self->function, 0, 0)); \
 		ASSERT_EQ(0, child_tell(&self->c, 'c')); \
-		ASSERT_EQ(0, hold_reached(self->hold, XM_LONG, NULL)); \
+		ASSERT_EQ(0, hold_reached(self->hold, 0, XM_LONG, NULL)); \
 	} while (0)
 
 /* The page goes meanwhile, and only a userfaultfd of its owner could fill it. */
@@ -95,7 +95,7 @@ TEST_F(closer, does_not_wait_for_the_owner_s_userfaultfd)
 	HOLD_THE_CLOSER();
 	ASSERT_EQ(0, madvise(self->p, XM_PAGE, MADV_DONTNEED));
 	ASSERT_FALSE(xm_is_present(self->p));
-	ASSERT_EQ(0, hold_release(self->hold, NULL));
+	ASSERT_EQ(0, hold_release(self->hold, 0, NULL));
 	EXPECT_EQ('d', child_hear(&self->c));
 	EXPECT_EQ(0, poll(&waits, 1, 0));
 	EXPECT_FALSE(xm_is_present(self->p));
