@@ -6,6 +6,7 @@
  */
 #include "fixture.h"
 #include "group.h"
+#include "klog.h"
 
 #define ROUNDS	8
 
@@ -68,6 +69,7 @@ static int squeezed(struct child *c, void *arg)
 	int fd;
 
 	(void)c;
+	CHILD_CHECK(s->fits || !xm_write_file("/proc/self/oom_score_adj", "-1000"));
 	CHILD_CHECK(!group_enter(&s->g));
 	fd = xm_open(0);
 	p = xm_anon(BIG);
@@ -141,15 +143,20 @@ TEST_F(group, limit_that_it_fits_in)
 	EXPECT_EQ(0, child_end(&c));
 }
 
+/*
+ * It presses on itself: what is mapped last takes the place of what was first. The
+ * restore charges the group, in which the OOM killer finds nobody that it may kill.
+ */
 /* covers: D13 */
-/* It presses on itself: what is mapped last takes the place of what was first. */
 TEST_F(group, limit_that_it_does_not_fit_in)
 {
 	struct child c;
 
 	self->s.max = "8M";
+	klog_expect("0-64", "Out of memory and no killable processes\\.\\.\\.");
 	ASSERT_EQ(0, child_start(&c, squeezed, &self->s));
 	EXPECT_EQ(0, child_end(&c));
+	klog_expected();
 }
 
 TEST_HARNESS_MAIN
