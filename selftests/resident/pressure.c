@@ -10,7 +10,7 @@
 
 #define ROUNDS	8
 
-/* covers: D13 */
+/* covers: D13, R3 */
 TEST_F(resident, swapped_out_in_a_loop)
 {
 	struct xmirror_resident r;
@@ -130,7 +130,7 @@ FIXTURE_TEARDOWN(group)
 	group_remove(&self->s.g);
 }
 
-/* covers: D13 */
+/* covers: D13, R3 */
 /* Other memory presses on it. */
 TEST_F(group, limit_that_it_fits_in)
 {
@@ -147,7 +147,7 @@ TEST_F(group, limit_that_it_fits_in)
  * It presses on itself: what is mapped last takes the place of what was first. The
  * restore charges the group, in which the OOM killer finds nobody that it may kill.
  */
-/* covers: D13 */
+/* covers: D13, R3 */
 TEST_F(group, limit_that_it_does_not_fit_in)
 {
 	struct child c;

@@ -5,7 +5,7 @@
  */
 #include "fixture.h"
 
-/* covers: D14 */
+/* covers: D14, R10 */
 TEST_F(resident, failed_restore_is_tried_again)
 {
 	__u64 hits, injected;
@@ -26,7 +26,7 @@ TEST_F(resident, failed_restore_is_tried_again)
 	EXPECT_EQ(0, xm_add(self->fd, PAGE(3), 1));
 }
 
-/* covers: D14 */
+/* covers: D14, R10 */
 /* The queues start when it is given up, which is final. */
 TEST_F(resident, restore_is_given_up_after_some_tries)
 {
