@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
-/*
- * Ranges that the device holds as a whole: for a device that cannot fault and replay
- * an access. All of such a range is mapped, or the device's queues stand still.
+/**
+ * DOC: Ranges held as a whole
+ *
+ * A device that cannot fault and replay an access holds a range as a whole: all of it
+ * is mapped, or the device's queues stand still.
  *
  * States of a range:
  *
