@@ -63,10 +63,16 @@ static inline softleaf_t softleaf_from_pmd(pmd_t pmd)
  * Fault without mmap_lock held across I/O, killable; @timeout, in jiffies, limits
  * only how long an invalidation is waited out. -EOPNOTSUPP where there is no such
  * call: then hmm_range_fault() it is, in a loop, with the lock.
+ *
+ * So it is for a kernel thread, too, since nobody can kill it: the call of 7.3 never
+ * sets FAULT_FLAG_TRIED, and a file's page that cannot be read is VM_FAULT_RETRY to
+ * filemap_fault() each time.
  */
 static inline int xm_hmm_range_fault(struct hmm_range *range, long timeout)
 {
 #if XM_HAVE_HMM_RANGE_FAULT_UNLOCKED_TIMEOUT
+	if (current->flags & PF_KTHREAD)
+		return -EOPNOTSUPP;
 	return hmm_range_fault_unlocked_timeout(range, max(timeout, 1L));
 #else
 	return -EOPNOTSUPP;

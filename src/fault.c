@@ -7,8 +7,8 @@
  * 1. xm_read_begin() waits for running invalidations.
  * 2. hmm_range_fault() under mmap_lock reads the CPU's entries. Where the device could
  *    not work with them hmm_range_fault_unlocked_timeout() faults, which lets a fault
- *    drop mmap_lock while it waits for I/O, and can be killed. Before v7.3 it is
- *    hmm_range_fault() again.
+ *    drop mmap_lock while it waits for I/O, and can be killed. Before v7.3, and in a
+ *    kernel thread, it is hmm_range_fault() again.
  * 3. The lock of the interval is taken.
  * 4. xm_read_retry(): if any of it was invalidated since 1, what 2 has read
  *    may be stale: again from 1.

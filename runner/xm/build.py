@@ -18,7 +18,7 @@ SOURCES = (TOP / "runner" / "sources").read_text().split()
 JOBS = f"-j{len(os.sched_getaffinity(0))}"
 # What the built kernels have built in, and a stock kernel as modules.
 DRIVERS = ("virtio_pci", "virtio_blk", "crc32c_generic", "ext4", "zram", "lzo-rle",
-           "hwpoison-inject")
+           "hwpoison-inject", "fuse")
 MODULES = ("xmirror", "xmirror_test")
 SAMPLE = "xmirror_toy"          # only a test loads it
 
