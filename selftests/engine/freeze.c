@@ -2,38 +2,10 @@
 /*
  * Suspend: an engine that is frozen stands still, and goes on with the same job.
  */
-#include <dirent.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 
 #include "fixture.h"
-
-/* The thread of an engine, by its name; 0 if there is none */
-static pid_t engine_thread(unsigned int dev, unsigned int id)
-{
-	char path[64], want[32], name[32];
-	struct dirent *entry;
-	pid_t found = 0;
-	DIR *dir = opendir("/proc");
-	FILE *f;
-
-	snprintf(want, sizeof(want), "xmirror%u/%u\n", dev, id);
-	while (dir && !found) {
-		entry = readdir(dir);
-		if (!entry)
-			break;
-		snprintf(path, sizeof(path), "/proc/%.16s/comm", entry->d_name);
-		f = fopen(path, "re");
-		if (!f)
-			continue;
-		if (fgets(name, sizeof(name), f) && !strcmp(name, want))
-			found = atoi(entry->d_name);
-		fclose(f);
-	}
-	if (dir)
-		closedir(dir);
-	return found;
-}
 
 /* The control group's state becomes this */
 static bool freezer_says(const char *path, const char *want)
@@ -94,7 +66,7 @@ static int freezer_leave(pid_t pid)
  */
 TEST_F(engine, freezes_in_a_job)
 {
-	pid_t pid = engine_thread(0, 1);
+	pid_t pid = kthread_named("xmirror0/1");
 	unsigned int i;
 	__u64 fence;
 
@@ -129,7 +101,7 @@ TEST_F(engine, freezes_in_a_job)
 /* Also where one call of it goes on for as long as a page is not to be had. */
 TEST_F(engine, freezes_in_a_retry)
 {
-	pid_t pid = engine_thread(0, 1);
+	pid_t pid = kthread_named("xmirror0/1");
 	struct xmirror_wait w = {};
 	struct xmirror_stats a, b;
 	unsigned int i;

@@ -2,6 +2,7 @@
 /*
  * Children and threads with deadlines, see proc.h.
  */
+#include <dirent.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <sched.h>
@@ -363,6 +364,30 @@ int work_fork(struct worker *w)
 	if (!pid)
 		_exit(look(w));
 	return waitpid(pid, &status, 0) == pid ? status : -errno;
+}
+
+pid_t kthread_named(const char *name)
+{
+	char path[64], comm[32];
+	struct dirent *entry;
+	DIR *dir = opendir("/proc");
+	pid_t found = 0;
+	FILE *f;
+
+	while (dir && !found && (entry = readdir(dir))) {
+		snprintf(path, sizeof(path), "/proc/%.16s/comm", entry->d_name);
+		f = fopen(path, "re");
+		if (!f)
+			continue;
+		if (fgets(comm, sizeof(comm), f)) {
+			comm[strcspn(comm, "\n")] = 0;
+			found = strcmp(comm, name) ? 0 : atoi(entry->d_name);
+		}
+		fclose(f);
+	}
+	if (dir)
+		closedir(dir);
+	return found;
 }
 
 bool xm_swaps_to_disk(void)

@@ -132,6 +132,9 @@ int work_wait(struct worker *w);
  */
 int work_fork(struct worker *w);
 
+/** kthread_named: a thread of the kernel, such as "xmirror0/1" of an engine; or 0. */
+pid_t kthread_named(const char *name);
+
 /** xm_swaps_to_disk: swap is on, and none of it is zram, which has no swap cache. */
 bool xm_swaps_to_disk(void);
 
