@@ -14,6 +14,7 @@
 
 #include <linux/fuse.h>
 
+#include "hold.h"
 #include "test.h"
 
 #define FILE_ID		2
@@ -342,6 +343,67 @@ TEST_F(fuse, page_that_cannot_be_read_fails_the_job)
 	EXPECT_LE(1, XM_LOAD(&self->s.asked));
 	EXPECT_ENGINES();
 	munmap(p, FILE_SIZE);
+}
+
+static int leaves_its_engine(struct child *c, void *arg)
+{
+	__u64 moved, fence, *own = xm_anon(SIZE), *p = server_map(arg);
+	struct xmirror_cmd cmd = xm_cmd(XMIRROR_OP_LOAD, 8, p, 0);
+	int fd = xm_open(0);
+
+	CHILD_CHECK(fd >= 0 && own && p);
+	memset(own, 1, SIZE);
+	CHILD_CHECK(!xm_migrate(fd, own, SIZE, 0, 0, &moved) && moved == PAGES);
+	CHILD_CHECK(!xm_submit(fd, 0, &cmd, 1, 1, &fence));
+	CHILD_CHECK(was_asked(arg, 1));
+	CHILD_CHECK(!child_tell(c, 'r'));
+	child_hear(c);
+	return 1;
+}
+
+/*
+ * An engine that is the last user of the address space of a process that has died is
+ * not the one who frees it, which may take long: all users of the device wait for it.
+ */
+TEST_F(fuse, engine_frees_no_address_space)
+{
+	const struct hold_function *exit_mmap;
+	pid_t engine = kthread_named("xmirror0/0");
+	/* Shared, since the child waits until the server here was asked. */
+	struct server *s = xm_shared(XM_PAGE);
+	struct xmirror_call calls[16];
+	__u64 free_at_start, start;
+	unsigned int taken = 0;
+	struct child c;
+	int nr;
+
+	NEED(XMIRROR_CAP_PRIVATE | XMIRROR_CAP_HOLD);
+	ASSERT_NE(0, engine);
+	ASSERT_EQ(0, hold_load());
+	exit_mmap = hold_named("exit_mmap");
+	ASSERT_NE(NULL, exit_mmap);
+	ASSERT_EQ(0, hold_attach(self->fd, &exit_mmap->address, 1, &taken));
+	ASSERT_EQ(1, taken);
+	free_at_start = xm_devmem_free(self->fd);
+	ASSERT_NE(NULL, s);
+	*s = self->s;
+	ASSERT_EQ(0, server_start(s));
+	ASSERT_EQ(0, child_start(&c, leaves_its_engine, s));
+	ASSERT_EQ('r', child_hear(&c));
+	ASSERT_EQ(0, kill(c.pid, SIGKILL));
+	ASSERT_EQ(128 + SIGKILL, child_end(&c));
+	/* The process is gone, and its memory is there. */
+	ASSERT_EQ(free_at_start - PAGES, xm_devmem_free(self->fd));
+	ASSERT_EQ(0, hold_record(self->fd, 0, engine, ARRAY_SIZE(calls)));
+	server_abort(s);
+	start = xm_now_ns();
+	while (xm_devmem_free(self->fd) != free_at_start) {
+		ASSERT_FALSE(xm_expired(start, XM_LONG));
+		sched_yield();
+	}
+	nr = hold_calls(self->fd, 0, calls, ARRAY_SIZE(calls));
+	EXPECT_EQ(0, nr);
+	EXPECT_ENGINES();
 }
 
 TEST_HARNESS_MAIN
