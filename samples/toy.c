@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * A driver on xmirror.ko alone, as short as can be: a device whose page table of
- * an interval is one array, and which can load a word and add to it.
- *
+ * A driver on xmirror.ko alone: a device whose page table of an interval is one array.
  * At load it works on a page of the process that loads it: a read through a range
  * fault, and an add through an exclusive entry, whose result the CPU then has.
  */
@@ -19,7 +17,6 @@
 struct toy_op {
 	unsigned long addr;
 	bool add;
-	int operand;
 	int result;
 	bool done;
 };
@@ -82,28 +79,23 @@ static bool toy_pt_lookup(struct xmirror_interval *iv, unsigned long start,
 {
 	size_t size = ((end - start) >> PAGE_SHIFT) * sizeof(*ptes);
 
-	if (!memchr_inv(toy_pte(iv, start), 0, size))
-		return false;
 	if (ptes)
 		memcpy(ptes, toy_pte(iv, start), size);
-	return true;
+	return memchr_inv(toy_pte(iv, start), 0, size);
 }
 
 /**
  * DOC: Example fault handler
  *
- * An access of the device holds the interval's lock while it uses an entry, and tells
- * the entry what it did. If the entry does not suffice, the driver faults, and tries
- * again: what was mapped may be gone by then. This is all of it but the page table;
- * a device with page faults of its own calls it from its fault queue's worker.
+ * An access of the device holds the interval's lock while it uses an entry, and marks
+ * the entry used. If the entry does not suffice, the driver faults and tries again: what
+ * was mapped may be gone by then. A device with page faults of its own does this in the
+ * worker of its fault queue.
  */
-
-/* One access, if the page table allows it. */
 static void toy_access(struct xmirror_interval *iv, struct toy_op *op)
 {
-	unsigned long need = XM_PTE_VALID | (op->add ? XM_PTE_EXCLUSIVE : 0);
+	unsigned long need = XM_PTE_VALID | (op->add ? XM_PTE_EXCLUSIVE : 0), *p;
 	void *kaddr, *word;
-	unsigned long *p;
 
 	/* No invalidation of the page returns before this is over. */
 	write_lock(&iv->lock);
@@ -113,7 +105,7 @@ static void toy_access(struct xmirror_interval *iv, struct toy_op *op)
 		*p |= XM_PTE_ACCESSED | (op->add ? XM_PTE_DIRTY : 0);
 		kaddr = kmap_local_page(pfn_to_page(xmirror_pte_pfn(*p)));
 		word = kaddr + offset_in_page(op->addr);
-		op->result = op->add ? atomic_fetch_add(op->operand, word) :
+		op->result = op->add ? atomic_fetch_add(1, word) :
 				       READ_ONCE(*(int *)word);
 		kunmap_local(kaddr);
 	}
@@ -160,10 +152,9 @@ static int toy_run(struct xmirror *m, struct toy_op *op)
 }
 
 /* End of the example. */
-
 static int toy_try(struct xmirror *m, unsigned long addr)
 {
-	struct toy_op op = { .addr = addr, .operand = 1 };
+	struct toy_op op = { .addr = addr };
 	int ret, value;
 
 	ret = toy_run(m, &op);
@@ -171,9 +162,8 @@ static int toy_try(struct xmirror *m, unsigned long addr)
 		return ret ?: -EBADMSG;
 	op.add = true;
 	ret = toy_run(m, &op);
-	/* A kernel without exclusive entries */
 	if (ret)
-		return ret == -EOPNOTSUPP ? 0 : ret;
+		return ret == -EOPNOTSUPP ? 0 : ret; /* no exclusive entries here */
 	/* The CPU's access ends the exclusivity, and sees what the device did. */
 	if (get_user(value, (int __user *)addr))
 		return -EFAULT;
@@ -182,12 +172,11 @@ static int toy_try(struct xmirror *m, unsigned long addr)
 
 static int __init toy_init(void)
 {
+	unsigned long addr = vm_mmap(NULL, 0, PAGE_SIZE, PROT_READ | PROT_WRITE,
+				     MAP_PRIVATE | MAP_ANONYMOUS, 0);
 	struct xmirror *m;
-	unsigned long addr;
 	int ret;
 
-	addr = vm_mmap(NULL, 0, PAGE_SIZE, PROT_READ | PROT_WRITE,
-		       MAP_PRIVATE | MAP_ANONYMOUS, 0);
 	if (IS_ERR_VALUE(addr))
 		return addr;
 	m = xmirror_create(current->mm, NULL, &toy_ops, NULL);

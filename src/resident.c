@@ -434,7 +434,9 @@ EXPORT_SYMBOL_GPL(xmirror_resident_remove);
  * xmirror_resident_any() - does the device hold some range as a whole?
  * @m: the mirror
  *
- * Context: any. A range may be added at any time, which stops the queues first.
+ * Context: any.
+ * Return: whether there is one. It may be added at any time, which stops the queues
+ * first.
  */
 bool xmirror_resident_any(struct xmirror *m)
 {
