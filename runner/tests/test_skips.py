@@ -26,7 +26,11 @@ class Enforce(unittest.TestCase):
         self.assertEqual(0, self.enforce([self.skips()], ["race_a"])["failed"])
 
     def test_unexpected(self):
-        self.assertEqual(1, self.enforce([self.skips()], rows=[])["failed"])
+        self.assertEqual(1, self.enforce([self.skips()], ["race_a"], rows=[])["failed"])
+        self.assertEqual(1, self.enforce([self.skips()], whole=True, rows=[])["failed"])
+
+    def test_unexpected_with_arguments(self):
+        self.assertEqual(0, self.enforce([self.skips()], rows=[])["failed"])
 
     def test_missing(self):
         programs = [program("race_c", test("f.one"))]
