@@ -41,11 +41,11 @@ def modules_of(target, tree, tmp):
 
 
 def program_of(target, tree, tmp):
-    """Build the benchmark of a checkout. It does without the harness."""
+    """Build the benchmark of a checkout."""
     out = tmp / "out"
     run_command("make", "-s", "-C", tree / "selftests", build.JOBS, f"OUT={out}",
                 f"CC={target.machine.cc}", f"PAGE_SIZE={target.page_size}",
-                "KSELFTEST=/nonexistent", out / "bench",
+                f"KSELFTEST={target.kselftest()}", out / "bench",
                 what=f"building the benchmark in {tree} failed")
     return out / "bench"
 
