@@ -71,7 +71,7 @@ def shell(options, params):
     return f"""set -e
 for turn in $(seq {TURNS}); do
 	for side in base work; do
-		cd /xm/tree/$side
+		cd /xm/bin/kselftest/$side
 		insmod ./xmirror.ko
 		insmod ./xmirror_test.ko {params}
 		echo "# bench: $side"
