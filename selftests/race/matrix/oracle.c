@@ -242,7 +242,7 @@ static int check_rss(struct race_env *e)
 				break;
 			here = true;
 			for (at = start; here && at < end; at += XM_PAGE)
-				want += xm_is_present((void *)at) ? 4 : 0;
+				want += xm_is_present((void *)at) ? XM_PAGE >> 10 : 0;
 		} else if (here && !strncmp(line, "Rss:", 4)) {
 			kb += strtoul(line + 4, NULL, 10);
 		}
