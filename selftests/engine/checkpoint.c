@@ -245,22 +245,6 @@ static int forget_refs(pid_t pid, const char *what)
 	return xm_write_file(path, what);
 }
 
-static __u64 pagemap_of(pid_t pid, const void *p)
-{
-	__u64 entry = 0;
-	char path[64];
-	int fd;
-
-	snprintf(path, sizeof(path), "/proc/%d/pagemap", pid);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
-		return 0;
-	if (pread(fd, &entry, 8, (uintptr_t)p / XM_PAGE * 8) != 8)
-		entry = 0;
-	close(fd);
-	return entry;
-}
-
 /* Pages of an area that are there, in whatever way */
 static unsigned int pages_there(pid_t pid, const __u64 *p)
 {
@@ -268,7 +252,7 @@ static unsigned int pages_there(pid_t pid, const __u64 *p)
 	size_t i;
 
 	for (i = 0; i < PAGES; i++)
-		n += !!(pagemap_of(pid, p + i * XM_WORDS) &
+		n += !!(xm_pagemap_of(pid, p + i * XM_WORDS) &
 			(XM_PM_PRESENT | XM_PM_SWAP));
 	return n;
 }
@@ -314,7 +298,7 @@ TEST_F(image, checkpoint_of_a_frozen_process)
 		EXPECT_EQ(0, wrong(copies));
 		ASSERT_EQ(0, counts_on(self->c.pid, &self->v));
 		for (i = 0; i < PAGES; i++) {
-			EXPECT_NE(0, pagemap_of(self->c.pid, self->v.p[COUNTED] +
+			EXPECT_NE(0, xm_pagemap_of(self->c.pid, self->v.p[COUNTED] +
 						i * XM_WORDS) & XM_PM_SOFT_DIRTY);
 		}
 	}

@@ -232,23 +232,6 @@ TEST_F(page, page_moves_after_a_retry)
 	EXPECT_EQ(5, XM_LOAD(self->p));
 }
 
-/* The bit of /sys/kernel/mm/page_idle, after it has looked for accesses */
-static int is_idle(int fd, __u64 pfn)
-{
-	__u64 bits;
-
-	if (pread(fd, &bits, 8, pfn / 64 * 8) != 8)
-		return -errno;
-	return bits >> pfn % 64 & 1;
-}
-
-static int set_idle(int fd, __u64 pfn)
-{
-	__u64 bits = 1ULL << pfn % 64;
-
-	return pwrite(fd, &bits, 8, pfn / 64 * 8) == 8 ? 0 : -errno;
-}
-
 /*
  * A walk of the rmap sees the CPU's accesses only: the page is old however hot it
  * is for the device. The dirty flag is in the folio.
@@ -256,7 +239,7 @@ static int set_idle(int fd, __u64 pfn)
 /* covers: E12, I.rmap */
 TEST_F(page, page_hot_for_the_device_is_idle_for_the_rmap)
 {
-	int fd = open("/sys/kernel/mm/page_idle/bitmap", O_RDWR | O_CLOEXEC);
+	int fd = open(XM_PAGE_IDLE, O_RDWR | O_CLOEXEC);
 	struct xmirror_stats before, after;
 	__u64 pfn;
 	int i;
@@ -270,13 +253,13 @@ TEST_F(page, page_hot_for_the_device_is_idle_for_the_rmap)
 	ASSERT_NE(0, pfn);
 	/* Only pages on the LRU can be idle. */
 	ASSERT_EQ(0, xm_drain());
-	ASSERT_EQ(0, set_idle(fd, pfn));
-	ASSERT_EQ(1, is_idle(fd, pfn));
+	ASSERT_EQ(0, xm_set_idle(fd, pfn));
+	ASSERT_EQ(1, xm_is_idle(fd, pfn));
 	ASSERT_EQ(0, xm_stats(self->fd, &before));
 	for (i = 0; i < 10; i++) {
 		ASSERT_EQ(0, xm_add(self->fd, self->p, 1));
 	}
-	EXPECT_EQ(1, is_idle(fd, pfn));
+	EXPECT_EQ(1, xm_is_idle(fd, pfn));
 	EXPECT_NE(0, xm_kpageflags(pfn) & XM_KPF_DIRTY);
 	/* Idle tracking takes nothing from the device. */
 	ASSERT_EQ(0, xm_stats(self->fd, &after));
@@ -286,7 +269,7 @@ TEST_F(page, page_hot_for_the_device_is_idle_for_the_rmap)
 	/* An access of the CPU counts. */
 	EXPECT_EQ(16, XM_LOAD(self->p));
 	EXPECT_EQ(pfn, xm_pfn(self->p));
-	EXPECT_EQ(0, is_idle(fd, pfn));
+	EXPECT_EQ(0, xm_is_idle(fd, pfn));
 	close(fd);
 }
 

@@ -39,6 +39,30 @@ __u64 xm_pagemap(const volatile void *addr)
 	return read_u64("/proc/self/pagemap", (uintptr_t)addr / XM_PAGE);
 }
 
+__u64 xm_pagemap_of(pid_t pid, const volatile void *addr)
+{
+	char path[64];
+
+	snprintf(path, sizeof(path), "/proc/%d/pagemap", pid);
+	return read_u64(path, (uintptr_t)addr / XM_PAGE);
+}
+
+int xm_is_idle(int fd, __u64 pfn)
+{
+	__u64 bits;
+
+	if (pread(fd, &bits, 8, pfn / 64 * 8) != 8)
+		return -errno;
+	return bits >> pfn % 64 & 1;
+}
+
+int xm_set_idle(int fd, __u64 pfn)
+{
+	__u64 bits = 1ULL << pfn % 64;
+
+	return pwrite(fd, &bits, 8, pfn / 64 * 8) == 8 ? 0 : -errno;
+}
+
 bool xm_is_present(const volatile void *addr)
 {
 	return xm_pagemap(addr) & XM_PM_PRESENT;

@@ -5,11 +5,14 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <sys/types.h>
 
 #include <linux/types.h>
 
 /** xm_pagemap: the pagemap entry of @addr, 0 if it cannot be read. */
 __u64 xm_pagemap(const volatile void *addr);
+/** xm_pagemap_of: the same of another process. */
+__u64 xm_pagemap_of(pid_t pid, const volatile void *addr);
 #define XM_PM_PRESENT		(1ULL << 63)
 #define XM_PM_SWAP		(1ULL << 62)
 #define XM_PM_FILE		(1ULL << 61)
@@ -28,6 +31,7 @@ size_t xm_count_exclusive(const volatile void *addr, size_t len);
 __u64 xm_pfn(const volatile void *addr);
 /** xm_kpageflags: /proc/kpageflags of @pfn. */
 __u64 xm_kpageflags(__u64 pfn);
+#define XM_KPF_REFERENCED	(1ULL << 2)
 #define XM_KPF_DIRTY		(1ULL << 4)
 #define XM_KPF_LRU		(1ULL << 5)
 #define XM_KPF_WRITEBACK	(1ULL << 8)
@@ -35,6 +39,12 @@ __u64 xm_kpageflags(__u64 pfn);
 #define XM_KPF_SWAPCACHE	(1ULL << 13)
 #define XM_KPF_SWAPBACKED	(1ULL << 14)
 #define XM_KPF_THP		(1ULL << 22)
+/** XM_PAGE_IDLE: what xm_is_idle() and xm_set_idle() work on, opened for both. */
+#define XM_PAGE_IDLE		"/sys/kernel/mm/page_idle/bitmap"
+/** xm_is_idle: the bit of @pfn, after the kernel has looked for accesses; or -errno. */
+int xm_is_idle(int fd, __u64 pfn);
+int xm_set_idle(int fd, __u64 pfn);
+
 /** xm_status_kb: a field of /proc/self/status such as "VmRSS", -1 if none. */
 long xm_status_kb(const char *field);
 long xm_vmrss_kb(void);

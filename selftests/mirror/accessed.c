@@ -8,8 +8,6 @@
 
 #include "test.h"
 
-#define KPF_REFERENCED	(1ULL << 2)
-
 FIXTURE(accessed) {
 	int fd;
 	__u64 *p;
@@ -94,31 +92,14 @@ TEST_F(accessed, page_is_referenced)
 		/* The CPU's accesses are forgotten, without an invalidation. */
 		ASSERT_EQ(0, xm_write_file("/proc/self/clear_refs", "1"));
 		use_the_first(_metadata, self->fd, self->p, ops[i]);
-		ASSERT_EQ(0, xm_kpageflags(pfn[0]) & KPF_REFERENCED);
-		ASSERT_EQ(0, xm_kpageflags(pfn[1]) & KPF_REFERENCED);
+		ASSERT_EQ(0, xm_kpageflags(pfn[0]) & XM_KPF_REFERENCED);
+		ASSERT_EQ(0, xm_kpageflags(pfn[1]) & XM_KPF_REFERENCED);
 		END_LEAVES();
-		EXPECT_EQ(KPF_REFERENCED, xm_kpageflags(pfn[0]) & KPF_REFERENCED) {
+		EXPECT_EQ(XM_KPF_REFERENCED, xm_kpageflags(pfn[0]) & XM_KPF_REFERENCED) {
 			TH_LOG("operation %u", ops[i]);
 		}
-		EXPECT_EQ(0, xm_kpageflags(pfn[1]) & KPF_REFERENCED);
+		EXPECT_EQ(0, xm_kpageflags(pfn[1]) & XM_KPF_REFERENCED);
 	}
-}
-
-/* What /sys/kernel/mm/page_idle says after it has looked for accesses */
-static int is_idle(int fd, __u64 pfn)
-{
-	__u64 bits;
-
-	if (pread(fd, &bits, 8, pfn / 64 * 8) != 8)
-		return -errno;
-	return bits >> pfn % 64 & 1;
-}
-
-static int set_idle(int fd, __u64 pfn)
-{
-	__u64 bits = 1ULL << pfn % 64;
-
-	return pwrite(fd, &bits, 8, pfn / 64 * 8) == 8 ? 0 : -errno;
 }
 
 TEST_F(accessed, page_is_not_idle)
@@ -126,7 +107,7 @@ TEST_F(accessed, page_is_not_idle)
 	static const enum xmirror_op ops[] = {
 		XMIRROR_OP_LOAD, XMIRROR_OP_STORE, XMIRROR_OP_ADD,
 	};
-	int idle = open("/sys/kernel/mm/page_idle/bitmap", O_RDWR | O_CLOEXEC);
+	int idle = open(XM_PAGE_IDLE, O_RDWR | O_CLOEXEC);
 	__u64 pfn[2];
 	size_t i;
 
@@ -137,16 +118,16 @@ TEST_F(accessed, page_is_not_idle)
 		ASSERT_EQ(0, mprotect(self->p, 2 * XM_PAGE,
 				      PROT_READ | PROT_WRITE));
 		ASSERT_EQ(0, map_both(self->fd, self->p, ops[i], pfn));
-		ASSERT_EQ(0, set_idle(idle, pfn[0]));
-		ASSERT_EQ(0, set_idle(idle, pfn[1]));
+		ASSERT_EQ(0, xm_set_idle(idle, pfn[0]));
+		ASSERT_EQ(0, xm_set_idle(idle, pfn[1]));
 		use_the_first(_metadata, self->fd, self->p, ops[i]);
-		ASSERT_EQ(1, is_idle(idle, pfn[0]));
-		ASSERT_EQ(1, is_idle(idle, pfn[1]));
+		ASSERT_EQ(1, xm_is_idle(idle, pfn[0]));
+		ASSERT_EQ(1, xm_is_idle(idle, pfn[1]));
 		END_LEAVES();
-		EXPECT_EQ(0, is_idle(idle, pfn[0])) {
+		EXPECT_EQ(0, xm_is_idle(idle, pfn[0])) {
 			TH_LOG("operation %u", ops[i]);
 		}
-		EXPECT_EQ(1, is_idle(idle, pfn[1]));
+		EXPECT_EQ(1, xm_is_idle(idle, pfn[1]));
 	}
 	close(idle);
 }
