@@ -44,13 +44,8 @@ TEST_F(info, facts)
 static char *first_line(const char *path)
 {
 	static char line[64];
-	FILE *f = fopen(path, "re");
 
-	if (!f || !fgets(line, sizeof(line), f))
-		line[0] = 0;
-	if (f)
-		fclose(f);
-	line[strcspn(line, "\n")] = 0;
+	xm_read_line(path, line, sizeof(line));
 	return line;
 }
 

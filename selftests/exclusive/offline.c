@@ -20,23 +20,13 @@
 /* Entries of /proc/kpageflags that are read at once */
 #define CHUNK	1024UL
 
-static __u64 read_hex(const char *path)
-{
-	unsigned long long value = 0;
-	FILE *f = fopen(path, "re");
-
-	if (!f)
-		return 0;
-	if (fscanf(f, "%llx", &value) != 1)
-		value = 0;
-	fclose(f);
-	return value;
-}
-
 /* Pages of a block, 0 without CONFIG_MEMORY_HOTPLUG */
 static __u64 block_pages(void)
 {
-	return read_hex(MEMORY "/block_size_bytes") / XM_PAGE;
+	char text[32];
+
+	xm_read_line(MEMORY "/block_size_bytes", text, sizeof(text));
+	return strtoull(text, NULL, 16) / XM_PAGE;
 }
 
 static int set_state(int block, const char *state)
@@ -49,17 +39,10 @@ static int set_state(int block, const char *state)
 
 static bool is_state(int block, const char *state)
 {
-	char path[64], text[32] = "";
-	FILE *f;
+	char path[64], text[32];
 
 	snprintf(path, sizeof(path), MEMORY "/memory%d/state", block);
-	f = fopen(path, "re");
-	if (!f)
-		return false;
-	if (!fgets(text, sizeof(text), f))
-		*text = 0;
-	fclose(f);
-	text[strcspn(text, "\n")] = 0;
+	xm_read_line(path, text, sizeof(text));
 	return !strcmp(text, state);
 }
 

@@ -52,17 +52,13 @@ TEST_F(page, reclaim_takes_exclusive_pages)
 static int add_uprobe(const char *path)
 {
 	struct perf_event_attr attr = { .size = sizeof(attr) };
-	char text[16] = "";
-	int fd = open("/sys/bus/event_source/devices/uprobe/type",
-		      O_RDONLY | O_CLOEXEC);
-	ssize_t n;
+	char text[16];
+	int err, fd;
 
-	if (fd < 0)
-		return -errno;
-	n = read(fd, text, sizeof(text) - 1);
-	close(fd);
-	if (n <= 0)
-		return -EIO;
+	err = xm_read_line("/sys/bus/event_source/devices/uprobe/type", text,
+			   sizeof(text));
+	if (err || !*text)
+		return err ? err : -EIO;
 	attr.type = atoi(text);
 	attr.config1 = (uintptr_t)path;
 	fd = syscall(SYS_perf_event_open, &attr, -1, 0, -1,

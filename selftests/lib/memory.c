@@ -337,15 +337,9 @@ bool xm_has_ksm(void)
 
 static long ksm_scans(void)
 {
-	char text[32] = "";
-	int fd = open(KSM "full_scans", O_RDONLY | O_CLOEXEC);
+	char text[32];
 
-	if (fd < 0)
-		return -1;
-	if (read(fd, text, sizeof(text) - 1) < 0)
-		text[0] = 0;
-	close(fd);
-	return atol(text);
+	return xm_read_line(KSM "full_scans", text, sizeof(text)) ? -1 : atol(text);
 }
 
 static int ksm_start(void)

@@ -55,9 +55,8 @@ static void save_params(const char *name, char *to, size_t room)
 	char path[320], value[128];
 	struct dirent *entry;
 	size_t used = 0;
-	ssize_t n;
 	DIR *dir;
-	int fd;
+	int n;
 
 	*to = 0;
 	snprintf(path, sizeof(path), "/sys/module/%s/parameters", name);
@@ -67,14 +66,8 @@ static void save_params(const char *name, char *to, size_t room)
 			continue;
 		snprintf(path, sizeof(path), "/sys/module/%s/parameters/%s",
 			 name, entry->d_name);
-		fd = open(path, O_RDONLY | O_CLOEXEC);
-		n = fd < 0 ? -1 : read(fd, value, sizeof(value) - 1);
-		if (fd >= 0)
-			close(fd);
-		if (n <= 0)
-			continue;
-		value[n - (value[n - 1] == '\n')] = 0;
-		if (!value[0] || !strcmp(value, "(null)"))
+		if (xm_read_line(path, value, sizeof(value)) || !value[0] ||
+		    !strcmp(value, "(null)"))
 			continue;
 		n = snprintf(to + used, room - used, "%s=%s ", entry->d_name,
 			     value);

@@ -3,7 +3,6 @@
  * Settings that are restored, see settings.h. The old values are kept in memory
  * that the program shares with its tests, which are its children.
  */
-#include <fcntl.h>
 #include <pthread.h>
 
 #include "settings.h"
@@ -50,29 +49,16 @@ static void settings_exit(void)
 	xm_settings_restore();
 }
 
-/* Of a choice, "always [madvise] never", the value in brackets */
-static int read_setting(const char *path, char *value, size_t room)
+int xm_read_setting(const char *path, char *value, size_t room)
 {
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
-	char *from, *to;
-	ssize_t n;
+	int err = xm_read_line(path, value, room);
+	char *from = strchr(value, '['), *to = from ? strchr(from, ']') : NULL;
 
-	if (fd < 0)
-		return -errno;
-	n = read(fd, value, room - 1);
-	n = n < 0 ? -errno : n;
-	close(fd);
-	if (n < 0)
-		return n;
-	value[n] = 0;
-	value[strcspn(value, "\n")] = 0;
-	from = strchr(value, '[');
-	to = from ? strchr(from, ']') : NULL;
 	if (to) {
 		*to = 0;
 		memmove(value, from + 1, to - from);
 	}
-	return 0;
+	return err;
 }
 
 int xm_setting(const char *path, const char *value)
@@ -82,7 +68,7 @@ int xm_setting(const char *path, const char *value)
 
 	if (stack->n == MAX_SAVED || strlen(path) >= sizeof(s->path))
 		return -ENOSPC;
-	err = read_setting(path, s->value, sizeof(s->value));
+	err = xm_read_setting(path, s->value, sizeof(s->value));
 	if (err)
 		return err;
 	memcpy(s->path, path, strlen(path) + 1);

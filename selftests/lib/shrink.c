@@ -7,6 +7,7 @@
 
 #include "kselftest.h"
 #include "shrink.h"
+#include "xm.h"
 
 /* Bits of /proc/sys/kernel/tainted: bad page, died, warned, locked up */
 #define TAINTS	(1UL << 5 | 1UL << 7 | 1UL << 9 | 1UL << 14)
@@ -169,14 +170,11 @@ bool shrink_tainted(void)
 {
 	static unsigned long first;
 	static bool known;
-	FILE *f = fopen("/proc/sys/kernel/tainted", "re");
-	unsigned long now = 0;
+	unsigned long now;
+	char text[32];
 
-	if (f) {
-		if (fscanf(f, "%lu", &now) != 1)
-			now = 0;
-		fclose(f);
-	}
+	xm_read_line("/proc/sys/kernel/tainted", text, sizeof(text));
+	now = strtoul(text, NULL, 10);
 	if (!known)
 		first = now;
 	known = true;

@@ -3,6 +3,7 @@
  * Mappings of a device's own memory, see vram.h.
  */
 #include "memory.h"
+#include "settings.h"
 #include "vram.h"
 
 #define THP_ENABLED	"/sys/kernel/mm/transparent_hugepage/enabled"
@@ -89,23 +90,10 @@ size_t vram_wrong(const char *p, size_t len, __u64 seed)
 
 const char *thp_mode(void)
 {
-	static char line[64];
-	FILE *f = fopen(THP_ENABLED, "re");
-	char *start, *end;
+	static char mode[64];
 
-	line[0] = 0;
-	if (f) {
-		if (!fgets(line, sizeof(line), f))
-			line[0] = 0;
-		fclose(f);
-	}
-	/* always [madvise] never */
-	start = strchr(line, '[');
-	end = strchr(line, ']');
-	if (!start || !end)
-		return "";
-	*end = 0;
-	return start + 1;
+	xm_read_setting(THP_ENABLED, mode, sizeof(mode));
+	return mode;
 }
 
 int thp_set_mode(const char *mode)

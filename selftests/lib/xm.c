@@ -502,3 +502,21 @@ int xm_write_file(const char *path, const char *text)
 	close(fd);
 	return err;
 }
+
+int xm_read_line(const char *path, char *line, size_t room)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	ssize_t n;
+
+	*line = 0;
+	if (fd < 0)
+		return -errno;
+	n = read(fd, line, room - 1);
+	n = n < 0 ? -errno : n;
+	close(fd);
+	if (n < 0)
+		return n;
+	line[n] = 0;
+	line[strcspn(line, "\n")] = 0;
+	return 0;
+}

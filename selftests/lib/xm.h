@@ -209,6 +209,8 @@ bool xm_expired(__u64 start_ns, unsigned int ms);
 
 /** xm_write_file: write a string to a file, as to sysfs. */
 int xm_write_file(const char *path, const char *text);
+/** xm_read_line: the first line of a file, as of sysfs; "" with a negative errno. */
+int xm_read_line(const char *path, char *line, size_t room);
 
 /** XM_LOAD, XM_ADD: CPU accesses that the compiler may not move or merge. */
 #define XM_LOAD(p)	__atomic_load_n((p), __ATOMIC_SEQ_CST)

@@ -3,7 +3,8 @@
 # usage: KSELFTEST=DIR test.sh
 #
 # Whether the harness and the helpers in lib/test.h end each test of cases.c, and of
-# shrink.c, which is about lib/shrink.h, as the first word of its name says. Needs no guest, and a machine without the modules.
+# shrink.c, which is about lib/shrink.h, as the first word of its name says. Needs no
+# guest, and a machine without the modules.
 
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
