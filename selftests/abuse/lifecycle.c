@@ -7,9 +7,9 @@
  * five times if it is not set.
  */
 #include <fcntl.h>
-#include <sys/stat.h>
 #include <sys/swap.h>
 
+#include "group.h"
 #include "module.h"
 #include "raw.h"
 #include "resident.h"
@@ -415,54 +415,24 @@ TEST(file_outlives_its_process)
 
 /* --- memory that runs out --------------------------------------------------- */
 
-#define GROUP	"/sys/fs/cgroup/xm-lifecycle"
-
-/* In a group with @limit bytes of memory and no swap. */
-static int enter_group(const char *limit)
-{
-	int err;
-
-	if (mkdir(GROUP, 0755) && errno != EEXIST)
-		return -errno;
-	err = xm_write_file(GROUP "/memory.max", limit);
-	if (!err && !access(GROUP "/memory.swap.max", F_OK))
-		err = xm_write_file(GROUP "/memory.swap.max", "0");
-	return err ? err : xm_write_file(GROUP "/cgroup.procs", "0");
-}
-
-static long group_event(const char *name)
-{
-	char line[64], key[32];
-	long value, n = -1;
-	FILE *f = fopen(GROUP "/memory.events", "re");
-
-	if (!f)
-		return -1;
-	while (fgets(line, sizeof(line), f)) {
-		if (sscanf(line, "%31s %ld", key, &value) == 2 &&
-		    !strcmp(key, name))
-			n = value;
-	}
-	fclose(f);
-	return n;
-}
+#define LIMIT	"32M"
 
 FIXTURE(limited) {
 	int fd;
+	struct group g;
 	__u64 free_at_start;
 };
 
 FIXTURE_SETUP(limited)
 {
+	int err = group_make(&self->g, "lifecycle");
 	struct xmirror_stats s;
 
-	if (access("/sys/fs/cgroup/memory.pressure", F_OK) &&
-	    access("/sys/fs/cgroup/cgroup.subtree_control", W_OK))
-		XM_SKIP(return, "no cgroup2 at /sys/fs/cgroup");
-	if (mkdir(GROUP, 0755) || access(GROUP "/memory.max", W_OK)) {
-		rmdir(GROUP);
-		XM_SKIP(return, "no memory controller for cgroups");
-	}
+	if (err == -ENOENT)
+		XM_SKIP(return, "no memory control groups");
+	ASSERT_EQ(0, err);
+	ASSERT_EQ(0, group_limit(&self->g, LIMIT));
+	ASSERT_EQ(0, group_no_swap(&self->g));
 	OPEN(self->fd, 0);
 	ASSERT_EQ(0, xm_stats(self->fd, &s));
 	self->free_at_start = s.devmem_free;
@@ -470,15 +440,12 @@ FIXTURE_SETUP(limited)
 
 FIXTURE_TEARDOWN(limited)
 {
-	__u64 start = xm_now_ns();
 	struct xmirror_stats s;
 
 	EXPECT_EQ(0, xm_stats(self->fd, &s));
 	EXPECT_EQ(self->free_at_start, s.devmem_free);
 	close(self->fd);
-	while (rmdir(GROUP) && errno == EBUSY && !xm_expired(start, XM_LONG))
-		sched_yield();
-	EXPECT_NE(0, access(GROUP, F_OK));
+	EXPECT_EQ(0, group_remove(&self->g));
 }
 
 #define MUCH	(96UL << 20)
@@ -489,11 +456,10 @@ static int hog(struct child *c, void *arg)
 	char *p;
 
 	(void)c;
-	(void)arg;
 	p = xm_anon(MUCH);
 	w.fd = xm_open(0);
 	CHILD_CHECK(p && w.fd >= 0);
-	CHILD_CHECK(!enter_group("32M"));
+	CHILD_CHECK(!group_enter(arg));
 	/* The device makes the pages, so it is the one that meets the limit. */
 	w.addr = p;
 	w.len = MUCH;
@@ -507,9 +473,9 @@ TEST_F(limited, oom_kill_of_the_mirrored_process)
 {
 	struct child c;
 
-	ASSERT_EQ(0, child_start(&c, hog, NULL));
+	ASSERT_EQ(0, child_start(&c, hog, &self->g));
 	EXPECT_EQ(128 + SIGKILL, child_end(&c));
-	EXPECT_LT(0, group_event("oom_kill"));
+	EXPECT_LT(0, group_event(&self->g, "oom_kill"));
 	EXPECT_CLEAN(self->fd);
 }
 
@@ -525,8 +491,7 @@ static int migrates_much(struct child *c, void *arg)
 	int fd, err;
 
 	(void)c;
-	(void)arg;
-	CHILD_CHECK(!enter_group("32M"));
+	CHILD_CHECK(!group_enter(arg));
 	p = xm_anon(len);
 	fd = xm_open(0);
 	CHILD_CHECK(p && fd >= 0);
@@ -548,7 +513,7 @@ TEST_F(limited, device_memory_at_the_limit)
 	struct child c;
 
 	NEED(XMIRROR_CAP_PRIVATE);
-	ASSERT_EQ(0, child_start(&c, migrates_much, NULL));
+	ASSERT_EQ(0, child_start(&c, migrates_much, &self->g));
 	EXPECT_EQ(0, child_end(&c));
 	EXPECT_CLEAN(self->fd);
 }
@@ -561,8 +526,7 @@ static int hides_in_device(struct child *c, void *arg)
 	int fd;
 
 	(void)c;
-	(void)arg;
-	CHILD_CHECK(!enter_group("32M"));
+	CHILD_CHECK(!group_enter(arg));
 	fd = xm_open(0);
 	CHILD_CHECK(fd >= 0);
 	for (n = 0; n < 8; n++) {
@@ -580,7 +544,7 @@ TEST_F(limited, device_memory_counts)
 	struct child c;
 
 	NEED(XMIRROR_CAP_PRIVATE);
-	ASSERT_EQ(0, child_start(&c, hides_in_device, NULL));
+	ASSERT_EQ(0, child_start(&c, hides_in_device, &self->g));
 	EXPECT_EQ(128 + SIGKILL, child_end(&c))
 		TH_LOG("64 MiB in device memory with a limit of 32 MiB");
 	EXPECT_CLEAN(self->fd);

@@ -6,50 +6,17 @@
  *
  * The kernel charges in batches per CPU: the tests measure megabytes.
  */
-#include <sys/stat.h>
-
+#include "group.h"
 #include "test.h"
 
-#define GROUP	"/sys/fs/cgroup/xm-charge"
 #define MB	(1UL << 20)
-
-static long group_current(void)
-{
-	FILE *f = fopen(GROUP "/memory.current", "re");
-	long n = -1;
-
-	if (f && fscanf(f, "%ld", &n) != 1)
-		n = -1;
-	if (f)
-		fclose(f);
-	return n;
-}
-
-/* A field of memory.stat */
-static long group_stat(const char *name)
-{
-	FILE *f = fopen(GROUP "/memory.stat", "re");
-	char key[64];
-	long value, n = -1;
-
-	while (f && fscanf(f, "%63s %ld", key, &value) == 2)
-		if (!strcmp(key, name))
-			n = value;
-	if (f)
-		fclose(f);
-	return n;
-}
-
-static int enter_group(void)
-{
-	return xm_write_file(GROUP "/cgroup.procs", "0");
-}
 
 #define JOBS	200U
 
 /* Jobs that wait behind an endless one */
 static int take_jobs(struct child *c, void *arg)
 {
+	const struct group *g = arg;
 	static struct xmirror_cmd cmds[XMIRROR_MAX_CMDS];
 	__u64 fence, *p = xm_anon(XM_PAGE);
 	int fd = xm_open(0);
@@ -57,21 +24,20 @@ static int take_jobs(struct child *c, void *arg)
 	long before;
 
 	(void)c;
-	(void)arg;
 	CHILD_CHECK(p && fd >= 0);
 	*p = 0;
 	for (i = 0; i < XMIRROR_MAX_CMDS; i++)
 		cmds[i] = xm_cmd(XMIRROR_OP_LOAD, 8, p, 0);
-	CHILD_CHECK(!enter_group());
+	CHILD_CHECK(!group_enter(g));
 	cmds[0] = xm_cmds(XMIRROR_OP_STORE, 8, p, 0, 1000, 1);
 	CHILD_CHECK(!xm_submit(fd, 0, cmds, 1, ~0ULL, &fence));
-	before = group_current();
+	before = group_current(g);
 	for (i = 0; i < JOBS; i++)
 		CHILD_CHECK(!xm_submit(fd, 0, cmds, XMIRROR_MAX_CMDS, 1,
 				       &fence));
 	dprintf(2, "# %u jobs: %ld KiB\n", JOBS,
-		(group_current() - before) / 1024);
-	CHILD_CHECK(group_current() - before >=
+		(group_current(g) - before) / 1024);
+	CHILD_CHECK(group_current(g) - before >=
 		    (long)(JOBS * XMIRROR_MAX_CMDS * sizeof(*cmds)));
 	return 0;
 }
@@ -81,6 +47,7 @@ static int take_jobs(struct child *c, void *arg)
 /* One zero page for each page table, so that only the tables take memory */
 static int take_tables(struct child *c, void *arg)
 {
+	const struct group *g = arg;
 	char *p = mmap(NULL, SPAN, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS |
 		       MAP_NORESERVE, -1, 0);
 	struct xmirror_cmd cmd;
@@ -89,17 +56,16 @@ static int take_tables(struct child *c, void *arg)
 	long before, now;
 
 	(void)c;
-	(void)arg;
 	CHILD_CHECK(p != MAP_FAILED && fd >= 0);
 	madvise(p, SPAN, MADV_NOHUGEPAGE);
-	CHILD_CHECK(!enter_group());
-	before = group_stat("kernel");
+	CHILD_CHECK(!group_enter(g));
+	before = group_stat(g, "kernel");
 	CHILD_CHECK(before >= 0);
 	cmd = xm_cmds(XMIRROR_OP_LOAD, 8, p, XM_2M, SPAN / XM_2M, 0);
 	CHILD_CHECK(!xm_run(fd, &cmd, NULL));
 	CHILD_CHECK(!xm_stats(fd, &s));
 	CHILD_CHECK(s.table_bytes >= SPAN / XM_2M * XM_PAGE);
-	now = group_stat("kernel");
+	now = group_stat(g, "kernel");
 	dprintf(2, "# tables of the device: %llu KiB, charged: %ld KiB\n",
 		(unsigned long long)s.table_bytes / 1024,
 		(now - before) / 1024);
@@ -109,6 +75,7 @@ static int take_tables(struct child *c, void *arg)
 
 static int take_vram(struct child *c, void *arg)
 {
+	const struct group *g = arg;
 	struct xmirror_vram v = { .size = sizeof(v), .op = XMIRROR_VRAM_QUERY };
 	long before, now, after;
 	int fd = xm_open(0);
@@ -116,21 +83,20 @@ static int take_vram(struct child *c, void *arg)
 	char *p;
 
 	(void)c;
-	(void)arg;
 	CHILD_CHECK(fd >= 0);
 	if (xm_ioctl(fd, XMIRROR_IOC_VRAM, &v))
 		return 77;
 	len = v.bytes < 16 * MB ? v.bytes : 16 * MB;
-	CHILD_CHECK(!enter_group());
-	before = group_current();
+	CHILD_CHECK(!group_enter(g));
+	before = group_current(g);
 	p = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 	CHILD_CHECK(p != MAP_FAILED);
 	for (i = 0; i < len; i += XM_2M)
 		p[i] = 1;
-	now = group_current();
+	now = group_current(g);
 	CHILD_CHECK(!munmap(p, len));
 	CHILD_CHECK(!close(fd));
-	after = group_current();
+	after = group_current(g);
 	dprintf(2, "# VRAM: %zu KiB, charged: %ld KiB, after close: %ld KiB\n",
 		len / 1024, (now - before) / 1024, (after - before) / 1024);
 	CHILD_CHECK(now - before >= (long)len);
@@ -146,7 +112,7 @@ static int take_vram(struct child *c, void *arg)
 }
 
 FIXTURE(charge) {
-	int unused;
+	struct group g;
 };
 
 FIXTURE_VARIANT(charge) {
@@ -159,21 +125,16 @@ FIXTURE_VARIANT_ADD(charge, vram) { .fn = take_vram };
 
 FIXTURE_SETUP(charge)
 {
-	if (access("/sys/fs/cgroup/cgroup.subtree_control", W_OK))
-		XM_SKIP(return, "no cgroup2 at /sys/fs/cgroup");
-	if (mkdir(GROUP, 0755) || access(GROUP "/memory.current", R_OK)) {
-		rmdir(GROUP);
-		XM_SKIP(return, "no memory controller for cgroups");
-	}
+	int err = group_make(&self->g, "charge");
+
+	if (err == -ENOENT)
+		XM_SKIP(return, "no memory control groups");
+	ASSERT_EQ(0, err);
 }
 
 FIXTURE_TEARDOWN(charge)
 {
-	__u64 start = xm_now_ns();
-
-	while (rmdir(GROUP) && errno == EBUSY && !xm_expired(start, XM_LONG))
-		sched_yield();
-	EXPECT_NE(0, access(GROUP, F_OK));
+	EXPECT_EQ(0, group_remove(&self->g));
 }
 
 TEST_F(charge, to_the_process)
@@ -181,7 +142,7 @@ TEST_F(charge, to_the_process)
 	struct child c;
 	int err;
 
-	ASSERT_EQ(0, child_start(&c, variant->fn, NULL));
+	ASSERT_EQ(0, child_start(&c, variant->fn, &self->g));
 	err = child_end(&c);
 	if (err == 77)
 		XM_SKIP(return, "no VRAM: vram_mb=0");

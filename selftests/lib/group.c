@@ -46,6 +46,8 @@ static long dying(void)
 int group_make(struct group *g, const char *name)
 {
 	snprintf(g->path, sizeof(g->path), ROOT "/xm-%s-%d", name, getpid());
+	if (access(ROOT "/cgroup.subtree_control", W_OK))
+		return -ENOENT;
 	g->dying = dying();
 	if (mkdir(g->path, 0755))
 		return -errno;
@@ -82,6 +84,27 @@ long group_current(const struct group *g)
 long group_stat(const struct group *g, const char *field)
 {
 	return file_number(g, "memory.stat", field);
+}
+
+long group_event(const struct group *g, const char *field)
+{
+	return file_number(g, "memory.events", field);
+}
+
+int group_limit(const struct group *g, const char *bytes)
+{
+	char file[128];
+
+	snprintf(file, sizeof(file), "%s/memory.max", g->path);
+	return xm_write_file(file, bytes);
+}
+
+int group_no_swap(const struct group *g)
+{
+	char file[128];
+
+	snprintf(file, sizeof(file), "%s/memory.swap.max", g->path);
+	return access(file, F_OK) ? 0 : xm_write_file(file, "0");
 }
 
 int group_freeze(const struct group *g, bool on)

@@ -17,7 +17,7 @@ struct group {
 	long dying;
 };
 
-/** group_make: -ENOENT without the controller. */
+/** group_make: -ENOENT without cgroup2, or without its memory controller. */
 int group_make(struct group *g, const char *name);
 /** group_enter: the calling process from now on. */
 int group_enter(const struct group *g);
@@ -27,6 +27,12 @@ int group_leave(void);
 long group_current(const struct group *g);
 /** group_stat: a field of memory.stat in bytes, -ENOENT. */
 long group_stat(const struct group *g, const char *field);
+/** group_event: a number of memory.events, -ENOENT. */
+long group_event(const struct group *g, const char *field);
+/** group_limit: memory.max, such as "32M" or "max". */
+int group_limit(const struct group *g, const char *bytes);
+/** group_no_swap: what is in it is not swapped out, if the kernel swaps at all. */
+int group_no_swap(const struct group *g);
 /** group_freeze: who is in it stands still, or goes on, when this returns. */
 int group_freeze(const struct group *g, bool on);
 /** group_remove: the directory; nobody is in it. */

@@ -45,14 +45,6 @@ TEST_F(resident, swapped_out_in_a_loop)
 
 #define BIG	(16UL << 20)
 
-static int limit(const struct group *g, const char *bytes)
-{
-	char path[128];
-
-	snprintf(path, sizeof(path), "%s/memory.max", g->path);
-	return xm_write_file(path, bytes);
-}
-
 struct squeeze {
 	struct group g;
 	const char *max;
@@ -79,7 +71,7 @@ static int squeezed(struct child *c, void *arg)
 	CHILD_CHECK(!resident_add(fd, p, BIG, XMIRROR_RESIDENT_WRITE));
 	CHILD_CHECK(!resident_get(fd, p, &r));
 	before = r.stops;
-	CHILD_CHECK(!limit(&s->g, s->max));
+	CHILD_CHECK(!group_limit(&s->g, s->max));
 	if (s->more) {
 		more = xm_anon(s->more);
 		CHILD_CHECK(more);
@@ -95,7 +87,7 @@ static int squeezed(struct child *c, void *arg)
 	if (r.state == XMIRROR_RESIDENT_SUSPENDED)
 		CHILD_CHECK(xm_read(fd, p, &i, 8) == r.error);
 	/* With room for it, it can be had again. */
-	CHILD_CHECK(!limit(&s->g, "max"));
+	CHILD_CHECK(!group_limit(&s->g, "max"));
 	CHILD_CHECK(!resident_settled(fd, p, &r));
 	if (r.state == XMIRROR_RESIDENT_SUSPENDED) {
 		CHILD_CHECK(!resident_remove(fd, p, BIG));
