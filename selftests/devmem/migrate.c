@@ -14,21 +14,6 @@
 #define LEN	(PAGES * XM_PAGE)
 #define PREFETCH	"/sys/module/xmirror/parameters/prefetch"
 
-static void fill(volatile __u64 *p, size_t len, __u64 seed)
-{
-	for (size_t i = 0; i < len / sizeof(*p); i++)
-		p[i] = seed + i;
-}
-
-static size_t wrong(const volatile __u64 *p, size_t len, __u64 seed)
-{
-	size_t n = 0;
-
-	for (size_t i = 0; i < len / sizeof(*p); i++)
-		n += p[i] != seed + i;
-	return n;
-}
-
 FIXTURE(devmem) {
 	int fd;
 	int peer;
@@ -64,14 +49,14 @@ FIXTURE_TEARDOWN(devmem)
 
 TEST_F(devmem, there_and_back_by_cpu)
 {
-	fill((__u64 *)self->p, LEN, 1);
+	xm_fill_words((__u64 *)self->p, LEN, 1);
 	ASSERT_EQ(0, xm_migrate(self->fd, self->p, LEN, 0, 0, &self->moved));
 	EXPECT_EQ(PAGES, self->moved);
 	for (size_t i = 0; i < PAGES; i++) {
 		EXPECT_TRUE(xm_is_private(self->fd, self->p + i * XM_PAGE));
 	}
 	EXPECT_EQ(self->free_at_start - PAGES, xm_devmem_free(self->fd));
-	EXPECT_EQ(0, wrong((__u64 *)self->p, LEN, 1));
+	EXPECT_EQ(0, xm_wrong_words((__u64 *)self->p, LEN, 1));
 	EXPECT_TRUE(xm_is_present(self->p));
 	EXPECT_EQ(self->free_at_start, xm_devmem_free(self->fd));
 }
@@ -89,7 +74,7 @@ static void touch(struct __test_metadata *_metadata, int fd, const int *at,
 
 	ASSERT_NE(NULL, p);
 	ASSERT_EQ(0, xm_setting(PREFETCH, "16"));
-	fill((__u64 *)p, 64 * XM_PAGE, 2);
+	xm_fill_words((__u64 *)p, 64 * XM_PAGE, 2);
 	EXPECT_EQ(0, xm_migrate(fd, p, 64 * XM_PAGE, 0, 0, &moved));
 	EXPECT_EQ(64, moved);
 	for (i = 0; i < nr; i++) {
@@ -100,7 +85,7 @@ static void touch(struct __test_metadata *_metadata, int fd, const int *at,
 			TH_LOG("page %d", at[i]);
 		}
 	}
-	EXPECT_EQ(0, wrong((__u64 *)p, 64 * XM_PAGE, 2));
+	EXPECT_EQ(0, xm_wrong_words((__u64 *)p, 64 * XM_PAGE, 2));
 	munmap(p, 64 * XM_PAGE);
 }
 
@@ -132,7 +117,7 @@ TEST_F(devmem, cpu_goes_back_through_pages)
 
 TEST_F(devmem, there_and_back_by_call)
 {
-	fill((__u64 *)self->p, LEN, 2);
+	xm_fill_words((__u64 *)self->p, LEN, 2);
 	ASSERT_EQ(0, xm_migrate(self->fd, self->p, LEN, 0, 0, &self->moved));
 	ASSERT_EQ(PAGES, self->moved);
 	ASSERT_EQ(0, xm_migrate(self->fd, self->p, LEN,
@@ -140,7 +125,7 @@ TEST_F(devmem, there_and_back_by_call)
 	EXPECT_EQ(PAGES, self->moved);
 	EXPECT_TRUE(xm_is_present(self->p));
 	EXPECT_EQ(self->free_at_start, xm_devmem_free(self->fd));
-	EXPECT_EQ(0, wrong((__u64 *)self->p, LEN, 2));
+	EXPECT_EQ(0, xm_wrong_words((__u64 *)self->p, LEN, 2));
 }
 
 TEST_F(devmem, empty_pages_are_zero)
@@ -162,7 +147,7 @@ TEST_F(devmem, device_works_in_place)
 {
 	__u64 value;
 
-	fill((__u64 *)self->p, LEN, 3);
+	xm_fill_words((__u64 *)self->p, LEN, 3);
 	ASSERT_EQ(0, xm_migrate(self->fd, self->p, LEN, 0, 0, &self->moved));
 	ASSERT_EQ(PAGES, self->moved);
 	ASSERT_EQ(0, xm_add(self->fd, self->p, 100));
@@ -182,7 +167,7 @@ TEST_F(devmem, peer_access_brings_it_back)
 {
 	__u64 value;
 
-	fill((__u64 *)self->p, LEN, 4);
+	xm_fill_words((__u64 *)self->p, LEN, 4);
 	ASSERT_EQ(0, xm_migrate(self->fd, self->p, LEN, 0, 0, &self->moved));
 	ASSERT_EQ(0, xm_read(self->peer, self->p, &value, sizeof(value)));
 	EXPECT_EQ(4, value);
@@ -196,7 +181,7 @@ TEST_F(devmem, device_to_device)
 {
 	__u64 value, peer_free = xm_devmem_free(self->peer);
 
-	fill((__u64 *)self->p, LEN, 5);
+	xm_fill_words((__u64 *)self->p, LEN, 5);
 	ASSERT_EQ(0, xm_migrate(self->fd, self->p, LEN, 0, 0, &self->moved));
 	ASSERT_EQ(0, xm_migrate(self->peer, self->p, LEN,
 				XMIRROR_MIGRATE_FROM_PEER, 0, &self->moved));
@@ -206,7 +191,7 @@ TEST_F(devmem, device_to_device)
 	EXPECT_EQ(self->free_at_start, xm_devmem_free(self->fd));
 	ASSERT_EQ(0, xm_read(self->peer, self->p, &value, sizeof(value)));
 	EXPECT_EQ(5, value);
-	EXPECT_EQ(0, wrong((__u64 *)self->p, LEN, 5));
+	EXPECT_EQ(0, xm_wrong_words((__u64 *)self->p, LEN, 5));
 	EXPECT_EQ(peer_free, xm_devmem_free(self->peer));
 }
 
@@ -228,7 +213,7 @@ TEST_F(devmem, comes_back_where_the_policy_says)
 		XM_SKIP(return, "one NUMA node only");
 	for (i = 0; i < 4; i++) {
 		nodes = 1UL << (i & 1);
-		fill((__u64 *)self->p, LEN, i);
+		xm_fill_words((__u64 *)self->p, LEN, i);
 		ASSERT_EQ(0, xm_migrate(self->fd, self->p, LEN, 0, 0,
 					&self->moved));
 		ASSERT_EQ(0, i & 2 ?
@@ -247,7 +232,7 @@ TEST_F(devmem, comes_back_where_the_policy_says)
 				     0UL));
 		ASSERT_EQ(0, syscall(SYS_mbind, self->p, LEN, MPOL_DEFAULT,
 				     NULL, 0UL, 0));
-		EXPECT_EQ(0, wrong((__u64 *)self->p, LEN, i));
+		EXPECT_EQ(0, xm_wrong_words((__u64 *)self->p, LEN, i));
 	}
 }
 
@@ -271,7 +256,7 @@ TEST_F(devmem, empty_stays_empty)
 	madvise(p, XM_PMD, MADV_NOHUGEPAGE);
 	madvise(p + XM_PMD, XM_PMD, MADV_HUGEPAGE);
 	for (i = 0; i < 2; i++) {
-		fill((__u64 *)p, XM_PAGE, 21);
+		xm_fill_words((__u64 *)p, XM_PAGE, 21);
 		ASSERT_EQ(0, xm_migrate(self->fd, p, XM_PAGE, 0, 0,
 					&self->moved));
 		ASSERT_EQ(1, self->moved);
@@ -283,12 +268,12 @@ TEST_F(devmem, empty_stays_empty)
 					    &self->moved));
 		EXPECT_EQ(1, self->moved);
 		EXPECT_EQ(1, present(p, 2 * XM_PMD));
-		EXPECT_EQ(0, wrong((__u64 *)p, XM_PAGE, 21));
+		EXPECT_EQ(0, xm_wrong_words((__u64 *)p, XM_PAGE, 21));
 		ASSERT_EQ(0, madvise(p, 2 * XM_PMD, MADV_DONTNEED));
 	}
 	/* Neither do empty entries beside the page that the CPU touches. */
 	ASSERT_EQ(0, xm_setting(PREFETCH, "16"));
-	fill((__u64 *)p, 64 * XM_PAGE, 22);
+	xm_fill_words((__u64 *)p, 64 * XM_PAGE, 22);
 	ASSERT_EQ(0, xm_migrate(self->fd, p, 64 * XM_PAGE, 0, 0, &self->moved));
 	ASSERT_EQ(64, self->moved);
 	for (i = 8; i < 64; i += 2)
@@ -307,7 +292,7 @@ TEST_F(devmem, fault_beside_own_pages)
 {
 	char buf[2 * XM_PAGE];
 
-	fill((__u64 *)self->p, LEN, 23);
+	xm_fill_words((__u64 *)self->p, LEN, 23);
 	ASSERT_EQ(0, xm_migrate(self->fd, self->p, LEN, 0, 0, &self->moved));
 	ASSERT_EQ(PAGES, self->moved);
 	ASSERT_EQ(0, madvise(self->p, XM_PAGE, MADV_DONTNEED));
@@ -318,7 +303,7 @@ TEST_F(devmem, fault_beside_own_pages)
 			      NULL));
 	for (size_t i = 1; i < PAGES; i++)
 		EXPECT_TRUE(xm_is_private(self->fd, self->p + i * XM_PAGE));
-	EXPECT_EQ(0, wrong((__u64 *)(self->p + XM_PAGE), LEN - XM_PAGE,
+	EXPECT_EQ(0, xm_wrong_words((__u64 *)(self->p + XM_PAGE), LEN - XM_PAGE,
 			   23 + XM_PAGE / 8));
 }
 
@@ -333,8 +318,8 @@ TEST_F(devmem, close_evicts_its_own)
 
 	NEED(XMIRROR_CAP_SYNC);
 	ASSERT_NE(NULL, other);
-	fill((__u64 *)other, LEN, 24);
-	fill((__u64 *)self->p, LEN, 25);
+	xm_fill_words((__u64 *)other, LEN, 24);
+	xm_fill_words((__u64 *)self->p, LEN, 25);
 	OPEN(w.fd, 0);
 	ASSERT_EQ(0, xm_migrate(w.fd, other, LEN, 0, 0, &self->moved));
 	ASSERT_EQ(PAGES, self->moved);
@@ -344,7 +329,7 @@ TEST_F(devmem, close_evicts_its_own)
 				 &id));
 	ASSERT_EQ(0, worker_start(&w));
 	ASSERT_EQ(0, xm_sync_reached(self->fd, id, XM_LONG));
-	EXPECT_EQ(0, wrong((__u64 *)other, LEN, 24));
+	EXPECT_EQ(0, xm_wrong_words((__u64 *)other, LEN, 24));
 	ASSERT_EQ(0, xm_migrate(self->fd, self->p, LEN, 0, 0, &self->moved));
 	ASSERT_EQ(PAGES, self->moved);
 	/* The same pages of the device */
@@ -354,7 +339,7 @@ TEST_F(devmem, close_evicts_its_own)
 	ASSERT_EQ(0, worker_join(&w));
 	for (size_t i = 0; i < PAGES; i++)
 		EXPECT_TRUE(xm_is_private(self->fd, self->p + i * XM_PAGE));
-	EXPECT_EQ(0, wrong((__u64 *)self->p, LEN, 25));
+	EXPECT_EQ(0, xm_wrong_words((__u64 *)self->p, LEN, 25));
 	munmap(other, LEN);
 }
 
@@ -363,7 +348,7 @@ TEST_F(devmem, access_after_mprotect)
 {
 	__u64 value = 1;
 
-	fill((__u64 *)self->p, LEN, 6);
+	xm_fill_words((__u64 *)self->p, LEN, 6);
 	ASSERT_EQ(0, xm_migrate(self->fd, self->p, LEN, 0, 0, &self->moved));
 	ASSERT_EQ(0, xm_read(self->fd, self->p, &value, sizeof(value)));
 	ASSERT_EQ(0, mprotect(self->p, LEN, PROT_READ));
@@ -382,7 +367,7 @@ TEST_F(devmem, access_after_mremap)
 	__u64 value;
 	char *to;
 
-	fill((__u64 *)self->p, LEN, 7);
+	xm_fill_words((__u64 *)self->p, LEN, 7);
 	ASSERT_EQ(0, xm_migrate(self->fd, self->p, LEN, 0, 0, &self->moved));
 	ASSERT_EQ(0, xm_read(self->fd, self->p, &value, sizeof(value)));
 	to = xm_hole(LEN);
@@ -403,7 +388,7 @@ TEST_F(devmem, fork_shares_and_writes_split)
 	pid_t pid;
 	int status;
 
-	fill((__u64 *)self->p, LEN, 8);
+	xm_fill_words((__u64 *)self->p, LEN, 8);
 	ASSERT_EQ(0, xm_migrate(self->fd, self->p, LEN, 0, 0, &self->moved));
 	pid = fork();
 	ASSERT_GE(pid, 0);
@@ -415,7 +400,7 @@ TEST_F(devmem, fork_shares_and_writes_split)
 		value = 1000;
 		bad |= !!xm_write(fd, self->p, &value, sizeof(value));
 		bad |= *(volatile __u64 *)self->p != 1000;
-		bad |= !!wrong((__u64 *)(self->p + XM_PAGE), LEN - XM_PAGE,
+		bad |= !!xm_wrong_words((__u64 *)(self->p + XM_PAGE), LEN - XM_PAGE,
 			       8 + XM_PAGE / 8);
 		_exit(bad);
 	}
@@ -428,7 +413,7 @@ TEST_F(devmem, fork_shares_and_writes_split)
 	ASSERT_EQ(pid, waitpid(pid, &status, 0));
 	EXPECT_EQ(0, status);
 	EXPECT_EQ(2001, *(volatile __u64 *)self->p);
-	EXPECT_EQ(0, wrong((__u64 *)(self->p + XM_PAGE), LEN - XM_PAGE,
+	EXPECT_EQ(0, xm_wrong_words((__u64 *)(self->p + XM_PAGE), LEN - XM_PAGE,
 			   8 + XM_PAGE / 8));
 }
 
@@ -437,7 +422,7 @@ TEST_F(devmem, write_survives_lazyfree)
 {
 	__u64 value = 42;
 
-	fill((__u64 *)self->p, LEN, 9);
+	xm_fill_words((__u64 *)self->p, LEN, 9);
 	ASSERT_EQ(0, madvise(self->p, LEN, MADV_FREE));
 	/* The CPU's batch of lazily freed folios holds references. */
 	ASSERT_EQ(0, xm_drain());
@@ -456,19 +441,19 @@ TEST_F(devmem, unplug_and_replug)
 {
 	struct xmirror_unplug u = { .size = sizeof(u), .timeout_ms = XM_LONG };
 
-	fill((__u64 *)self->p, LEN, 10);
+	xm_fill_words((__u64 *)self->p, LEN, 10);
 	ASSERT_EQ(0, xm_migrate(self->fd, self->p, LEN, 0, 0, &self->moved));
 	ASSERT_EQ(0, xm_ioctl(self->fd, XMIRROR_IOC_UNPLUG, &u));
 	EXPECT_EQ(0, u.left);
 	EXPECT_TRUE(xm_is_present(self->p));
-	EXPECT_EQ(0, wrong((__u64 *)self->p, LEN, 10));
+	EXPECT_EQ(0, xm_wrong_words((__u64 *)self->p, LEN, 10));
 	ASSERT_EQ(0, xm_migrate(self->fd, self->p, LEN, 0, 0, &self->moved));
 	EXPECT_EQ(0, self->moved);
 	u.flags = XMIRROR_UNPLUG_REPLUG;
 	ASSERT_EQ(0, xm_ioctl(self->fd, XMIRROR_IOC_UNPLUG, &u));
 	ASSERT_EQ(0, xm_migrate(self->fd, self->p, LEN, 0, 0, &self->moved));
 	EXPECT_EQ(PAGES, self->moved);
-	EXPECT_EQ(0, wrong((__u64 *)self->p, LEN, 10));
+	EXPECT_EQ(0, xm_wrong_words((__u64 *)self->p, LEN, 10));
 }
 
 /* Close brings back the pages of this file, and no others. */
@@ -479,16 +464,16 @@ TEST_F(devmem, close_leaves_others_alone)
 
 	OPEN(fd2, 0);
 	ASSERT_NE(NULL, other);
-	fill((__u64 *)self->p, LEN, 11);
-	fill((__u64 *)other, LEN, 12);
+	xm_fill_words((__u64 *)self->p, LEN, 11);
+	xm_fill_words((__u64 *)other, LEN, 12);
 	ASSERT_EQ(0, xm_migrate(self->fd, self->p, LEN, 0, 0, &self->moved));
 	ASSERT_EQ(0, xm_migrate(fd2, other, LEN, 0, 0, &self->moved));
 	ASSERT_EQ(PAGES, self->moved);
 	close(fd2);
 	EXPECT_TRUE(xm_is_present(other));
 	EXPECT_TRUE(xm_is_private(self->fd, self->p));
-	EXPECT_EQ(0, wrong((__u64 *)other, LEN, 12));
-	EXPECT_EQ(0, wrong((__u64 *)self->p, LEN, 11));
+	EXPECT_EQ(0, xm_wrong_words((__u64 *)other, LEN, 12));
+	EXPECT_EQ(0, xm_wrong_words((__u64 *)self->p, LEN, 11));
 	munmap(other, LEN);
 }
 
@@ -500,21 +485,21 @@ TEST_F(devmem, huge_page)
 
 	ASSERT_NE(NULL, p);
 	ASSERT_EQ(0, madvise(p, XM_PMD, MADV_HUGEPAGE));
-	fill((__u64 *)p, XM_PMD, 13);
+	xm_fill_words((__u64 *)p, XM_PMD, 13);
 	ASSERT_EQ(0, xm_migrate(self->fd, p, XM_PMD, 0, 0, &self->moved));
 	EXPECT_EQ(XM_PMD / XM_PAGE, self->moved);
 	ASSERT_EQ(0, xm_add(self->fd, p + XM_PMD / 2, 1));
 	ASSERT_EQ(0, xm_read(self->fd, p + XM_PMD - 8, &value, 8));
 	EXPECT_EQ(13 + XM_PMD / 8 - 1, value);
 	*(volatile __u64 *)(p + XM_PMD / 2) -= 1;
-	EXPECT_EQ(0, wrong((__u64 *)p, XM_PMD, 13));
+	EXPECT_EQ(0, xm_wrong_words((__u64 *)p, XM_PMD, 13));
 	/* Once more, and half of it is unmapped while it is private. */
 	ASSERT_EQ(0, xm_migrate(self->fd, p, XM_PMD, 0, 0, &self->moved));
 	EXPECT_EQ(XM_PMD / XM_PAGE, self->moved);
 	ASSERT_EQ(0, munmap(p, XM_PMD / 2));
 	ASSERT_EQ(0, xm_read(self->fd, p + XM_PMD - 8, &value, 8));
 	EXPECT_EQ(13 + XM_PMD / 8 - 1, value);
-	EXPECT_EQ(0, wrong((__u64 *)(p + XM_PMD / 2), XM_PMD / 2,
+	EXPECT_EQ(0, xm_wrong_words((__u64 *)(p + XM_PMD / 2), XM_PMD / 2,
 			   13 + XM_PMD / 16));
 	munmap(p + XM_PMD / 2, XM_PMD / 2);
 }

@@ -81,22 +81,6 @@ static int private_pages(int fd, const void *addr, size_t len)
 	return n;
 }
 
-static void fill(volatile __u64 *p, size_t len, __u64 seed)
-{
-	for (size_t i = 0; i < len / sizeof(*p); i++)
-		p[i] = seed + i;
-}
-
-/* How many words of @p are not what fill() left there. */
-static size_t wrong(const volatile __u64 *p, size_t len, __u64 seed)
-{
-	size_t n = 0;
-
-	for (size_t i = 0; i < len / sizeof(*p); i++)
-		n += p[i] != seed + i;
-	return n;
-}
-
 static bool write_all(const char *path, const char *text)
 {
 	return !xm_write_file(path, text);
@@ -143,7 +127,7 @@ FIXTURE_SETUP(peer_bugs)
 	ASSERT_NE(NULL, self->p);
 	self->buf = malloc(LEN);
 	ASSERT_NE(NULL, self->buf);
-	fill((__u64 *)self->p, LEN, 1);
+	xm_fill_words((__u64 *)self->p, LEN, 1);
 	ret = to_device(self->fd, self->p, LEN);
 	if (ret == -ENOENT)
 		XM_SKIP(return, "the device has no memory");
@@ -178,18 +162,18 @@ TEST_F(peer_bugs, reads_own_page_after_mprotect)
 {
 	ASSERT_EQ(0, mprotect(self->p, LEN, PROT_READ));
 	ASSERT_EQ(0, device_read(self->fd, self->p, LEN, self->buf));
-	EXPECT_EQ(0, wrong(self->buf, LEN, 1));
-	EXPECT_EQ(0, wrong((__u64 *)self->p, LEN, 1));
+	EXPECT_EQ(0, xm_wrong_words(self->buf, LEN, 1));
+	EXPECT_EQ(0, xm_wrong_words((__u64 *)self->p, LEN, 1));
 }
 
 TEST_F(peer_bugs, writes_own_page_after_mprotect)
 {
 	ASSERT_EQ(0, mprotect(self->p, LEN, PROT_READ));
-	fill(self->buf, LEN, 1000);
+	xm_fill_words(self->buf, LEN, 1000);
 	EXPECT_EQ(-EPERM, device_write(self->fd, self->p, LEN, self->buf));
 	ASSERT_EQ(0, mprotect(self->p, LEN, PROT_READ | PROT_WRITE));
 	ASSERT_EQ(0, device_write(self->fd, self->p, LEN, self->buf));
-	EXPECT_EQ(0, wrong((__u64 *)self->p, LEN, 1000));
+	EXPECT_EQ(0, xm_wrong_words((__u64 *)self->p, LEN, 1000));
 }
 
 TEST_F(peer_bugs, reads_own_page_after_mremap)
@@ -199,8 +183,8 @@ TEST_F(peer_bugs, reads_own_page_after_mremap)
 	ASSERT_EQ(to, mremap(self->p, LEN, LEN, MREMAP_MAYMOVE | MREMAP_FIXED,
 			     to));
 	ASSERT_EQ(0, device_read(self->fd, to, LEN, self->buf));
-	EXPECT_EQ(0, wrong(self->buf, LEN, 1));
-	EXPECT_EQ(0, wrong((__u64 *)to, LEN, 1));
+	EXPECT_EQ(0, xm_wrong_words(self->buf, LEN, 1));
+	EXPECT_EQ(0, xm_wrong_words((__u64 *)to, LEN, 1));
 }
 
 TEST_F(peer_bugs, reads_own_page_after_fork)
@@ -209,14 +193,14 @@ TEST_F(peer_bugs, reads_own_page_after_fork)
 	ASSERT_GE(self->child, 0);
 	if (!self->child) {
 		WAIT_FOR_GO();
-		_exit(wrong((__u64 *)self->p, LEN, 1) != 0);
+		_exit(xm_wrong_words((__u64 *)self->p, LEN, 1) != 0);
 	}
 	ASSERT_EQ(0, device_read(self->fd, self->p, LEN, self->buf));
-	EXPECT_EQ(0, wrong(self->buf, LEN, 1));
+	EXPECT_EQ(0, xm_wrong_words(self->buf, LEN, 1));
 	SAY_GO();
 	EXPECT_EQ(0, ended(self->child, XM_LONG));
 	self->child = 0;
-	EXPECT_EQ(0, wrong((__u64 *)self->p, LEN, 1));
+	EXPECT_EQ(0, xm_wrong_words((__u64 *)self->p, LEN, 1));
 }
 
 TEST_F(peer_bugs, child_reads_parents_page)
@@ -228,12 +212,12 @@ TEST_F(peer_bugs, child_reads_parents_page)
 
 		if (fd < 0 || device_read(fd, self->p, LEN, self->buf))
 			_exit(2);
-		_exit(wrong(self->buf, LEN, 1) ||
-		      wrong((__u64 *)self->p, LEN, 1));
+		_exit(xm_wrong_words(self->buf, LEN, 1) ||
+		      xm_wrong_words((__u64 *)self->p, LEN, 1));
 	}
 	EXPECT_EQ(0, ended(self->child, XM_LONG));
 	self->child = 0;
-	EXPECT_EQ(0, wrong((__u64 *)self->p, LEN, 1));
+	EXPECT_EQ(0, xm_wrong_words((__u64 *)self->p, LEN, 1));
 }
 
 /* Bug 2: a page that was never touched before it moved to the device */
@@ -244,9 +228,9 @@ TEST_F(peer_bugs, writes_migrated_empty_page)
 
 	ASSERT_NE(NULL, fresh);
 	ASSERT_EQ(0, to_device(self->fd, fresh, LEN));
-	fill(self->buf, LEN, 77);
+	xm_fill_words(self->buf, LEN, 77);
 	ASSERT_EQ(0, device_write(self->fd, fresh, LEN, self->buf));
-	EXPECT_EQ(0, wrong((__u64 *)fresh, LEN, 77));
+	EXPECT_EQ(0, xm_wrong_words((__u64 *)fresh, LEN, 77));
 }
 
 /* Bug 3: a write to the device's own page that a forked process shares */
@@ -257,30 +241,30 @@ TEST_F(peer_bugs, write_breaks_cow)
 	ASSERT_GE(self->child, 0);
 	if (!self->child) {
 		WAIT_FOR_GO();
-		_exit(wrong((__u64 *)self->p, LEN, 1) != 0);
+		_exit(xm_wrong_words((__u64 *)self->p, LEN, 1) != 0);
 	}
-	fill(self->buf, LEN, 5000);
+	xm_fill_words(self->buf, LEN, 5000);
 	EXPECT_EQ(0, device_write(self->fd, self->p, LEN, self->buf));
 	SAY_GO();
 	EXPECT_EQ(0, ended(self->child, XM_LONG))
 		TH_LOG("the child sees what its parent's device wrote");
 	self->child = 0;
-	EXPECT_EQ(0, wrong((__u64 *)self->p, LEN, 5000));
+	EXPECT_EQ(0, xm_wrong_words((__u64 *)self->p, LEN, 5000));
 }
 
 /* Bug 4: what the device wrote is dirty, also if the CPU never wrote it */
 
 TEST_F(peer_bugs, written_lazyfree_page_survives_reclaim)
 {
-	ASSERT_EQ(0, wrong((__u64 *)self->p, LEN, 1));
+	ASSERT_EQ(0, xm_wrong_words((__u64 *)self->p, LEN, 1));
 	ASSERT_EQ(0, to_system(self->fd, self->p, LEN));
 	ASSERT_EQ(0, madvise(self->p, LEN, MADV_FREE));
-	fill(self->buf, LEN, 300);
+	xm_fill_words(self->buf, LEN, 300);
 	ASSERT_EQ(0, device_write(self->fd, self->p, LEN, self->buf));
 	if (xm_meminfo_kb("SwapTotal") <= 0)
 		XM_SKIP(return, "no swap");
 	ASSERT_EQ(0, xm_pageout(self->p, LEN));
-	EXPECT_EQ(0, wrong((__u64 *)self->p, LEN, 300));
+	EXPECT_EQ(0, xm_wrong_words((__u64 *)self->p, LEN, 300));
 }
 
 TEST_F(peer_bugs, written_shared_page_survives_reclaim)
@@ -291,12 +275,12 @@ TEST_F(peer_bugs, written_shared_page_survives_reclaim)
 	ASSERT_NE(NULL, shared);
 	for (size_t i = 0; i < LEN; i += XM_PAGE)
 		(void)p[i];
-	fill(self->buf, LEN, 400);
+	xm_fill_words(self->buf, LEN, 400);
 	ASSERT_EQ(0, device_write(self->fd, shared, LEN, self->buf));
 	if (xm_meminfo_kb("SwapTotal") <= 0)
 		XM_SKIP(return, "no swap");
 	ASSERT_EQ(0, xm_pageout(shared, LEN));
-	EXPECT_EQ(0, wrong((__u64 *)shared, LEN, 400));
+	EXPECT_EQ(0, xm_wrong_words((__u64 *)shared, LEN, 400));
 }
 
 /* Coherent memory, which the core brings back without asking the driver */
@@ -317,18 +301,18 @@ TEST_F(peer_bugs, written_coherent_page_survives_pin)
 	if (gup < 0)
 		XM_SKIP(return, "no CONFIG_GUP_TEST");
 	ASSERT_NE(NULL, p);
-	fill((__u64 *)p, LEN, 1);
+	xm_fill_words((__u64 *)p, LEN, 1);
 	ASSERT_EQ(0, madvise(p, LEN, MADV_FREE));
 	/* The CPU's batch of lazily freed folios holds references. */
 	ASSERT_EQ(0, xm_drain());
 	ASSERT_EQ(0, to_device(fd, p, LEN));
 	pfn = xm_pfn(p);
-	fill(self->buf, LEN, 500);
+	xm_fill_words(self->buf, LEN, 500);
 	ASSERT_EQ(0, device_write(fd, p, LEN, self->buf));
 	ASSERT_EQ(0, ioctl(gup, PIN_LONGTERM, &pin));
 	ASSERT_NE(pfn, xm_pfn(p));
 	ASSERT_EQ(0, madvise(p, LEN, MADV_PAGEOUT));
-	EXPECT_EQ(0, wrong((__u64 *)p, LEN, 500));
+	EXPECT_EQ(0, xm_wrong_words((__u64 *)p, LEN, 500));
 	close(gup);
 	close(fd);
 }
@@ -348,7 +332,7 @@ static void *churn(void *arg)
 	struct churn *c = arg;
 
 	while (!__atomic_load_n(&c->stop, __ATOMIC_RELAXED) && !c->err) {
-		fill((__u64 *)c->p, LEN, 9);
+		xm_fill_words((__u64 *)c->p, LEN, 9);
 		c->err = to_device(c->fd, c->p, LEN);
 		/* Everybody evicts there: not being in the device is no error. */
 		if (c->err == -ENOENT)
@@ -356,7 +340,7 @@ static void *churn(void *arg)
 		if (!c->err)
 			c->err = call(c->fd, HMM_DMIRROR_RELEASE, c->p, LEN, NULL,
 				      NULL);
-		c->wrong += wrong((__u64 *)c->p, LEN, 9);
+		c->wrong += xm_wrong_words((__u64 *)c->p, LEN, 9);
 	}
 	return NULL;
 }
@@ -375,11 +359,11 @@ TEST_F(peer_bugs, close_races_with_release)
 		int fd = open(NODE, O_RDWR);
 
 		ASSERT_GE(fd, 0);
-		fill((__u64 *)mine, LEN, i);
+		xm_fill_words((__u64 *)mine, LEN, i);
 		ret = to_device(fd, mine, LEN);
 		EXPECT_TRUE(!ret || ret == -ENOENT);
 		close(fd);
-		ASSERT_EQ(0, wrong((__u64 *)mine, LEN, i));
+		ASSERT_EQ(0, xm_wrong_words((__u64 *)mine, LEN, i));
 	}
 	__atomic_store_n(&c.stop, true, __ATOMIC_RELAXED);
 	pthread_join(thread, NULL);
@@ -423,12 +407,12 @@ TEST_F(peer_bugs, close_leaves_others_alone)
 
 	ASSERT_GE(fd, 0);
 	ASSERT_NE(NULL, mine);
-	fill((__u64 *)mine, LEN, 2);
+	xm_fill_words((__u64 *)mine, LEN, 2);
 	ASSERT_EQ(0, to_device(fd, mine, LEN));
 	close(fd);
 	EXPECT_EQ(PAGES, private_pages(self->fd, self->p, LEN));
 	EXPECT_EQ(0, private_pages(self->fd, mine, LEN));
-	EXPECT_EQ(0, wrong((__u64 *)mine, LEN, 2));
+	EXPECT_EQ(0, xm_wrong_words((__u64 *)mine, LEN, 2));
 
 	/* Nor does a stranger's. */
 	self->child = fork();
@@ -441,7 +425,7 @@ TEST_F(peer_bugs, close_leaves_others_alone)
 	EXPECT_EQ(0, ended(self->child, XM_LONG));
 	self->child = 0;
 	EXPECT_EQ(PAGES, private_pages(self->fd, self->p, LEN));
-	EXPECT_EQ(0, wrong((__u64 *)self->p, LEN, 1));
+	EXPECT_EQ(0, xm_wrong_words((__u64 *)self->p, LEN, 1));
 }
 
 /* Bug 8: an invalidation ends where it ends */
@@ -453,7 +437,7 @@ TEST_F(peer_bugs, invalidation_is_exact)
 	__u64 faults;
 
 	ASSERT_NE(NULL, two);
-	fill((__u64 *)two, 2 * XM_PAGE, 6);
+	xm_fill_words((__u64 *)two, 2 * XM_PAGE, 6);
 	ASSERT_EQ(0, call(self->fd, HMM_DMIRROR_READ, two, 2 * XM_PAGE, self->buf,
 			  &faults));
 	EXPECT_EQ(1, faults);
@@ -505,7 +489,7 @@ TEST_F(peer_bugs, failed_allocations_do_no_harm)
 
 		ASSERT_GE(fd, 0);
 		ASSERT_EQ(0, madvise(p, len, MADV_DONTNEED));
-		fill((__u64 *)p, len, i);
+		xm_fill_words((__u64 *)p, len, i);
 		/* Large folios and parts of them. */
 		at = i % 2 ? 0 : XM_PAGE;
 		ASSERT_TRUE(write_all("/proc/self/make-it-fail", "1"));
@@ -516,7 +500,7 @@ TEST_F(peer_bugs, failed_allocations_do_no_harm)
 			to_system(fd, p, len / 2);
 		close(fd);
 		write_all("/proc/self/make-it-fail", "0");
-		ASSERT_EQ(0, wrong((__u64 *)p, len, i));
+		ASSERT_EQ(0, xm_wrong_words((__u64 *)p, len, i));
 	}
 	inject("0");
 	TH_LOG("%d migrations succeeded, %d failed", done, failed);
@@ -538,7 +522,7 @@ static void *touch(void *arg)
 
 	while (!__atomic_load_n(&t->go, __ATOMIC_ACQUIRE))
 		;
-	t->wrong = wrong(t->p, t->len, 3);
+	t->wrong = xm_wrong_words(t->p, t->len, 3);
 	return NULL;
 }
 
@@ -558,7 +542,7 @@ TEST_F(peer_bugs, cpu_fault_races_with_close)
 		pthread_t thread;
 
 		ASSERT_GE(fd, 0);
-		fill((__u64 *)p, len, 3);
+		xm_fill_words((__u64 *)p, len, 3);
 		ASSERT_EQ(0, to_device(fd, p, len));
 		ASSERT_EQ(0, pthread_create(&thread, NULL, touch, &t));
 		__atomic_store_n(&t.go, true, __ATOMIC_RELEASE);
@@ -579,13 +563,13 @@ TEST_F(peer_bugs, childs_fault_leaves_parent_alone)
 	ASSERT_GE(self->child, 0);
 	if (!self->child) {
 		WAIT_FOR_GO();
-		_exit(wrong((__u64 *)self->p, LEN, 1) != 0);
+		_exit(xm_wrong_words((__u64 *)self->p, LEN, 1) != 0);
 	}
 	/* Something else at the same address, which the device then maps. */
 	ASSERT_EQ(self->p, mmap(self->p, LEN, PROT_READ | PROT_WRITE,
 				MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1,
 				0));
-	fill((__u64 *)self->p, LEN, 20);
+	xm_fill_words((__u64 *)self->p, LEN, 20);
 	ASSERT_EQ(0, call(self->fd, HMM_DMIRROR_READ, self->p, LEN, self->buf,
 			  &faults));
 	EXPECT_EQ(1, faults);
@@ -594,7 +578,7 @@ TEST_F(peer_bugs, childs_fault_leaves_parent_alone)
 	self->child = 0;
 	ASSERT_EQ(0, call(self->fd, HMM_DMIRROR_READ, self->p, LEN, self->buf,
 			  &faults));
-	EXPECT_EQ(0, wrong(self->buf, LEN, 20));
+	EXPECT_EQ(0, xm_wrong_words(self->buf, LEN, 20));
 	EXPECT_EQ(0, faults)
 		TH_LOG("another process took away what the device had mapped");
 }
@@ -610,9 +594,9 @@ TEST_F(peer_bugs, ksm_page_stays)
 	if (!xm_has_ksm())
 		XM_SKIP(return, "no CONFIG_KSM");
 	ASSERT_NE(NULL, p);
-	fill((__u64 *)p, XM_PAGE, 30);
-	fill((__u64 *)(p + XM_PAGE), XM_PAGE, 30);
-	fill((__u64 *)(p + 2 * XM_PAGE), XM_PAGE, 31);
+	xm_fill_words((__u64 *)p, XM_PAGE, 30);
+	xm_fill_words((__u64 *)(p + XM_PAGE), XM_PAGE, 30);
+	xm_fill_words((__u64 *)(p + 2 * XM_PAGE), XM_PAGE, 31);
 	ASSERT_EQ(0, madvise(p, 2 * XM_PAGE, MADV_MERGEABLE));
 	ASSERT_EQ(0, xm_ksm_scan(XM_LONG));
 	ASSERT_EQ(xm_pfn(p), xm_pfn(p + XM_PAGE));
@@ -621,9 +605,9 @@ TEST_F(peer_bugs, ksm_page_stays)
 	/* It looks for what is like this one, and at what it has merged for that. */
 	ASSERT_EQ(0, madvise(p + 2 * XM_PAGE, XM_PAGE, MADV_MERGEABLE));
 	ASSERT_EQ(0, xm_ksm_scan(XM_LONG));
-	EXPECT_EQ(0, wrong((__u64 *)p, XM_PAGE, 30));
-	EXPECT_EQ(0, wrong((__u64 *)(p + XM_PAGE), XM_PAGE, 30));
-	EXPECT_EQ(0, wrong((__u64 *)(p + 2 * XM_PAGE), XM_PAGE, 31));
+	EXPECT_EQ(0, xm_wrong_words((__u64 *)p, XM_PAGE, 30));
+	EXPECT_EQ(0, xm_wrong_words((__u64 *)(p + XM_PAGE), XM_PAGE, 30));
+	EXPECT_EQ(0, xm_wrong_words((__u64 *)(p + 2 * XM_PAGE), XM_PAGE, 31));
 }
 
 TEST_HARNESS_MAIN

@@ -224,6 +224,21 @@ size_t xm_wrong_pages(const __u64 *p, size_t pages)
 	return n;
 }
 
+void xm_fill_words(volatile __u64 *p, size_t len, __u64 seed)
+{
+	for (size_t i = 0; i < len / sizeof(*p); i++)
+		p[i] = seed + i;
+}
+
+size_t xm_wrong_words(const volatile __u64 *p, size_t len, __u64 seed)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < len / sizeof(*p); i++)
+		n += p[i] != seed + i;
+	return n;
+}
+
 __u64 xm_private_pfn(int fd, const void *p)
 {
 	struct xmirror_page page = xm_page(fd, p);

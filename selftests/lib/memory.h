@@ -81,6 +81,10 @@ void xm_fill_pages(__u64 *p, size_t pages);
 /** xm_wrong_pages: how many hold something else, as the CPU has it. */
 size_t xm_wrong_pages(const __u64 *p, size_t pages);
 
+/** xm_fill_words: @seed, @seed + 1 and so on in all words of @len bytes. */
+void xm_fill_words(volatile __u64 *p, size_t len, __u64 seed);
+/** xm_wrong_words: how many are not what xm_fill_words() left there. */
+size_t xm_wrong_words(const volatile __u64 *p, size_t len, __u64 seed);
 /** xm_private_pfn: the page frame of private memory at @p, 0 if it is none. */
 __u64 xm_private_pfn(int fd, const void *p);
 /** xm_devmem_free: free pages of the device's memory. */
