@@ -1,18 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0
 """Results of runs, as results.json has them: reading, merging, comparing."""
 import collections
-import json
-import os
 
-FORMAT = 1
+from xm import results
+from xm.util import Error
+
 # The worst first
 RESULTS = ("fail", "xpass", "xfail", "skip", "pass")
 MATRIX, HOLDS = "race_matrix", "race_holds"
 UNREACHABLE = "unreachable"
-
-
-class Error(Exception):
-    """What is wrong, as a message for the user."""
 
 
 class Kernel:
@@ -66,15 +62,7 @@ class Run:
 
     def read(self, path):
         """Add a results.json, or that of a log directory."""
-        if os.path.isdir(path):
-            path = os.path.join(path, "results.json")
-        try:
-            with open(path, encoding="utf-8") as f:
-                data = json.load(f)
-        except (OSError, ValueError) as e:
-            raise Error(f"{path}: {e}") from None
-        if not isinstance(data, dict) or data.get("format") != FORMAT:
-            raise Error(f"{path}: not results of format {FORMAT}")
+        data = results.load(path)
         self.heads.append(data)
         for k in data.get("kernels", []):
             try:

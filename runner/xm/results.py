@@ -116,7 +116,7 @@ def load(where=None):
         if where is None:
             raise Error("there was no run yet") from error
         raise Error(f"no results in {where}: {error}") from error
-    if results.get("format") != 1:
+    if not isinstance(results, dict) or results.get("format") != 1:
         raise Error(f"{path} is not of format 1")
     return results
 
