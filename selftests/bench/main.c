@@ -16,7 +16,6 @@
 #define BUF_SHIFT	(37 * XM_PAGE)
 
 #define EXIT_WRONG	1
-#define EXIT_USAGE	2
 #define EXIT_SKIP	4
 
 struct bench_options opt = {
@@ -59,23 +58,6 @@ static void print_help(FILE *f)
 	fprintf(f, "\n");
 }
 
-static unsigned long parse(const char *text, unsigned long low,
-			   unsigned long high)
-{
-	char *end;
-	unsigned long n;
-
-	errno = 0;
-	n = strtoul(text, &end, 0);
-	if (errno || end == text || *end || *text == '-' || n < low ||
-	    n > high) {
-		fprintf(stderr, "bench: %s is not a number from %lu to %lu\n",
-			text, low, high);
-		exit(EXIT_USAGE);
-	}
-	return n;
-}
-
 /* Largest range; huge pages need 2 MiB. */
 static void limit(size_t size)
 {
@@ -99,7 +81,7 @@ static void choose(const char *name)
 		}
 	}
 	fprintf(stderr, "bench: there is no table %s\n", name);
-	exit(EXIT_USAGE);
+	exit(XM_USAGE);
 }
 
 static void get_options(int argc, char **argv)
@@ -117,10 +99,10 @@ static void get_options(int argc, char **argv)
 	while ((o = getopt_long(argc, argv, "h", options, NULL)) != -1) {
 		switch (o) {
 		case 'r':
-			opt.rounds = parse(optarg, 1, MAX_ROUNDS);
+			opt.rounds = xm_number("bench", optarg, 1, MAX_ROUNDS);
 			break;
 		case 'm':
-			limit(parse(optarg, 1, 256) << 20);
+			limit(xm_number("bench", optarg, 1, 256) << 20);
 			break;
 		case 'q':
 			opt.rounds = 3;
@@ -135,12 +117,12 @@ static void get_options(int argc, char **argv)
 			exit(0);
 		default:
 			print_help(stderr);
-			exit(EXIT_USAGE);
+			exit(XM_USAGE);
 		}
 	}
 	if (optind < argc) {
 		print_help(stderr);
-		exit(EXIT_USAGE);
+		exit(XM_USAGE);
 	}
 }
 

@@ -22,7 +22,6 @@
 #define ARRAY_SIZE(a)	(sizeof(a) / sizeof((a)[0]))
 
 #define EXIT_WRONG	1
-#define EXIT_USAGE	2
 #define EXIT_SKIP	4
 
 /* Who increments: a CPU thread, or a thread that feeds one device engine. */

@@ -106,22 +106,6 @@ static void print_help(FILE *f)
 		opt.seconds, opt.burst, opt.pages, opt.threads);
 }
 
-static __u64 parse(const char *text, __u64 low, __u64 high)
-{
-	char *end;
-	__u64 n;
-
-	errno = 0;
-	n = strtoull(text, &end, 0);
-	if (errno || end == text || *end || *text == '-' || n < low ||
-	    n > high) {
-		fprintf(stderr, "demo: %s is not a number from %llu to %llu\n",
-			text, low, high);
-		exit(EXIT_USAGE);
-	}
-	return n;
-}
-
 static void get_options(int argc, char **argv)
 {
 	static const struct option options[] = {
@@ -142,40 +126,40 @@ static void get_options(int argc, char **argv)
 	while ((o = getopt_long(argc, argv, "h", options, NULL)) != -1) {
 		switch (o) {
 		case 's':
-			opt.seconds = parse(optarg, 1, 1000000);
+			opt.seconds = xm_number("demo", optarg, 1, 1000000);
 			break;
 		case 'i':
-			opt.increments = parse(optarg, 0, 1ULL << 48);
+			opt.increments = xm_number("demo", optarg, 0, 1ULL << 48);
 			break;
 		case 'b':
-			opt.burst = parse(optarg, 1, 1000000);
+			opt.burst = xm_number("demo", optarg, 1, 1000000);
 			break;
 		case 'r':
-			opt.seed = parse(optarg, 0, ~0ULL);
+			opt.seed = xm_number("demo", optarg, 0, ~0ULL);
 			break;
 		case 'p':
-			opt.pages = parse(optarg, 1, MAX_PAGES);
+			opt.pages = xm_number("demo", optarg, 1, MAX_PAGES);
 			break;
 		case 't':
-			opt.threads = parse(optarg, 1, 64);
+			opt.threads = xm_number("demo", optarg, 1, 64);
 			break;
 		case 'e':
-			opt.engines = parse(optarg, 1, 64);
+			opt.engines = xm_number("demo", optarg, 1, 64);
 			break;
 		case 'd':
-			opt.devices = parse(optarg, 1, MAX_DEVICES);
+			opt.devices = xm_number("demo", optarg, 1, MAX_DEVICES);
 			break;
 		case 'h':
 			print_help(stdout);
 			exit(0);
 		default:
 			print_help(stderr);
-			exit(EXIT_USAGE);
+			exit(XM_USAGE);
 		}
 	}
 	if (optind < argc) {
 		print_help(stderr);
-		exit(EXIT_USAGE);
+		exit(XM_USAGE);
 	}
 }
 
@@ -213,12 +197,12 @@ static void open_devices(void)
 	if (opt.engines > info.engines) {
 		fprintf(stderr, "demo: a device has %u engines\n",
 			info.engines);
-		exit(EXIT_USAGE);
+		exit(XM_USAGE);
 	}
 	if (opt.threads + opt.engines * opt.devices > MAX_WORKERS) {
 		fprintf(stderr, "demo: at most %u threads and engines\n",
 			MAX_WORKERS);
-		exit(EXIT_USAGE);
+		exit(XM_USAGE);
 	}
 }
 

@@ -490,6 +490,21 @@ bool xm_expired(__u64 start_ns, unsigned int ms)
 	return xm_now_ns() - start_ns > ms * 1000000ULL;
 }
 
+__u64 xm_number(const char *program, const char *text, __u64 low, __u64 high)
+{
+	char *end;
+	__u64 n;
+
+	errno = 0;
+	n = strtoull(text, &end, 0);
+	if (errno || end == text || *end || *text == '-' || n < low || n > high) {
+		fprintf(stderr, "%s: %s is not a number from %llu to %llu\n", program,
+			text, low, high);
+		exit(XM_USAGE);
+	}
+	return n;
+}
+
 int xm_write_file(const char *path, const char *text)
 {
 	int fd = open(path, O_WRONLY | O_CLOEXEC);

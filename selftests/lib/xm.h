@@ -207,6 +207,13 @@ __u64 xm_now_ns(void);
 /** xm_expired: whether @ms milliseconds have passed since @start_ns. */
 bool xm_expired(__u64 start_ns, unsigned int ms);
 
+/** XM_USAGE: exit status of a program that is called wrongly. */
+#define XM_USAGE		2
+/**
+ * xm_number: the number from @low to @high that an option's argument is; else
+ * @program ends with a message and XM_USAGE.
+ */
+__u64 xm_number(const char *program, const char *text, __u64 low, __u64 high);
 /** xm_write_file: write a string to a file, as to sysfs. */
 int xm_write_file(const char *path, const char *text);
 /** xm_read_line: the first line of a file, as of sysfs; "" with a negative errno. */

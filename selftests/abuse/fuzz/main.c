@@ -287,18 +287,6 @@ static int process(struct child *c, void *arg)
 	return 0;
 }
 
-static __u64 parse(const char *text)
-{
-	char *end;
-	__u64 n = strtoull(text, &end, 0);
-
-	if (!*text || *end) {
-		fprintf(stderr, "%s is not a number\n", text);
-		exit(2);
-	}
-	return n;
-}
-
 static void print_help(FILE *f)
 {
 	fputs("usage: abuse_fuzz [option]...\n"
@@ -332,16 +320,16 @@ static void options(int argc, char **argv)
 	while ((opt = getopt_long(argc, argv, "", all, NULL)) != -1) {
 		switch (opt) {
 		case 'c':
-			calls = parse(optarg);
+			calls = xm_number("abuse_fuzz", optarg, 0, ~0ULL);
 			break;
 		case 's':
-			seed = parse(optarg);
+			seed = xm_number("abuse_fuzz", optarg, 0, ~0ULL);
 			break;
 		case 't':
-			threads = parse(optarg);
+			threads = xm_number("abuse_fuzz", optarg, 0, ~0ULL);
 			break;
 		case 'p':
-			procs = parse(optarg);
+			procs = xm_number("abuse_fuzz", optarg, 0, ~0ULL);
 			break;
 		case 'b':
 			blind = true;
