@@ -31,7 +31,8 @@ void xt_queues_stop(struct xmirror *m)
 
 	write_lock(&q->lock);
 	WRITE_ONCE(q->stopped, true);
-	WRITE_ONCE(q->stops, q->stops + 1);
+	/* Whoever sees it sees the range that it is for: xt_queues_admit(). */
+	smp_store_release(&q->stops, q->stops + 1);
 	write_unlock(&q->lock);
 }
 
@@ -78,7 +79,8 @@ int xt_queues_admit(struct xt_hw *hw, u64 addr, bool write,
 
 	pass->waited = false;
 	for (;;) {
-		pass->stops = READ_ONCE(q->stops);
+		/* A range that is looked for in vain stops the queues later. */
+		pass->stops = smp_load_acquire(&q->stops);
 		pass->ranges = xmirror_resident_any(hw->m);
 		pass->held = !xmirror_resident_get(hw->m, addr, &info);
 		if (!READ_ONCE(q->stopped) &&
