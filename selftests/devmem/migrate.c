@@ -304,7 +304,7 @@ TEST_F(devmem, fault_beside_own_pages)
 	for (size_t i = 1; i < PAGES; i++)
 		EXPECT_TRUE(xm_is_private(self->fd, self->p + i * XM_PAGE));
 	EXPECT_EQ(0, xm_wrong_words((__u64 *)(self->p + XM_PAGE), LEN - XM_PAGE,
-			   23 + XM_PAGE / 8));
+				    23 + XM_PAGE / 8));
 }
 
 /* The pages get another owner between the look at the pool and the eviction. */
@@ -414,7 +414,7 @@ TEST_F(devmem, fork_shares_and_writes_split)
 	EXPECT_EQ(0, status);
 	EXPECT_EQ(2001, *(volatile __u64 *)self->p);
 	EXPECT_EQ(0, xm_wrong_words((__u64 *)(self->p + XM_PAGE), LEN - XM_PAGE,
-			   8 + XM_PAGE / 8));
+				    8 + XM_PAGE / 8));
 }
 
 /* MADV_FREE may drop the data of before, but not later writes of the device. */
@@ -500,7 +500,7 @@ TEST_F(devmem, huge_page)
 	ASSERT_EQ(0, xm_read(self->fd, p + XM_PMD - 8, &value, 8));
 	EXPECT_EQ(13 + XM_PMD / 8 - 1, value);
 	EXPECT_EQ(0, xm_wrong_words((__u64 *)(p + XM_PMD / 2), XM_PMD / 2,
-			   13 + XM_PMD / 16));
+				    13 + XM_PMD / 16));
 	munmap(p + XM_PMD / 2, XM_PMD / 2);
 }
 
