@@ -6,16 +6,16 @@
  * memory is charged like one of the system's, once, to the group that it was
  * charged to before.
  *
- * The kernel keeps its counters per CPU, and they are read without those parts: so
- * much memory moves that one lost page in eight is seen. The end is exact: the
+ * The kernel keeps its counters per CPU in batches of pages, and they are read without
+ * those parts: so many pages move that one lost page in eight is seen. The end is exact: the
  * kernel frees a removed group only when no charge is left.
  */
 #include "group.h"
 #include "raw.h"
 #include "test.h"
 
-#define LEN	(8UL << 20)
-#define PAGES	(LEN / XM_PAGE)
+#define PAGES	2048UL
+#define LEN	(PAGES * XM_PAGE)
 #define WORDS	(XM_PAGE / 8)
 #define SLACK	(LEN / 8)
 
