@@ -36,8 +36,11 @@ static const struct {
 	{ XMIRROR_CAP_PRIVATE, IS_ENABLED(CONFIG_DEVICE_PRIVATE),
 	  "private memory: the kernel was built without CONFIG_DEVICE_PRIVATE\n" },
 	{ XMIRROR_CAP_PRIVATE_LARGE,
-	  IS_ENABLED(CONFIG_DEVICE_PRIVATE) && MIGRATE_PFN_COMPOUND,
-	  "large folios of private memory: Linux 6.19 and CONFIG_DEVICE_PRIVATE\n" },
+	  IS_ENABLED(CONFIG_DEVICE_PRIVATE) && MIGRATE_PFN_COMPOUND &&
+	  IS_ENABLED(CONFIG_TRANSPARENT_HUGEPAGE),
+	  IS_ENABLED(CONFIG_TRANSPARENT_HUGEPAGE) ?
+	  "large folios of private memory: Linux 6.19 and CONFIG_DEVICE_PRIVATE\n" :
+	  "large folios of private memory: CONFIG_TRANSPARENT_HUGEPAGE\n" },
 	{ XMIRROR_CAP_VRAM_HUGE, XM_SPECIAL_PMD && PMD_SIZE == SZ_2M,
 	  "huge VRAM mappings: Linux 6.12, CONFIG_TRANSPARENT_HUGEPAGE and a PMD of 2 MiB\n" },
 };

@@ -338,7 +338,7 @@ FIXTURE_SETUP(large)
 	} else {
 		self->p = xm_thp(self->fd, 0x5a);
 		if (!self->p)
-			XM_SKIP(return, "THP allocation failed");
+			XM_SKIP(return, "%s", xm_why_no_thp());
 	}
 }
 

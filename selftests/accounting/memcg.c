@@ -241,6 +241,8 @@ FIXTURE_SETUP(way)
 
 	self->fd = -1;
 	NEED(variant->cap);
+	if (variant->cap & XMIRROR_CAP_PRIVATE_LARGE && LEN < XM_PMD)
+		XM_SKIP(return, "a huge page is larger than all that moves");
 	err = group_make(&self->w.g, "acct");
 	if (err)
 		XM_SKIP(return, "no memory control groups: %s", strerror(-err));

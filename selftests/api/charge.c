@@ -57,7 +57,7 @@ static int take_tables(struct child *c, void *arg)
 
 	(void)c;
 	CHILD_CHECK(p != MAP_FAILED && fd >= 0);
-	madvise(p, SPAN, MADV_NOHUGEPAGE);
+	xm_no_thp(p, SPAN);
 	CHILD_CHECK(!group_enter(g));
 	before = group_stat(g, "kernel");
 	CHILD_CHECK(before >= 0);

@@ -408,7 +408,7 @@ TEST_F(uapi, exclusive_thp)
 	NEED(XMIRROR_CAP_EXCLUSIVE);
 	huge = xm_thp(self->fd, 0);
 	if (!huge)
-		XM_SKIP(return, "THP allocation failed");
+		XM_SKIP(return, "%s", xm_why_no_thp());
 	word = (__u64 *)(huge + 5 * XM_PAGE);
 	*word = 41;
 	if (!(xm_caps() & XMIRROR_CAP_EXCLUSIVE_LARGE)) {

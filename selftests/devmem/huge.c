@@ -23,7 +23,7 @@ TEST_F(page, private_folio_is_mapped_by_its_size)
 	ASSERT_NE(NULL, all);
 	p = all + XM_PMD;
 	if (madvise(p, XM_PMD, MADV_HUGEPAGE))
-		XM_SKIP(return, "no CONFIG_TRANSPARENT_HUGEPAGE");
+		XM_SKIP(return, "%s", xm_why_no_thp());
 	for (i = 0; i < XM_PMD; i += XM_PAGE)
 		*(__u64 *)(p + i) = i;
 	p[-1] = 1;
@@ -86,7 +86,7 @@ TEST_F(page, pages_are_used_in_both_sizes)
 	for (round = 0; round < 2; round++) {
 		thp = xm_thp(self->fd, 0x80 + round);
 		if (!thp)
-			XM_SKIP(return, "THP allocation failed");
+			XM_SKIP(return, "%s", xm_why_no_thp());
 		ASSERT_EQ(0, xm_migrate(self->fd, thp, XM_PMD, 0, 0, &moved));
 		ASSERT_EQ(XM_PMD / XM_PAGE, moved);
 		block[round] = xm_private_pfn(self->fd, thp) & ~(XM_PMD_PAGES - 1);
@@ -149,7 +149,7 @@ TEST_F(page, freed_pages_are_taken_in_another_size)
 				    xm_anon(16 * XM_PAGE),
 		};
 		if (!w[i].addr)
-			XM_SKIP(return, "THP allocation failed");
+			XM_SKIP(return, "%s", xm_why_no_thp());
 	}
 	for (i = 0; i < 2; i++) {
 		ASSERT_EQ(0, worker_start(&w[i]));
@@ -194,7 +194,7 @@ TEST_F(page, cpu_is_first_in_an_empty_huge_page)
 	NEED(XMIRROR_CAP_SYNC);
 	ASSERT_NE(NULL, p);
 	/* A huge destination, and a small page that the CPU maps meanwhile */
-	ASSERT_EQ(0, madvise(p, BLOCKS * XM_PMD, MADV_NOHUGEPAGE));
+	ASSERT_EQ(0, xm_no_thp(p, BLOCKS * XM_PMD));
 	tables = xm_meminfo_kb("PageTables");
 	for (round = 0; round < 8; round++) {
 		for (i = 0; i < BLOCKS; i++) {
@@ -212,7 +212,7 @@ TEST_F(page, cpu_is_first_in_an_empty_huge_page)
 		ASSERT_EQ(p, mmap(p, BLOCKS * XM_PMD, PROT_READ | PROT_WRITE,
 				  MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1,
 				  0));
-		ASSERT_EQ(0, madvise(p, BLOCKS * XM_PMD, MADV_NOHUGEPAGE));
+		ASSERT_EQ(0, xm_no_thp(p, BLOCKS * XM_PMD));
 	}
 	/* One of 4 KiB for each round and block would be 512 KiB. */
 	EXPECT_GT(256, xm_meminfo_kb("PageTables") - tables);
@@ -230,7 +230,7 @@ TEST_F(page, huge_page_on_its_way_to_another)
 
 	NEED(XMIRROR_CAP_SYNC);
 	if (!p)
-		XM_SKIP(return, "THP allocation failed");
+		XM_SKIP(return, "%s", xm_why_no_thp());
 	w.addr = p;
 	other.addr = p;
 	other.fd = self->fd1;
@@ -274,7 +274,7 @@ TEST_F(page, huge_page_is_split_and_freed)
 	for (round = 0; round < 10; round++) {
 		p = xm_thp(self->fd, 0x22);
 		if (!p)
-			XM_SKIP(return, "THP allocation failed");
+			XM_SKIP(return, "%s", xm_why_no_thp());
 		w.addr = p;
 		w.len = XM_PMD / 2;
 		other.addr = p;

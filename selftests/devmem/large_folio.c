@@ -95,7 +95,7 @@ FIXTURE_SETUP(large)
 	self->free = xm_devmem_free(self->fd);
 	self->p = xm_thp(self->fd, 0);
 	if (!self->p)
-		XM_SKIP(return, "THP allocation failed");
+		XM_SKIP(return, "%s", xm_why_no_thp());
 	for (i = 0; i < PAGES; i++)
 		*word(self->p, i) = i;
 	self->q = self->p + HOLE * XM_PAGE;
@@ -267,7 +267,7 @@ TEST(shared_huge_page_moves)
 	NEED(XMIRROR_CAP_PRIVATE_LARGE);
 	p = xm_thp(fd, 7);
 	if (!p)
-		XM_SKIP(return, "THP allocation failed");
+		XM_SKIP(return, "%s", xm_why_no_thp());
 	ASSERT_EQ(0, child_start(&c, keeps_it, p));
 	ASSERT_EQ('m', child_hear(&c));
 	ASSERT_EQ(0, klog_open(&log));

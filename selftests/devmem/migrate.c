@@ -253,7 +253,7 @@ TEST_F(devmem, empty_stays_empty)
 	unsigned int i;
 
 	ASSERT_NE(NULL, p);
-	madvise(p, XM_PMD, MADV_NOHUGEPAGE);
+	xm_no_thp(p, XM_PMD);
 	madvise(p + XM_PMD, XM_PMD, MADV_HUGEPAGE);
 	for (i = 0; i < 2; i++) {
 		xm_fill_words((__u64 *)p, XM_PAGE, 21);
@@ -483,6 +483,7 @@ TEST_F(devmem, huge_page)
 	char *p = xm_anon_aligned(XM_PMD, XM_PMD);
 	__u64 value;
 
+	NEED_THP();
 	ASSERT_NE(NULL, p);
 	ASSERT_EQ(0, madvise(p, XM_PMD, MADV_HUGEPAGE));
 	xm_fill_words((__u64 *)p, XM_PMD, 13);

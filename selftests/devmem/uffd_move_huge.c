@@ -33,7 +33,7 @@ FIXTURE_SETUP(move)
 	ASSERT_NE(NULL, self->to);
 	if (madvise(self->from, XM_PMD, MADV_HUGEPAGE) ||
 	    madvise(self->to, XM_PMD, MADV_HUGEPAGE))
-		XM_SKIP(return, "no huge pages");
+		XM_SKIP(return, "%s", xm_why_no_thp());
 	ASSERT_EQ(0, xm_uffd_register(self->uffd, self->to, XM_PMD,
 				      UFFDIO_REGISTER_MODE_MISSING));
 	self->m = (struct xm_uffd_move){

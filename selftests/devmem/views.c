@@ -95,7 +95,7 @@ static void advise_private(struct __test_metadata *_metadata, int fd, bool huge)
 		char seen;
 
 		if (!p && huge)
-			XM_SKIP(return, "THP allocation failed");
+			XM_SKIP(return, "%s", xm_why_no_thp());
 		ASSERT_NE(NULL, p);
 		memset(p, 0x22, len);
 		ASSERT_EQ(0, xm_migrate(fd, p, len, 0, 0, &moved));
@@ -141,7 +141,7 @@ TEST_F(page, uffd_wp_of_private_memory)
 	if (uffd < 0)
 		XM_SKIP(return, "no CONFIG_USERFAULTFD");
 	if (!p)
-		XM_SKIP(return, "THP allocation failed");
+		XM_SKIP(return, "%s", xm_why_no_thp());
 	ASSERT_EQ(0, xm_uffd_register(uffd, p, XM_PMD,
 				      UFFDIO_REGISTER_MODE_WP));
 	ASSERT_EQ(0, xm_uffd_wp(uffd, p, XM_PMD, true));

@@ -30,8 +30,14 @@ ADVICE(cold, MADV_COLD)
 ADVICE(pageout, MADV_PAGEOUT)
 ADVICE(willneed, MADV_WILLNEED)
 ADVICE(mergeable, MADV_MERGEABLE)
-ADVICE(hugepage, MADV_HUGEPAGE)
 ADVICE(dontdump, MADV_DONTDUMP)
+
+static int hugepage(struct env *e)
+{
+	if (!xm_has_thp())
+		return not_here(e, xm_why_no_thp());
+	return advise(e, MADV_HUGEPAGE);
+}
 
 static int soft_offline(struct env *e)
 {

@@ -22,7 +22,7 @@ FIXTURE_SETUP(large)
 	OPEN(self->fd, 0);
 	self->p = xm_thp(self->fd, 0x22);
 	if (!self->p)
-		XM_SKIP(return, "THP allocation failed");
+		XM_SKIP(return, "%s", xm_why_no_thp());
 	self->q = (__u64 *)(self->p + 37 * XM_PAGE);
 	ASSERT_EQ(0, xm_exclusive(self->fd, self->q, XM_PAGE, NULL));
 	ASSERT_EQ(0, xm_op(self->fd, XMIRROR_OP_XCHG, 8, self->q, DEV, NULL));
@@ -116,6 +116,7 @@ TEST(collapse_small)
 	int fd, err;
 
 	NEED(XMIRROR_CAP_EXCLUSIVE);
+	NEED_THP();
 	OPEN(fd, 0);
 	ASSERT_NE(NULL, p);
 	memset(p, 0x22, XM_PMD);

@@ -51,7 +51,7 @@ TEST_F(page, each_page_of_a_large_folio)
 	int err;
 
 	if (!p)
-		XM_SKIP(return, "THP allocation failed");
+		XM_SKIP(return, "%s", xm_why_no_thp());
 	for (i = 0; i < 5; i++) {
 		__u64 *q = (__u64 *)(p + pages[i] * XM_PAGE);
 		__u64 head = xm_pfn(p);

@@ -647,7 +647,7 @@ TEST_F(fork, thp)
 	NEED(XMIRROR_CAP_EXCLUSIVE_LARGE);
 	huge = xm_thp(self->fd, 0);
 	if (!huge)
-		XM_SKIP(return, "THP allocation failed");
+		XM_SKIP(return, "%s", xm_why_no_thp());
 	w = (__u64 *)(huge + 9 * XM_PAGE);
 	w[WORDS] = 7;
 	ASSERT_EQ(0, xm_add(self->fd, w, 42));

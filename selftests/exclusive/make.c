@@ -63,6 +63,8 @@ static int huge_zero_page(struct env *e)
 {
 	char *p = xm_anon_aligned(XM_PMD, XM_PMD);
 
+	if (!xm_has_thp())
+		return not_here(e, xm_why_no_thp());
 	if (!p || madvise(p, XM_PMD, MADV_HUGEPAGE))
 		return -EIO;
 	e->p = (__u64 *)(p + 5 * XM_PAGE);
@@ -364,7 +366,7 @@ static int thp(struct env *e, size_t page)
 	char *p = xm_thp(e->fd, 0x22);
 
 	if (!p)
-		return not_here(e, "THP allocation failed");
+		return not_here(e, xm_why_no_thp());
 	e->p = (__u64 *)(p + page * XM_PAGE);
 	e->same_page = true;
 	return 0;

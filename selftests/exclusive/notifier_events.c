@@ -221,10 +221,10 @@ static int huge_before(struct env *e)
 	xm_setting("/sys/kernel/mm/transparent_hugepage/khugepaged/max_ptes_swap",
 		   "0");
 	if (advise(e, MADV_HUGEPAGE))
-		return not_here(e, "no CONFIG_TRANSPARENT_HUGEPAGE");
+		return not_here(e, xm_why_no_thp());
 	memset(e->p, 0x11, XM_PMD);
 	if (!(xm_page(e->fd, e->p).cpu & XMIRROR_CPU_HUGE))
-		return not_here(e, "THP allocation failed");
+		return not_here(e, xm_why_no_thp());
 	return 0;
 }
 
@@ -246,9 +246,9 @@ static int small_before(struct env *e)
 static int collapse(struct env *e)
 {
 	if (advise(e, MADV_HUGEPAGE))
-		return not_here(e, "no CONFIG_TRANSPARENT_HUGEPAGE");
+		return not_here(e, xm_why_no_thp());
 	if (xm_collapse(e->p))
-		return not_here(e, "THP allocation failed");
+		return not_here(e, xm_why_no_thp());
 	return xm_page(e->fd, e->p).cpu & XMIRROR_CPU_HUGE ? 0 : -EIO;
 }
 

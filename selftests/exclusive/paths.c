@@ -199,7 +199,7 @@ TEST_F(paths, brk)
 
 	ASSERT_NE((void *)-1, sbrk(4 * XM_PAGE));
 	p = (char *)(((uintptr_t)was + 2 * XM_PAGE - 1) & ~(XM_PAGE - 1));
-	ASSERT_EQ(0, madvise(p, XM_PAGE, MADV_NOHUGEPAGE));
+	ASSERT_EQ(0, xm_no_thp(p, XM_PAGE));
 	MAKE((__u64 *)p);
 	ASSERT_EQ(0, xm_stats(self->fd, &before));
 	ASSERT_EQ(0, brk(p));
@@ -287,7 +287,7 @@ TEST_F(paths, khugepaged_takes_it)
 	q = (__u64 *)(p + 300 * XM_PAGE);
 	MAKE(q);
 	if (tune(eager))
-		XM_SKIP(return, "no CONFIG_TRANSPARENT_HUGEPAGE");
+		XM_SKIP(return, "%s", xm_why_no_thp());
 	ASSERT_EQ(0, madvise(p, XM_PMD, MADV_HUGEPAGE));
 	while (!(xm_page(self->fd, p).cpu & XMIRROR_CPU_HUGE) &&
 	       !xm_expired(start, XM_LONG))
@@ -355,7 +355,7 @@ TEST_F(paths, advice_beside_one_of_a_huge_page)
 	for (i = 0; i < 3; i++) {
 		p = xm_thp(self->fd, 0x22);
 		if (!p)
-			XM_SKIP(return, "THP allocation failed");
+			XM_SKIP(return, "%s", xm_why_no_thp());
 		q = (__u64 *)(p + 37 * XM_PAGE);
 		MAKE(q);
 		/* Neighbours only; the folio has to be split for them. */

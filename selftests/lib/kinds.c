@@ -46,7 +46,7 @@ static void map(struct memory *m, int prot, int flags, int file)
 	if (m->p == MAP_FAILED)
 		none(m, "a mapping");
 	else if (flags & MAP_PRIVATE)
-		madvise(m->p, XM_PAGE, MADV_NOHUGEPAGE);
+		xm_no_thp(m->p, XM_PAGE);
 }
 
 static void map_anon(struct memory *m, bool written)

@@ -15,13 +15,29 @@
 
 #define THP	"/sys/kernel/mm/transparent_hugepage/"
 
+bool xm_has_thp(void)
+{
+	return !access(THP "enabled", F_OK);
+}
+
+const char *xm_why_no_thp(void)
+{
+	return xm_has_thp() ? "THP allocation failed" :
+			      "no CONFIG_TRANSPARENT_HUGEPAGE";
+}
+
+int xm_no_thp(void *p, size_t len)
+{
+	return xm_has_thp() && madvise(p, len, MADV_NOHUGEPAGE) ? -errno : 0;
+}
+
 static void *map(size_t len, int prot, int flags)
 {
 	void *p = mmap(NULL, len, prot, flags | MAP_ANONYMOUS, -1, 0);
 
 	if (p == MAP_FAILED)
 		return NULL;
-	madvise(p, len, MADV_NOHUGEPAGE);
+	xm_no_thp(p, len);
 	return p;
 }
 
@@ -89,7 +105,7 @@ void *xm_area(size_t len, size_t room)
 		return NULL;
 	if (room)
 		munmap(p + len, room);
-	madvise(p, len, MADV_NOHUGEPAGE);
+	xm_no_thp(p, len);
 	return p;
 }
 
@@ -99,7 +115,7 @@ int xm_anon_at(void *p, size_t len)
 		 MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) != p)
 		return -errno;
 	/* Always, so that all such mappings can merge */
-	madvise(p, len, MADV_NOHUGEPAGE);
+	xm_no_thp(p, len);
 	return 0;
 }
 

@@ -60,6 +60,12 @@ int xm_memfd(void *p, size_t len);
 /** xm_temp_file: an unlinked file in @dir, or a negative errno. */
 int xm_temp_file(const char *dir);
 
+/** xm_has_thp: does the kernel have huge pages of anonymous memory at all? */
+bool xm_has_thp(void);
+/** xm_why_no_thp: why there was none: the reason of a skip. */
+const char *xm_why_no_thp(void);
+/** xm_no_thp: no huge page comes into @len bytes at @p from now on; -errno. */
+int xm_no_thp(void *p, size_t len);
 /** xm_thp: a huge page filled with @byte, NULL if there is none to be had. */
 char *xm_thp(int fd, unsigned char byte);
 /**

@@ -113,6 +113,13 @@ static inline void xm_test_expected(struct __test_metadata *_metadata, int end,
 			XM_SKIP(return, "%s", xm_why_not(cap)); \
 	} while (0)
 
+/** NEED_THP: skip the test, or its setup, on a kernel without huge pages. */
+#define NEED_THP() \
+	do { \
+		if (!xm_has_thp()) \
+			XM_SKIP(return, "%s", xm_why_no_thp()); \
+	} while (0)
+
 /** NEED_RECLAIM: skip the test where reclaim corrupts exclusive entries. */
 #define NEED_RECLAIM() \
 	do { \

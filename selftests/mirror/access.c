@@ -37,7 +37,7 @@ TEST_F(page, fault_stays_in_its_range)
 	size_t i;
 
 	if (!p)
-		XM_SKIP(return, "THP allocation failed");
+		XM_SKIP(return, "%s", xm_why_no_thp());
 	ASSERT_EQ(0, xm_set(self->fd, XMIRROR_SET_GRANULE, XM_PAGE, &old));
 	ASSERT_EQ(0, xm_fault(self->fd, p + 512 * 1024, 64 * 1024, 0, NULL));
 	for (i = 0; i < XM_PMD; i += XM_PAGE) {

@@ -105,11 +105,11 @@ FIXTURE_SETUP(kinds)
 		self->p = xm_anon_aligned(XM_PMD, XM_PMD);
 		ASSERT_NE(NULL, self->p);
 		if (madvise(self->p, XM_PMD, MADV_HUGEPAGE))
-			XM_SKIP(return, "no CONFIG_TRANSPARENT_HUGEPAGE");
+			XM_SKIP(return, "%s", xm_why_no_thp());
 		self->byte = 0x22;
 		memset(self->p, self->byte, XM_PMD);
 		if (!(xm_page(self->fd, self->p).cpu & XMIRROR_CPU_HUGE))
-			XM_SKIP(return, "THP allocation failed");
+			XM_SKIP(return, "%s", xm_why_no_thp());
 		break;
 	case SHARED_ANON:
 		self->p = xm_shared(SIZE);
@@ -421,8 +421,6 @@ TEST_F(fault, beside_an_exclusive_page)
 
 	NEED(XMIRROR_CAP_EXCLUSIVE);
 	ASSERT_NE(NULL, p);
-	/* Without CONFIG_TRANSPARENT_HUGEPAGE the advice fails, and is not needed. */
-	madvise(p, 3 * XM_PAGE, MADV_NOHUGEPAGE);
 	ASSERT_EQ(0, xm_add(self->fd, p + XM_WORDS, 1));
 	ASSERT_EQ(0, xm_fault(self->fd, p, 3 * XM_PAGE, XMIRROR_FAULT_WRITE,
 			      NULL));

@@ -90,7 +90,7 @@ TEST_F(granule, faults_and_bytes_fall_with_it)
 	int err, fd;
 
 	if (!thp(self->p, LEN))
-		XM_SKIP(return, "no CONFIG_TRANSPARENT_HUGEPAGE");
+		XM_SKIP(return, "%s", xm_why_no_thp());
 	for (int i = 0; i < 3; i++) {
 		OPEN(fd, 0);
 		ASSERT_EQ(0, xm_set(fd, XMIRROR_SET_GRANULE, granule[i], NULL));
@@ -125,7 +125,7 @@ TEST_F(granule, table_takes_a_400th)
 	ASSERT_NE(NULL, p);
 	if (!thp(p, len)) {
 		munmap(p, len);
-		XM_SKIP(return, "no CONFIG_TRANSPARENT_HUGEPAGE");
+		XM_SKIP(return, "%s", xm_why_no_thp());
 	}
 	for (int i = 0; i < 2; i++) {
 		OPEN(fd, 0);
@@ -152,7 +152,7 @@ TEST_F(granule, large_leaf_splits_once)
 	__u64 value;
 
 	if (!thp(self->p, XM_PMD))
-		XM_SKIP(return, "no CONFIG_TRANSPARENT_HUGEPAGE");
+		XM_SKIP(return, "%s", xm_why_no_thp());
 	ASSERT_EQ(0, xm_set(self->fd, XMIRROR_SET_GRANULE, XM_2M, NULL));
 	ASSERT_EQ(0, xm_fault(self->fd, self->p, XM_2M, XMIRROR_FAULT_WRITE,
 			      NULL));
@@ -293,7 +293,7 @@ TEST_F(granule, groups_of_64k)
 	int err;
 
 	if (!thp(self->p, XM_PMD))
-		XM_SKIP(return, "no CONFIG_TRANSPARENT_HUGEPAGE");
+		XM_SKIP(return, "%s", xm_why_no_thp());
 	/* Split the mapping, not the memory. */
 	ASSERT_EQ(0, mprotect(self->p, XM_PAGE, PROT_READ));
 	ASSERT_EQ(0, xm_set(self->fd, XMIRROR_SET_GRANULE, 65536, NULL));
@@ -325,7 +325,7 @@ TEST_F(granule, groups_around_a_fault_stay)
 	int err;
 
 	if (!thp(self->p, XM_PMD))
-		XM_SKIP(return, "no CONFIG_TRANSPARENT_HUGEPAGE");
+		XM_SKIP(return, "%s", xm_why_no_thp());
 	ASSERT_EQ(0, mprotect(self->p, XM_PAGE, PROT_READ));
 	ASSERT_EQ(0, madvise(last, XM_PAGE, MADV_DONTNEED));
 	ASSERT_EQ(0, xm_set(self->fd, XMIRROR_SET_GRANULE, XM_2M, NULL));
@@ -381,7 +381,7 @@ TEST_F(granule, neighbours_of_a_missing_page)
 	EXPECT_EQ(0, value);
 	close(memfd);
 
-	ASSERT_EQ(0, madvise(self->p + XM_2M, XM_2M, MADV_NOHUGEPAGE));
+	ASSERT_EQ(0, xm_no_thp(self->p + XM_2M, XM_2M));
 	EXPECT_EQ(0, xm_op(self->fd, XMIRROR_OP_STORE, 8,
 			   self->p + XM_2M + XM_PAGE, 5, NULL));
 	for (size_t i = 0; i < 16; i++)
@@ -399,7 +399,7 @@ TEST_F(granule, read_only_page_fails_no_other)
 	char *read_only = self->p + 5 * XM_PAGE, *p;
 	__u64 value;
 
-	ASSERT_EQ(0, madvise(self->p, XM_2M, MADV_NOHUGEPAGE));
+	ASSERT_EQ(0, xm_no_thp(self->p, XM_2M));
 	*self->p = 1;
 	*read_only = 1;
 	ASSERT_EQ(0, xm_set(self->fd, XMIRROR_SET_GRANULE, XM_2M, NULL));
@@ -427,7 +427,7 @@ TEST_F(granule, exclusive_in_a_large_leaf)
 
 	NEED(XMIRROR_CAP_EXCLUSIVE_LARGE);
 	if (!thp(self->p, XM_PMD))
-		XM_SKIP(return, "no CONFIG_TRANSPARENT_HUGEPAGE");
+		XM_SKIP(return, "%s", xm_why_no_thp());
 	ASSERT_EQ(0, xm_set(self->fd, XMIRROR_SET_GRANULE, XM_2M, NULL));
 	ASSERT_EQ(0, xm_fault(self->fd, self->p, XM_2M, XMIRROR_FAULT_WRITE,
 			      NULL));

@@ -53,11 +53,11 @@ FIXTURE_SETUP(large_leaf)
 	ASSERT_EQ(0, xm_no_faults());
 	self->all = (__u64 *)xm_thp(self->fd, 0);
 	if (!self->all)
-		XM_SKIP(return, "THP allocation failed");
+		XM_SKIP(return, "%s", xm_why_no_thp());
 	self->p = WORD(HOLE);
 	/* Split the mapping, not the memory; nobody shall collapse it again. */
 	ASSERT_EQ(0, mprotect(self->all, XM_PAGE, PROT_READ));
-	ASSERT_EQ(0, madvise(self->all, XM_PMD, MADV_NOHUGEPAGE));
+	ASSERT_EQ(0, xm_no_thp(self->all, XM_PMD));
 	ASSERT_EQ(0, mprotect(self->all, XM_PAGE, PROT_READ | PROT_WRITE));
 	EXPECT_FALSE(xm_page(self->fd, self->all).cpu & XMIRROR_CPU_HUGE);
 	ASSERT_EQ(0, madvise(self->p, XM_PAGE, MADV_DONTDUMP));

@@ -289,7 +289,7 @@ TEST(order_of_the_mapping)
 	OPEN(fd, 0);
 	p = xm_thp(fd, 1);
 	if (!p)
-		XM_SKIP(close(fd); return, "no huge pages");
+		XM_SKIP(close(fd); return, "%s", xm_why_no_thp());
 	EXPECT_EQ(0, raw_hmm(fd, p + 5 * XM_PAGE, 8, &r, pfns));
 	for (i = 0; i < 8; i++) {
 		EXPECT_EQ(9, pfns[i].order);

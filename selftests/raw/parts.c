@@ -35,7 +35,7 @@ FIXTURE_SETUP(parts)
 	ASSERT_NE(NULL, self->to);
 	self->p = (__u64 *)xm_thp(self->fd, 0);
 	if (!self->p)
-		XM_SKIP(return, "no huge pages");
+		XM_SKIP(return, "%s", xm_why_no_thp());
 	for (i = 0; i < PAGES; i++)
 		self->p[i * WORDS] = value(i);
 	ASSERT_EQ((long)PAGES, raw_to(self->fd, self->p, PAGES,

@@ -135,7 +135,7 @@ TEST_F(vram, mmap_prefers_an_alignment)
 	char *p;
 
 	if (!*thp_mode())
-		XM_SKIP(return, "no CONFIG_TRANSPARENT_HUGEPAGE");
+		XM_SKIP(return, "%s", xm_why_no_thp());
 	if (LEN < XM_PMD)
 		XM_SKIP(return, "a huge page is larger than the mapping");
 	p = mmap(NULL, LEN, PROT_READ | PROT_WRITE, MAP_SHARED, self->fd,

@@ -239,9 +239,9 @@ static int make_memory(struct race_env *e)
 		       MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1,
 		       0);
 	CHECK(e->area == (void *)XM_PMD, "no memory at %#lx", XM_PMD);
-	madvise(e->area, e->len, MADV_NOHUGEPAGE);
+	xm_no_thp(e->area, e->len);
 	if (huge && madvise(e->area, e->len, MADV_HUGEPAGE))
-		return unreachable("no CONFIG_TRANSPARENT_HUGEPAGE");
+		return unreachable(xm_why_no_thp());
 	for (i = 0; i < e->len; i += XM_PAGE)
 		*(__u64 *)(e->area + i) = i;
 	*(__u64 *)e->area = 3;
@@ -250,7 +250,7 @@ static int make_memory(struct race_env *e)
 		e->p[n] = RACE_FILL(n);
 	e->p[0] = RACE_START;
 	if (huge && !(xm_page(e->fd, e->p).cpu & XMIRROR_CPU_HUGE))
-		return unreachable("THP allocation failed");
+		return unreachable(xm_why_no_thp());
 	return 0;
 }
 
