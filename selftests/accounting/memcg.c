@@ -6,9 +6,9 @@
  * memory is charged like one of the system's, once, to the group that it was
  * charged to before.
  *
- * The kernel keeps its counters per CPU in batches of pages, and they are read without
- * those parts: so many pages move that one lost page in eight is seen. The end is exact: the
- * kernel frees a removed group only when no charge is left.
+ * The kernel keeps its counters per CPU in batches of pages, and they are read
+ * without those parts: so many pages move that one lost page in eight is seen. The
+ * end is exact: the kernel frees a removed group only when no charge is left.
  */
 #include "group.h"
 #include "raw.h"
