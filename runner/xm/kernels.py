@@ -19,6 +19,7 @@ class Machine(NamedTuple):
     cc: str             # compiler of the guest's programs
     image: str          # where a build leaves its image
     options: tuple      # the machine
+    memory: int         # MiB of each of two nodes
     cpu: str            # under emulation
     console: str        # the kernel log
     port: str           # what the programs print
@@ -35,7 +36,7 @@ MACHINES = {
     "x86_64": Machine(
         qemu="qemu-system-x86_64", debian="amd64", make=(), cc="gcc",
         image="arch/x86/boot/bzImage",
-        options=("-machine", "q35", "-m", "3G"),
+        options=("-machine", "q35"), memory=1536,
         # Five-level page tables would only make the emulated page walks longer,
         # and fast string moves are emulated byte by byte.
         cpu="max,la57=off,erms=off,fsrm=off",
@@ -59,15 +60,16 @@ MACHINES = {
         qemu="qemu-system-aarch64", debian="arm64",
         make=("ARCH=arm64", "CROSS_COMPILE=aarch64-linux-gnu-"),
         cc="aarch64-linux-gnu-gcc", image="arch/arm64/boot/Image",
-        options=("-machine", "virt,gic-version=3", "-m", "3G"),
+        options=("-machine", "virt,gic-version=3"), memory=2048,
         # The newest ones have pointer authentication, which is slow to emulate.
         cpu="cortex-a76",
         # There is one PL011; the other port is a PCI card.
         console="ttyAMA0", port="ttyS0",
         serial=("-serial", "chardev:console", "-device", "pci-serial,chardev=port"),
-        # Memory begins at 1 GiB; the last 512 MiB are for coherent device memory.
-        append="mem=2560M", emulated="", threads="", turns="maxcpus=1",
-        params="spm_addr_dev0=0xe0000000 spm_addr_dev1=0xf0000000",
+        # Memory begins at 1 GiB; the last 1 GiB is for coherent device memory, which
+        # with 64K pages comes in pieces of 512 MiB.
+        append="mem=3072M", emulated="", threads="", turns="maxcpus=1",
+        params="spm_addr_dev0=0x100000000 spm_addr_dev1=0x120000000",
         packages=("qemu-system-arm", "gcc-aarch64-linux-gnu", "libc6-dev-arm64-cross")),
 }
 
