@@ -233,7 +233,8 @@ static int make_memory(struct race_env *e)
 	}
 	/*
 	 * fork() write-protects mapping after mapping. Stopped at the lowest one,
-	 * it has not yet come to anything that this program writes to.
+	 * it has not yet come to anything that this program writes to: the
+	 * Makefile puts the program behind it.
 	 */
 	e->area = mmap((void *)XM_PMD, e->len, PROT_READ | PROT_WRITE,
 		       MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1,
