@@ -55,6 +55,7 @@
  * @may_wait: a userfaultfd may be waited for
  * @wanted: pages of @range that the device cannot use yet
  * @range: the granules around, with room for a span of them
+ * @pfn: that room, if it is for a page
  * @walks: walks that it took
  */
 struct xm_fault {
@@ -68,6 +69,7 @@ struct xm_fault {
 	bool may_wait;
 	DECLARE_BITMAP(wanted, XM_SPAN_PAGES);
 	struct hmm_range range;
+	unsigned long pfn;
 	u64 walks;
 };
 
@@ -549,30 +551,26 @@ static int xm_fault_range(struct xm_fault *f, unsigned long start,
 	return ret;
 }
 
-/* xmirror_fault(), inside a call and of a range that was checked */
-static int xm_fault(struct xmirror *m, unsigned long start, unsigned long end,
-		    enum xmirror_mode mode, bool may_wait,
+/*
+ * xmirror_fault(), inside a call and of a range that was checked. @f has the mirror, the
+ * mode, and whether it may wait.
+ */
+static int xm_fault(struct xm_fault *f, unsigned long start, unsigned long end,
 		    struct xmirror_result *res)
 {
-	struct xm_fault f = {
-		.m = m,
-		.mode = mode,
-		.may_wait = may_wait,
-		.granule = READ_ONCE(m->granule),
-		.range.dev_private_owner = m->dm,
-	};
-	unsigned long pfn;
+	unsigned long *pfns = &f->pfn;
 	int ret = -ENOMEM;
 
-	/* What most device faults are, without the granule. */
-	f.range.hmm_pfns = &pfn;
-	if (end - start > PAGE_SIZE || f.granule > PAGE_SIZE)
-		f.range.hmm_pfns = kmalloc_array(XM_SPAN_PAGES, sizeof(pfn),
-						 GFP_KERNEL);
-	if (f.range.hmm_pfns)
-		ret = xm_fault_range(&f, start, end, res);
-	if (f.range.hmm_pfns != &pfn)
-		kfree(f.range.hmm_pfns);
+	f->granule = READ_ONCE(f->m->granule);
+	f->range.dev_private_owner = f->m->dm;
+	/* Most device faults are of a page, without the granule. */
+	if (end - start > PAGE_SIZE || f->granule > PAGE_SIZE)
+		pfns = kmalloc_array(XM_SPAN_PAGES, sizeof(*pfns), GFP_KERNEL);
+	f->range.hmm_pfns = pfns;
+	if (pfns)
+		ret = xm_fault_range(f, start, end, res);
+	if (pfns != &f->pfn)
+		kfree(pfns);
 	return ret;
 }
 
@@ -597,6 +595,7 @@ static int xm_fault(struct xmirror *m, unsigned long start, unsigned long end,
 int xmirror_fault(struct xmirror *m, unsigned long start, unsigned long end,
 		  enum xmirror_mode mode, struct xmirror_result *res)
 {
+	struct xm_fault f = { .m = m, .mode = mode };
 	int ret;
 
 	res->done = 0;
@@ -607,7 +606,7 @@ int xmirror_fault(struct xmirror *m, unsigned long start, unsigned long end,
 	ret = xmirror_enter(m);
 	if (ret)
 		return ret;
-	ret = xm_fault(m, start, end, mode, false, res);
+	ret = xm_fault(&f, start, end, res);
 	xmirror_leave(m);
 	return ret;
 }
@@ -670,6 +669,7 @@ int xmirror_fault_unlocked(struct xmirror *m, unsigned long start,
 			   unsigned long end, enum xmirror_mode mode,
 			   struct xmirror_result *res)
 {
+	struct xm_fault f = { .m = m, .mode = mode, .may_wait = true };
 	struct xmirror_result part;
 	int ret;
 
@@ -688,7 +688,7 @@ int xmirror_fault_unlocked(struct xmirror *m, unsigned long start,
 		if (ret)
 			break;
 		part = (struct xmirror_result){};
-		ret = xm_fault(m, start + res->done, end, mode, true, &part);
+		ret = xm_fault(&f, start + res->done, end, &part);
 		res->done += part.done;
 		res->count = max(res->count, part.count);
 		/* What was faulted in may have gone again: then once more. */
