@@ -592,50 +592,46 @@ out:
 /**
  * xmirror_migrate() - move a range between system and device memory
  * @m: the mirror
- * @start: first address, page aligned
- * @end: address behind the last, page aligned
- * @from: pool whose pages are moved, NULL for system memory
- * @to: pool that they move to, NULL for system memory
+ * @move: the range, and between which memory
  * @res: out: how far it got; counts the pages that moved
  *
  * Best effort, as migration is: pages that are of shared mappings or files, pinned,
- * swapped out, merged by KSM, or for which @to has no room stay where they are. From
- * system memory to a device empty entries move, too, as pages of zeroes. Exclusive
+ * swapped out, merged by KSM, or for which @move->to has no room stay where they are.
+ * From system memory to a device empty entries move, too, as pages of zeroes. Exclusive
  * pages of this mirror are given back first, because the core does not migrate them.
- * @to is made room in by evicting what was used least recently.
+ * @move->to is made room in by evicting what was used least recently.
  *
  * Context: may sleep, takes mmap_lock.
  * Return: 0; -EFAULT: nothing is mapped there, or PROT_NONE; -EOPNOTSUPP: a
- * mapping whose pages cannot migrate; -EINVAL: @from and @to are the same, or @to
- * is not the mirror's pool; or an error that every call can return.
+ * mapping whose pages cannot migrate; -EINVAL: @move->from and @move->to are the
+ * same, or @move->to is not the mirror's pool; or an error that every call can return.
  */
-int xmirror_migrate(struct xmirror *m, unsigned long start, unsigned long end,
-		    struct xmirror_devmem *from, struct xmirror_devmem *to,
+int xmirror_migrate(struct xmirror *m, const struct xmirror_move *move,
 		    struct xmirror_result *res)
 {
-	struct xm_target t = { .dm = to, .from = from, .m = m };
-	unsigned long addr = start, next, pos;
+	struct xm_target t = { .dm = move->to, .from = move->from, .m = m };
+	unsigned long addr = move->start, end = move->end, next, pos;
 	struct migrate_vma args = {};
 	u64 released;
 	long ret;
 
 	res->done = 0;
 	res->count = 0;
-	if (from == to || (to && to != m->dm))
+	if (t.from == t.dm || (t.dm && t.dm != m->dm))
 		return -EINVAL;
-	ret = xm_check_range(m, start, end);
+	ret = xm_check_range(m, addr, end);
 	if (ret)
 		return ret;
 	ret = xmirror_enter(m);
 	if (ret)
 		return ret;
-	if (!xm_alloc_pfns(&args, min((end - start) >> PAGE_SHIFT,
+	if (!xm_alloc_pfns(&args, min((end - addr) >> PAGE_SHIFT,
 				      XM_BLOCK_PAGES))) {
 		ret = -ENOMEM;
 		goto out;
 	}
 	/* From now on there may be something to evict when the mirror goes. */
-	if (to)
+	if (t.dm)
 		WRITE_ONCE(m->has_devmem, true);
 	for (; addr < end; addr = next) {
 		next = min(end, ALIGN(addr + 1, XM_BLOCK_PAGES * PAGE_SIZE));
@@ -644,22 +640,23 @@ int xmirror_migrate(struct xmirror *m, unsigned long start, unsigned long end,
 			break;
 		pos = addr;
 		released = 0;
-		if (!from)
+		if (!t.from)
 			ret = xm_release_pages(m, &pos, next, &released);
 		if (ret)
 			break;
-		if (to)
-			xm_make_room(m, to, addr, next);
+		if (t.dm)
+			xm_make_room(m, t.dm, addr, next);
 		ret = xm_migrate_step(&t, &args, addr, &next);
 		if (ret < 0)
 			break;
 		res->count += ret;
-		res->done = next - start;
+		res->done = next - move->start;
 		ret = next < end ? xmirror_check_cancel(m) : 0;
 		if (ret)
 			break;
 	}
-	trace_xm_migrate(m, start, start + res->done, res->count, ret);
+	trace_xm_migrate(m, move->start, move->start + res->done, res->count,
+			 ret);
 	kvfree(args.src);
 out:
 	xmirror_leave(m);

@@ -81,17 +81,21 @@ static int xt_dmirror_migrate(struct xt_dmirror_file *f,
 			      struct xt_dmirror_cmd *cmd, unsigned long size,
 			      bool to_device)
 {
+	struct xmirror_move move = {
+		.start = cmd->addr,
+		.end = cmd->addr + size,
+	};
 	struct xmirror_result res;
-	struct xmirror_devmem *dm;
 	int ret;
 
 	/* No page will be in this device, then. */
 	if (!f->dmirror->mem)
 		return to_device ? -ENOENT : 0;
-	dm = f->dmirror->mem->dm;
-	ret = xmirror_migrate(f->mirror, cmd->addr, cmd->addr + size,
-			      to_device ? NULL : dm, to_device ? dm : NULL,
-			      &res);
+	if (to_device)
+		move.to = f->dmirror->mem->dm;
+	else
+		move.from = f->dmirror->mem->dm;
+	ret = xmirror_migrate(f->mirror, &move, &res);
 	/* Holes, mappings without access, those that do not migrate. */
 	if (ret == -EFAULT || ret == -EOPNOTSUPP)
 		return -EINVAL;
@@ -100,8 +104,7 @@ static int xt_dmirror_migrate(struct xt_dmirror_file *f,
 	cmd->cpages = res.count;
 	if (!to_device)
 		return 0;
-	ret = xmirror_fault(f->mirror, cmd->addr, cmd->addr + size, XM_LOCAL,
-			    &res);
+	ret = xmirror_fault(f->mirror, move.start, move.end, XM_LOCAL, &res);
 	return ret ?: xt_dmirror_show(f, cmd, size);
 }
 

@@ -433,8 +433,12 @@ static struct xmirror_devmem *xt_device_dm(struct xt_device *dev)
 
 static int xt_ioctl_migrate(struct xt_file *f, union xt_arg *arg)
 {
-	struct xmirror_devmem *from = NULL, *to = xt_device_dm(f->dev);
 	struct xmirror_migrate *mig = &arg->migrate;
+	struct xmirror_move move = {
+		.start = mig->addr,
+		.end = mig->addr + mig->length,
+		.to = xt_device_dm(f->dev),
+	};
 	struct xmirror_result res = {};
 	struct xt_device *peer;
 	int ret;
@@ -453,18 +457,17 @@ static int xt_ioctl_migrate(struct xt_file *f, union xt_arg *arg)
 		peer = xt_device_get(mig->peer);
 		if (!peer || peer == f->dev)
 			return -EINVAL;
-		from = xt_device_dm(peer);
+		move.from = xt_device_dm(peer);
 		break;
 	default:
 		return -EINVAL;
 	}
-	if (!to || (mig->flags && !from &&
-		    mig->flags != XMIRROR_MIGRATE_TO_SYSTEM))
+	if (!move.to || (mig->flags && !move.from &&
+			 mig->flags != XMIRROR_MIGRATE_TO_SYSTEM))
 		return -EOPNOTSUPP;
 	if (mig->flags == XMIRROR_MIGRATE_TO_SYSTEM)
-		swap(from, to);
-	ret = xmirror_migrate(f->mirror, mig->addr, mig->addr + mig->length,
-			      from, to, &res);
+		swap(move.from, move.to);
+	ret = xmirror_migrate(f->mirror, &move, &res);
 	mig->done = res.done;
 	mig->moved = res.count;
 	return ret;

@@ -294,6 +294,20 @@ enum xmirror_mode {
 };
 
 /**
+ * struct xmirror_move - pages that shall move
+ * @start: first address, page aligned
+ * @end: address behind the last, page aligned
+ * @from: pool that they move from, NULL for system memory
+ * @to: pool that they move to, NULL for system memory
+ */
+struct xmirror_move {
+	unsigned long start;
+	unsigned long end;
+	struct xmirror_devmem *from;
+	struct xmirror_devmem *to;
+};
+
+/**
  * struct xmirror_result - how far a call on a range got
  * @done: bytes from the start of the range, also on failure
  * @count: what the call says that it counts
@@ -498,8 +512,7 @@ struct xmirror_devmem *xmirror_devmem_of(struct page *page);
 void *xmirror_devmem_priv(struct xmirror_devmem *dm);
 bool xmirror_devmem_in_use(struct xmirror_devmem *dm);
 void xmirror_evict(struct xmirror *m);
-int xmirror_migrate(struct xmirror *m, unsigned long start, unsigned long end,
-		    struct xmirror_devmem *from, struct xmirror_devmem *to,
+int xmirror_migrate(struct xmirror *m, const struct xmirror_move *move,
 		    struct xmirror_result *res);
 
 int xmirror_snapshot(struct xmirror *m, unsigned long start,
