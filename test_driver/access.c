@@ -433,12 +433,13 @@ int xt_access(struct xt_hw *hw, struct xt_access *a)
 	return 0;
 }
 
-/* Copy within one page. Returns false if the entry does not allow it. */
-static bool xt_copy_page(struct xt_hw *hw, unsigned long addr, void *buf,
-			 size_t len, bool write, const struct xt_pass *pass)
+/* Copy within the page of the next byte. False if its entry does not allow it. */
+static bool xt_copy_page(struct xt_hw *hw, struct xt_copy *c)
 {
-	unsigned long need = xt_op_need(write ? XMIRROR_OP_STORE :
-						XMIRROR_OP_LOAD);
+	unsigned long need = xt_op_need(c->write ? XMIRROR_OP_STORE :
+						   XMIRROR_OP_LOAD);
+	unsigned long addr = c->addr + c->done, offset = offset_in_page(addr);
+	size_t len = min(c->length - c->done, PAGE_SIZE - offset);
 	struct xmirror_interval *iv = xmirror_interval_find(hw->m, addr);
 	unsigned long pte, *word;
 	bool ret = false;
@@ -449,13 +450,14 @@ static bool xt_copy_page(struct xt_hw *hw, unsigned long addr, void *buf,
 	read_lock(&hw->queues.lock);
 	read_lock(&iv->lock);
 	pte = xt_pte(iv, addr, &word);
-	if (xt_queues_admitted(hw, pass) && (pte & need) == need) {
-		xt_pte_mark_used(word, write);
+	if (xt_queues_admitted(hw, &c->pass) && (pte & need) == need) {
+		xt_pte_mark_used(word, c->write);
 		page = xt_pte_page(hw, pte);
-		if (write)
-			memcpy_to_page(page, offset_in_page(addr), buf, len);
+		if (c->write)
+			memcpy_to_page(page, offset, c->buf + c->done, len);
 		else
-			memcpy_from_page(buf, page, offset_in_page(addr), len);
+			memcpy_from_page(c->buf + c->done, page, offset, len);
+		c->done += len;
 		ret = true;
 	}
 	read_unlock(&iv->lock);
@@ -464,18 +466,16 @@ static bool xt_copy_page(struct xt_hw *hw, unsigned long addr, void *buf,
 }
 
 /* All that is left in this span at once, else the page alone. */
-static int xt_copy_fault(struct xt_hw *hw, unsigned long addr,
-			 unsigned long end, bool write)
+static int xt_copy_fault(struct xt_hw *hw, const struct xt_copy *c)
 {
-	enum xmirror_mode mode = write ? XM_WRITE : XM_READ;
-	unsigned long page = addr & PAGE_MASK;
+	unsigned long page = (c->addr + c->done) & PAGE_MASK;
 	struct xmirror_result res;
 	int ret;
 
 	xt_count(hw, DEVICE_FAULTS, 1);
-	ret = xmirror_fault(hw->m, page, min(PAGE_ALIGN(end),
+	ret = xmirror_fault(hw->m, page, min(PAGE_ALIGN(c->addr + c->length),
 					     ALIGN(page + 1, XM_SPAN_SIZE)),
-			    mode, &res);
+			    c->write ? XM_WRITE : XM_READ, &res);
 	if ((ret == -EFAULT || ret == -EPERM) && res.done)
 		return 0;
 	return ret;
@@ -484,48 +484,37 @@ static int xt_copy_fault(struct xt_hw *hw, unsigned long addr,
 /**
  * xt_copy() - let the device read or write a block
  * @hw: the hardware
- * @addr: where, any alignment
- * @buf: kernel memory
- * @len: bytes
- * @write: copy @buf to @addr, else from it
- * @done: out: bytes copied, also on failure
+ * @c: what to copy; c->done is set also on failure
  *
  * Context: may sleep, takes mmap_lock.
  * Return: 0; -EINVAL: empty or wrapping; or the errors of xmirror_fault() and of
  * xt_queues_admit().
  */
-int xt_copy(struct xt_hw *hw, unsigned long addr, void *buf, size_t len,
-	    bool write, size_t *done)
+int xt_copy(struct xt_hw *hw, struct xt_copy *c)
 {
-	unsigned long deadline = xt_deadline(hw), pos;
-	struct xt_pass pass;
-	size_t n;
+	unsigned long deadline = xt_deadline(hw);
 	int ret;
 
-	*done = 0;
-	if (!len || addr + len < addr)
+	c->done = 0;
+	if (!c->length || c->addr + c->length < c->addr)
 		return -EINVAL;
-	if (addr + len > xmirror_mm(hw->m)->task_size)
+	if (c->addr + c->length > xmirror_mm(hw->m)->task_size)
 		return -EFAULT;
-	while (*done < len) {
+	while (c->done < c->length) {
 		ret = xmirror_check_cancel(hw->m);
 		if (ret)
 			return ret;
-		pos = addr + *done;
-		n = min_t(size_t, len - *done,
-			  PAGE_SIZE - offset_in_page(pos));
-		ret = xt_queues_admit(hw, pos, write, &pass);
+		ret = xt_queues_admit(hw, c->addr + c->done, c->write, &c->pass);
 		if (ret)
 			return ret;
-		if (pass.waited)
+		if (c->pass.waited)
 			deadline = xt_deadline(hw);
-		if (xt_copy_page(hw, pos, buf + *done, n, write, &pass)) {
-			*done += n;
+		if (xt_copy_page(hw, c)) {
 			deadline = xt_deadline(hw);
 			continue;
 		}
-		ret = time_after(jiffies, deadline) ? -EBUSY : pass.held ? 0 :
-		      xt_copy_fault(hw, pos, addr + len, write);
+		ret = time_after(jiffies, deadline) ? -EBUSY :
+		      c->pass.held ? 0 : xt_copy_fault(hw, c);
 		if (ret)
 			return ret;
 	}

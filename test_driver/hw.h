@@ -138,6 +138,24 @@ struct xt_access {
 	u64 result;
 };
 
+/**
+ * struct xt_copy - a block that the device reads or writes
+ * @addr: where, any alignment
+ * @buf: kernel memory
+ * @length: bytes
+ * @write: from @buf to @addr, else from there
+ * @pass: in use: for the page of the next byte
+ * @done: out: bytes copied
+ */
+struct xt_copy {
+	unsigned long addr;
+	void *buf;
+	size_t length;
+	bool write;
+	struct xt_pass pass;
+	size_t done;
+};
+
 /* ptable.c */
 extern const struct xmirror_ops xt_mirror_ops;
 extern const struct xmirror_ops xt_dmirror_mirror_ops;
@@ -152,8 +170,7 @@ bool xt_pt_map(struct xmirror_interval *iv, const struct xmirror_map *map);
 int xt_access(struct xt_hw *hw, struct xt_access *a);
 void xt_access_exclusive(struct xmirror_interval *iv, unsigned long addr,
 			 void *arg);
-int xt_copy(struct xt_hw *hw, unsigned long addr, void *buf, size_t len,
-	    bool write, size_t *done);
+int xt_copy(struct xt_hw *hw, struct xt_copy *c);
 
 /* queues.c */
 void xt_queues_init(struct xt_queues *q);

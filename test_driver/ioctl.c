@@ -261,23 +261,29 @@ static int xt_ioctl_release(struct xt_file *f, union xt_arg *arg)
  */
 static int xt_rw_chunk(struct xt_rw *rw, void *bounce, size_t len)
 {
+	struct xt_copy c = {
+		.addr = rw->addr + rw->done,
+		.buf = bounce,
+		.length = len,
+		.write = rw->write,
+	};
 	void __user *buf = rw->buf + rw->done;
-	u64 addr = rw->addr + rw->done;
-	size_t copied = 0, left;
+	size_t left;
 	int ret;
 
-	if (rw->write) {
+	if (c.write) {
 		left = copy_from_user(bounce, buf, len);
 		if (left == len)
 			return -EFAULT;
-		ret = xt_copy(rw->hw, addr, bounce, len - left, true, &copied);
-		rw->done += copied;
+		c.length -= left;
+		ret = xt_copy(rw->hw, &c);
+		rw->done += c.done;
 		return ret ?: left ? -EFAULT : 0;
 	}
 
-	ret = xt_copy(rw->hw, addr, bounce, len, false, &copied);
-	left = copy_to_user(buf, bounce, copied);
-	rw->done += copied - left;
+	ret = xt_copy(rw->hw, &c);
+	left = copy_to_user(buf, bounce, c.done);
+	rw->done += c.done - left;
 	return left ? -EFAULT : ret;
 }
 
