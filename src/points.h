@@ -20,21 +20,29 @@ static inline bool xm_hooked(const struct xmirror *m)
 	       m->ops == READ_ONCE(xm_hooked_ops);
 }
 
+/* points.c */
+int __xm_point(struct xmirror *m, enum xm_point point, unsigned long start,
+	       unsigned long end);
+int __xm_point_atomic(struct xmirror *m, enum xm_point point,
+		      unsigned long start, unsigned long end);
+void __xm_point_inval(struct xmirror *m, enum xm_point point,
+		      unsigned long start, unsigned long end,
+		      const struct mmu_notifier_range *range);
+void __xm_point_device(struct xmirror_devmem *dm, struct mm_struct *mm,
+		       enum xm_point point, unsigned long start,
+		       unsigned long end);
+
 static inline int xm_point(struct xmirror *m, enum xm_point point,
 			   unsigned long start, unsigned long end)
 {
-	if (!xm_hooked(m))
-		return 0;
-	return xm_hooks->point(m, point, start, end, -1, true);
+	return xm_hooked(m) ? __xm_point(m, point, start, end) : 0;
 }
 
 /* Where it must not sleep. */
 static inline int xm_point_atomic(struct xmirror *m, enum xm_point point,
 				  unsigned long start, unsigned long end)
 {
-	if (!xm_hooked(m))
-		return 0;
-	return xm_hooks->point(m, point, start, end, -1, false);
+	return xm_hooked(m) ? __xm_point_atomic(m, point, start, end) : 0;
 }
 
 /* In a notifier. */
@@ -43,8 +51,7 @@ static inline void xm_point_inval(struct xmirror *m, enum xm_point point,
 				  const struct mmu_notifier_range *range)
 {
 	if (xm_hooked(m))
-		xm_hooks->point(m, point, start, end, range->event,
-				mmu_notifier_range_blockable(range));
+		__xm_point_inval(m, point, start, end, range);
 }
 
 static inline void xm_point_device(struct xmirror_devmem *dm,
@@ -52,7 +59,7 @@ static inline void xm_point_device(struct xmirror_devmem *dm,
 				   unsigned long start, unsigned long end)
 {
 	if (static_branch_unlikely(&xm_points_key))
-		xm_hooks->device(dm, mm, point, start, end);
+		__xm_point_device(dm, mm, point, start, end);
 }
 
 static inline void xm_point_refused(struct xmirror_interval *iv,

@@ -381,6 +381,17 @@ static void xt_access_hit(struct xt_hw *hw, struct xt_access *a)
 				(hw->file && xt_sync_any(hw->file)));
 }
 
+/* Something was done, at @addr above all. */
+static void xt_access_point(struct xt_hw *hw, u64 addr, unsigned int width)
+{
+	if (hw->file && xt_sync_any(hw->file)) {
+		struct xm_visit visit = xm_visit(XM_PT_ACCESS, addr,
+						 addr + width);
+
+		xt_point(hw->m, &visit);
+	}
+}
+
 /**
  * xt_access() - do the same operation on some locations
  * @hw: the hardware
@@ -425,9 +436,7 @@ int xt_access(struct xt_hw *hw, struct xt_access *a)
 		}
 		if (a->done != before) {
 			deadline = xt_deadline(hw);
-			if (hw->file)
-				xt_point(hw->m, XM_PT_ACCESS, addr,
-					 addr + a->width, -1, true);
+			xt_access_point(hw, addr, a->width);
 		}
 	}
 	return 0;

@@ -95,7 +95,9 @@ int xt_exclusive_bare(struct xmirror *m, unsigned long start,
 	}
 	mmap_read_unlock(mm);
 	if (locked) {
-		xt_point(m, XM_PT_EXCL_DONE, start, end, -1, true);
+		struct xm_visit visit = xm_visit(XM_PT_EXCL_DONE, start, end);
+
+		xt_point(m, &visit);
 		unlock_page(locked);
 		put_page(locked);
 	}

@@ -69,15 +69,14 @@ static struct xt_file *xt_file_visit(struct xmirror_devmem *dm,
 
 /* &struct xmirror_hooks.device */
 void xt_point_device(struct xmirror_devmem *dm, struct mm_struct *mm,
-		     enum xm_point point, unsigned long start,
-		     unsigned long end)
+		     const struct xm_visit *visit)
 {
 	struct xt_file *f;
 	u64 id = 0;
 
 	while ((f = xt_file_visit(dm, mm, id))) {
 		id = f->id;
-		xt_point(f->mirror, point, start, end, -1, true);
+		xt_point(f->mirror, visit);
 		/* The file may be freed right after; only its address is used then. */
 		if (atomic_dec_and_test(&f->visitors))
 			wake_up_var(&f->visitors);

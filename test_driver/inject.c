@@ -102,13 +102,12 @@ static struct xt_file *xt_file_of(struct xmirror *m)
 }
 
 /* &struct xmirror_hooks.point; only mirrors of files have hooks. */
-int xt_point(struct xmirror *m, enum xm_point point, unsigned long start,
-	     unsigned long end, int event, bool can_sleep)
+int xt_point(struct xmirror *m, const struct xm_visit *visit)
 {
 	struct xt_file *f = xt_file_of(m);
-	int ret = xt_sync_point(f, point, start, end, event, can_sleep);
+	int ret = xt_sync_point(f, visit);
 
-	return ret ?: xt_inject_point(f, point, can_sleep);
+	return ret ?: xt_inject_point(f, visit->point, visit->can_sleep);
 }
 
 /*

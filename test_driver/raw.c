@@ -42,6 +42,15 @@ void *xt_raw_owner(struct xt_file *f, u32 owner)
 	}
 }
 
+/* A raw call has come to a sync point. */
+void xt_raw_point(struct xt_file *f, enum xm_point point, unsigned long start,
+		  unsigned long end)
+{
+	struct xm_visit visit = xm_visit(point, start, end);
+
+	xt_sync_point(f, &visit);
+}
+
 #if !IS_ENABLED(CONFIG_DEVICE_PRIVATE)
 
 static int xt_raw_make(struct xt_file *f, struct xmirror_raw_exclusive *r,
@@ -59,8 +68,7 @@ static void xt_raw_exclusive_done(struct xt_file *f, unsigned long addr,
 	int i;
 
 	addr &= PAGE_MASK;
-	xt_sync_point(f, XM_PT_RAW_EXCLUSIVE, addr,
-		      addr + nr * PAGE_SIZE, -1, true);
+	xt_raw_point(f, XM_PT_RAW_EXCLUSIVE, addr, addr + nr * PAGE_SIZE);
 	for (i = 0; i < nr; i++) {
 		pfns[i] = 0;
 		if (!pages[i])

@@ -16,6 +16,7 @@
 
 #include <linux/mutex.h>
 #include <linux/types.h>
+#include <xmirror/points.h>
 
 #define XT_RAW_NOTIFIERS	16
 
@@ -38,6 +39,8 @@ struct xt_raw_file {
 
 /* raw.c */
 void *xt_raw_owner(struct xt_file *f, u32 owner);
+void xt_raw_point(struct xt_file *f, enum xm_point point, unsigned long start,
+		  unsigned long end);
 int xt_raw_exclusive(struct xt_file *f, struct xmirror_raw_exclusive *r);
 int xt_raw_hmm(struct xt_file *f, struct xmirror_raw_hmm *r);
 int xt_raw_state(struct xt_file *f, struct xmirror_raw_state *r);

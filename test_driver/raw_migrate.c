@@ -250,14 +250,12 @@ static void xt_raw_migrate_vma(struct xt_file *f,
 	r->cpages = args->cpages;
 	r->npages = args->npages;
 	xt_raw_report_setup(moves, args->src, args->npages);
-	xt_sync_point(f, XM_PT_RAW_UNMAPPED, args->start,
-		      args->end, -1, true);
+	xt_raw_point(f, XM_PT_RAW_UNMAPPED, args->start, args->end);
 	if (!(r->flags & XMIRROR_RAW_ABORT)) {
 		xt_raw_prepare(r, moves, args->src, args->dst, args->npages);
 		migrate_vma_pages(args);
 		xt_raw_report_pages(moves, args->src, args->dst, args->npages);
-		xt_sync_point(f, XM_PT_RAW_MOVED, args->start,
-			      args->end, -1, true);
+		xt_raw_point(f, XM_PT_RAW_MOVED, args->start, args->end);
 	}
 	migrate_vma_finalize(args);
 	r->ns = ktime_get_ns() - start;
@@ -320,14 +318,12 @@ static int xt_raw_by_page(struct xt_file *f, struct xmirror_raw_migrate *r,
 		return r->result == -EOPNOTSUPP ? r->result : 0;
 	r->npages = nr;
 	xt_raw_report_setup(moves, src, nr);
-	xt_sync_point(f, XM_PT_RAW_UNMAPPED, 0, ULONG_MAX, -1,
-		      true);
+	xt_raw_point(f, XM_PT_RAW_UNMAPPED, 0, ULONG_MAX);
 	if (!(r->flags & XMIRROR_RAW_ABORT)) {
 		xt_raw_prepare(r, moves, src, dst, nr);
 		migrate_device_pages(src, dst, nr);
 		xt_raw_report_pages(moves, src, dst, nr);
-		xt_sync_point(f, XM_PT_RAW_MOVED, 0, ULONG_MAX,
-			      -1, true);
+		xt_raw_point(f, XM_PT_RAW_MOVED, 0, ULONG_MAX);
 	}
 	migrate_device_finalize(src, dst, nr);
 	return 0;

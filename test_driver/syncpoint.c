@@ -86,14 +86,14 @@ static void xt_sync_put(struct xt_sync *sp)
 		kfree(sp);
 }
 
-static bool xt_sync_matches(const struct xt_sync *sp, enum xm_point point,
-			    unsigned long start, unsigned long end, int event)
+static bool xt_sync_matches(const struct xt_sync *sp,
+			    const struct xm_visit *visit)
 {
-	if (sp->reached || sp->point != point)
+	if (sp->reached || sp->point != visit->point)
 		return false;
-	if (sp->event && sp->event != event + 1)
+	if (sp->event && sp->event != visit->event + 1)
 		return false;
-	return start < sp->end && end > sp->start;
+	return visit->start < sp->end && visit->end > sp->start;
 }
 
 static void xt_sync_stop(struct xt_file *f, struct xt_sync *sp)
@@ -117,9 +117,7 @@ bool xt_sync_any(struct xt_file *f)
 }
 
 /* See xt_point(). */
-int xt_sync_point(struct xt_file *f, enum xm_point point,
-		  unsigned long start, unsigned long end, int event,
-		  bool can_sleep)
+int xt_sync_point(struct xt_file *f, const struct xm_visit *visit)
 {
 	struct xt_sync *sp, *next;
 	LIST_HEAD(hit);
@@ -131,14 +129,13 @@ int xt_sync_point(struct xt_file *f, enum xm_point point,
 
 	spin_lock(&f->sync_lock);
 	list_for_each_entry(sp, &f->syncs, node) {
-		if (!xt_sync_matches(sp, point, start, end, event))
+		if (!xt_sync_matches(sp, visit))
 			continue;
-		if (sp->action == XMIRROR_SYNC_PAUSE && !can_sleep)
+		if (sp->action == XMIRROR_SYNC_PAUSE && !visit->can_sleep)
 			continue;
 		if (sp->hits++ < sp->skip)
 			continue;
-		trace_xt_sync_reached(f->dev->id, sp->id, point, start, end,
-				      event);
+		trace_xt_sync_reached(f->dev->id, sp->id, visit);
 		sp->reached = true;
 		sp->stopped = sp->action == XMIRROR_SYNC_PAUSE;
 		sp->deadline = jiffies + sp->timeout;

@@ -161,8 +161,7 @@ struct xt_device *xt_device_get(unsigned int id);
 extern const struct file_operations xt_fops;
 void xt_file_free(void *priv);
 void xt_point_device(struct xmirror_devmem *dm, struct mm_struct *mm,
-		     enum xm_point point, unsigned long start,
-		     unsigned long end);
+		     const struct xm_visit *visit);
 
 /* bare.c */
 int xt_exclusive_bare(struct xmirror *m, unsigned long start,
@@ -201,8 +200,7 @@ int xt_vram_ioctl(struct xt_file *f, struct xmirror_vram *v);
 
 /* inject.c */
 int xt_inject(struct xt_file *f, struct xmirror_inject *inj);
-int xt_point(struct xmirror *m, enum xm_point point, unsigned long start,
-	     unsigned long end, int event, bool can_sleep);
+int xt_point(struct xmirror *m, const struct xm_visit *visit);
 extern const struct xmirror_hooks xt_hooks;
 void xt_inject_close(struct xt_file *f);
 
@@ -213,8 +211,6 @@ void xt_sync_close(struct xt_file *f);
 void xt_sync_exit(void);
 int xt_sync(struct xt_file *f, struct xmirror_sync *s);
 bool xt_sync_any(struct xt_file *f);
-int xt_sync_point(struct xt_file *f, enum xm_point point,
-		  unsigned long start, unsigned long end, int event,
-		  bool can_sleep);
+int xt_sync_point(struct xt_file *f, const struct xm_visit *visit);
 
 #endif /* _XT_TEST_DRIVER_H */

@@ -8,6 +8,7 @@
 
 #include <linux/tracepoint.h>
 #include <uapi/linux/xmirror.h>
+#include <xmirror/points.h>
 
 TRACE_EVENT(xt_job_submit,
 	TP_PROTO(unsigned int dev, unsigned int engine, u64 fence,
@@ -56,9 +57,8 @@ TRACE_EVENT(xt_job_done,
 );
 
 TRACE_EVENT(xt_sync_reached,
-	TP_PROTO(unsigned int dev, u32 id, unsigned int point,
-		 unsigned long start, unsigned long end, int event),
-	TP_ARGS(dev, id, point, start, end, event),
+	TP_PROTO(unsigned int dev, u32 id, const struct xm_visit *visit),
+	TP_ARGS(dev, id, visit),
 	TP_STRUCT__entry(
 		__field(unsigned long, start)
 		__field(unsigned long, end)
@@ -68,12 +68,12 @@ TRACE_EVENT(xt_sync_reached,
 		__field(int, event)
 	),
 	TP_fast_assign(
-		__entry->start = start;
-		__entry->end = end;
+		__entry->start = visit->start;
+		__entry->end = visit->end;
 		__entry->dev = dev;
 		__entry->id = id;
-		__entry->point = point;
-		__entry->event = event;
+		__entry->point = visit->point;
+		__entry->event = visit->event;
 	),
 	TP_printk("xmirror%u id=%u point=%u start=%lx end=%lx event=%d",
 		  __entry->dev, __entry->id, __entry->point, __entry->start,

@@ -115,13 +115,40 @@ enum xm_point {
 };
 
 /**
+ * struct xm_visit - a thread comes to a point
+ * @point: the point
+ * @start: first address that it is about
+ * @end: address behind the last
+ * @event: that of an invalidation, else -1
+ * @can_sleep: it may sleep there
+ */
+struct xm_visit {
+	enum xm_point point;
+	unsigned long start;
+	unsigned long end;
+	int event;
+	bool can_sleep;
+};
+
+/* That of a call: it is no invalidation, and it may sleep. */
+static inline struct xm_visit xm_visit(enum xm_point point, unsigned long start,
+				       unsigned long end)
+{
+	return (struct xm_visit){
+		.point = point,
+		.start = start,
+		.end = end,
+		.event = -1,
+		.can_sleep = true,
+	};
+}
+
+/**
  * struct xmirror_hooks - what a test does at the points
  * @ops: of those mirrors that @point and @refused are called for
- * @point: a call on a mirror, or an invalidation of it, has come to @point.
- *	@event is that of an invalidation, else -1. It may sleep only if
- *	@can_sleep. A negative errno makes the operation fail where the point
- *	allows that
- * @device: a device has come to @point, for no mirror: for all mirrors of @dm,
+ * @point: a call on a mirror, or an invalidation of it, has come to a point. A
+ *	negative errno makes the operation fail where the point allows that
+ * @device: a device has come to a point, for no mirror: for all mirrors of @dm,
  *	and of @mm if that is not NULL. It may sleep
  * @refused: the commit of the exclusive entry @pte was refused, because its page
  *	was invalidated meanwhile; mmap_lock and the folio lock are held
@@ -130,12 +157,9 @@ enum xm_point {
  */
 struct xmirror_hooks {
 	const struct xmirror_ops *ops;
-	int (*point)(struct xmirror *m, enum xm_point point,
-		     unsigned long start, unsigned long end, int event,
-		     bool can_sleep);
+	int (*point)(struct xmirror *m, const struct xm_visit *visit);
 	void (*device)(struct xmirror_devmem *dm, struct mm_struct *mm,
-		       enum xm_point point, unsigned long start,
-		       unsigned long end);
+		       const struct xm_visit *visit);
 	void (*refused)(struct xmirror_interval *iv, unsigned long addr,
 			unsigned long pte);
 	bool (*fail_large)(struct xmirror_devmem *dm);
