@@ -60,6 +60,15 @@ Call Trace:
 Call trace:
 Internal error: Oops: 0000000096000004 [#1]  SMP
 Unable to handle kernel paging request at virtual address dead000000000100
+mm/pgtable-generic.c:53: bad pmd 00000000deadbeef(8000000012345067)
+mm/pgtable-generic.c:39: bad p4d 00000000deadbeef.
+swap_info_get: Unused swap offset entry 00001234
+_swap_info_get: Unused swap file entry 380000000003fc23
+------------[ cut here ]------------
+SError Interrupt on CPU0, code 0x00000000be000011 -- SError
+Insufficient stack space to handle exception!
+turning off the locking correctness validator.
+kmemleak: Kernel memory leak detector disabled
 """.strip().splitlines()
 
 
@@ -128,6 +137,27 @@ class KernelLog(Case):
 """
         self.expect(1, 1, 1)
 
+    def test_cut_here_is_no_report_beside_its_own(self):
+        self.during("""[    1.500000] ------------[ cut here ]------------
+[    1.500001] the message of the WARN
+[    1.500002] WARNING: CPU: 0 PID: 12 at x
+[    1.500003] ------------[ cut here ]------------
+[    1.500004] kernel BUG at mm/memory.c:100!
+""")
+        self.expect(1, 1, 1)
+        self.assertIn("WARNING", self.programs[0]["reports"][0]["line"])
+
+    def test_cut_here_with_another_report_later(self):
+        self.during("""[    1.500000] ------------[ cut here ]------------
+[    4.000000] WARNING: CPU: 0 PID: 12 at x
+""")
+        self.expect(1, 2, 1)
+
+    def test_gap(self):
+        self.during("** 312 printk messages dropped **\n")
+        self.expect(1, 1, 1)
+        self.assertIn("gap", self.reasons()[0])
+
     def test_empty(self):
         self.console = ""
         self.expect(1, 1, 1)
@@ -159,6 +189,12 @@ class Announced(Case):
         self.announce()
         self.expect(1, 0, 1)        # and is no passed test
         self.assertTrue(self.programs[0]["reports"][0]["expected"])
+
+    def test_it_is_cut_out(self):
+        cut = "[    1.199000] ------------[ cut here ]------------\n"
+        self.announce()
+        self.console = self.console.replace("[    1.200000]", cut + "[    1.200000]")
+        self.expect(1, 0, 1)
 
     def test_it_does_not_come(self):
         self.announce(report="")
@@ -267,6 +303,25 @@ class Results(Case):
         self.result = RESULT.replace("exit: one 0", "exit: one 137")
         self.expect(1, 1, 1)
 
+    def test_expected_failure_excuses_a_status_of_one(self):
+        for status, failed in ((0, 0), (1, 0), (2, 1), (139, 1), (137, 1)):
+            with self.subTest(status):
+                self.result = RESULT.replace("ok 1 first", "ok 1 first # XFAIL bug").replace(
+                    "one 0", f"one {status}")
+                self.expect(0, failed, 1, xfail=1)
+
+    def test_killed_after_a_failed_test(self):
+        self.result = RESULT.replace("ok 1", "not ok 1").replace("one 0", "one 139")
+        self.expect(0, 2, 1)
+
+    def test_plan_of_nothing(self):
+        self.result = ("# test: one\nno such cell: evict.unmpa\n1..0\n# exit: one 0\n"
+                       "# xmirror: done")
+        self.expect(0, 1, 0)
+        self.assertEqual(["no test was run"], self.reasons())
+        self.assertEqual(["no such cell: evict.unmpa"],
+                         self.programs[0]["tests"][0]["output"])
+
     def test_plan(self):
         for plan, said in (("1..3", "planned 3 tests, saw 2"),
                            ("1..1", "planned 1 tests, saw 2"), ("", "no plan")):
@@ -303,6 +358,12 @@ class Results(Case):
         self.assertTrue(judge.nothing_tested(self.judge()))
         self.result = RESULT
         self.assertFalse(judge.nothing_tested(self.judge()))
+
+    def test_nothing_but_unloading(self):
+        self.result = ("# test: unload\nok 1 rmmod xmirror\n1..1\n# exit: unload 0\n"
+                       "# xmirror: done")
+        self.console = "[    3.000000] xmirror-test: begin unload\n"
+        self.assertTrue(judge.nothing_tested(self.judge()))
 
     def test_unloading_is_no_test(self):
         self.result = RESULT.replace("ok 1 first", "ok 1 first # SKIP no device").replace(
@@ -381,10 +442,6 @@ class Ends(Case):
         self.end = HUNG
         self.expect(1, 1, 1)
 
-    def test_no_record(self):
-        self.end = {}
-        self.expect(1, 1, 1)
-
     def test_no_output(self):
         self.result = self.console = ""
         self.expect(0, 1, 0)
@@ -396,12 +453,16 @@ class Ends(Case):
 
 
 class Unjudged(Case):
-    """The host's or QEMU's fault: never a failure, never a success."""
+    """The fault of the host, QEMU or the runner: never a failure, never a success."""
 
     def unjudged(self):
         totals = count(self.judge())
         self.assertEqual(0, totals["failed"])
         self.assertIsInstance(self.judged, str)
+
+    def test_no_record(self):
+        self.end = {}
+        self.unjudged()
 
     def test_qemu_died(self):
         self.end = GOOD | {"qemu": "-11"}
@@ -427,6 +488,9 @@ class Unjudged(Case):
         self.console = "[    0.500000] Oops: int3: 0000 [#1] SMP\n"
         _, judged = judge.judge_logs([], [], self.console.splitlines(), GOOD)
         self.assertIn("int3", judged)
+        _, judged = judge.judge_logs([], [], self.console.splitlines(),
+                                     GOOD | {"accel": "kvm"})
+        self.assertIs(judged, True)
 
 
 class Commands(Case):

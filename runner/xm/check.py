@@ -327,7 +327,7 @@ def finish_check(kernel, target, rest, lines, whole):
                       len(complete) == len(lines))
     if kernel["judged"] is True and judge.nothing_tested(programs):
         judge.add(judge.find(programs, "guest"), "tests",
-                  "nothing was tested: every test skipped")
+                  "nothing was tested: no test ran, or every one skipped")
 
 
 def command(run, target, shell, boot=Boot("run"), echo=True):

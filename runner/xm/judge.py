@@ -5,8 +5,8 @@ A log directory has console.log (the kernel log), result.log (what the programs
 printed), result.times (when each of those lines came, in seconds since the boot of
 the guest) and end ("KEY VALUE" lines: mode, qemu, deadline, hang, unjudged).
 
-What is wrong is always a failed test: one of the program's, or one that is added
-to the program ("judge": true), so that whoever counts tests counts all.
+All that is wrong is a failed test: one of the program's, or one that is added
+to the program ("judge": true), so that the failed tests are all failures.
 
 Marks in the kernel log, written to /dev/kmsg:
   xmirror-test: begin PROGRAM         by init
@@ -18,21 +18,23 @@ report, and COUNT is a number or "0-1".
 """
 import re
 
-# What makes a line the start of a report by the kernel.
-SPLAT = re.compile(
-    r"BUG:|WARNING:|KASAN:|UBSAN:|KCSAN:|kernel BUG at|Oops|general protection fault|"
-    r"stack segment|double fault|Kernel panic|INFO: possible|"
-    r"INFO: task .* blocked for more than|INFO: trying to register non-static key|"
-    r"possible circular locking|possible recursive locking|inconsistent lock state|"
-    r"suspicious RCU usage|sleeping function called from invalid context|"
-    r"scheduling while atomic|Bad rss-counter|Bad page (state|map)|"
-    r"page dumped because|list_(add|del) corruption|refcount_t:|"
-    r"kmemleak: .* new suspected|unreferenced object|soft lockup|hard LOCKUP|"
-    r"detected (expedited )?stalls|self-detected stall|ODEBUG:|"
-    r"Bad swap (file|offset) entry|Objects remaining in|EXT4-fs error|"
-    r"Out of memory and no killable|nobody cared|Internal error:|"
-    r"Unable to handle kernel")
+from .util import TOP
+
+
+def report_patterns():
+    """The patterns of lines that begin a report by the kernel: the tests and the judge
+    have one list of them."""
+    text = (TOP / "selftests/lib/klog.h").read_text()
+    lines = text.partition("#define KLOG_REPORTS")[2].partition("\n\n")[0]
+    return "".join(re.findall(r'"(.*)"', lines))
+
+
+SPLAT = re.compile(report_patterns())
 TRACE = re.compile(r"Call [Tt]race:")
+# It stands before a report. Where none follows, it is all that is left of one.
+CUT = re.compile(r"-+\[ cut here \]-+")
+# The console was too slow, and the log has a gap.
+GAP = re.compile(r"\*\* [0-9]+ printk messages dropped \*\*")
 # A fault of a program is none of the kernel's.
 PROGRAM_FAULT = re.compile(r"traps: ")
 # Reports that say nothing about the modules. The stack dump that follows one
@@ -49,7 +51,7 @@ CONTINUES = (
     (re.compile(r"page dumped because: VM_"), re.compile(r"WARNING: |kernel BUG at")),
     (re.compile(r"list_(add|del) corruption"), re.compile(r"WARNING: |kernel BUG at")),
 )
-# What QEMU does to the kernel: it executes a breakpoint that was patched away.
+# A fault of an emulating QEMU: it executes a breakpoint that was patched away.
 QEMU_FAULT = re.compile(r"Oops: int3")
 
 MARK = "xmirror-test: "
@@ -112,10 +114,12 @@ class Console:
         self.announced = []
         self.report = None      # the one that is being read
         self.last = 0.0         # when its last line came
+        self.cut = None         # text and time of a "cut here" without its report
         self.traces = self.continued = 0
         self.harmless = 0       # so many lines may still belong to a harmless dump
         for line in lines:
             self.line(line.rstrip("\r\n"))
+        self.close_cut()
         self.close_announcements()
 
     def line(self, text):
@@ -125,11 +129,22 @@ class Console:
             time = float(stamp[1])
             text = text[stamp.end():]
         if text.startswith(MARK):
+            self.close_cut()
             self.mark(text[len(MARK):])
             return
+        if GAP.match(text):
+            self.problems.append((self.program, f"the kernel log has a gap: {text}"))
+            return
+        if self.cut and time is not None and time > self.cut[1] + 1:
+            self.close_cut()
         if self.report and time is not None and time > self.last + 1:
             self.report = None
-        if self.report and self.continues(text):
+        if is_splat(text):
+            self.cut = None
+        if CUT.search(text):
+            self.close_cut()
+            self.cut = text, self.last if time is None else time
+        elif self.report and self.continues(text):
             self.add(text, time)
         elif HARMLESS.search(text):
             self.report = None
@@ -162,6 +177,12 @@ class Console:
         self.reports.append((self.program, self.report))
         self.traces = self.continued = 0
         self.add(text, time)
+
+    def close_cut(self):
+        if self.cut:
+            text, time = self.cut
+            self.cut = None
+            self.begin(text, time)
 
     def add(self, text, time):
         if time is not None:
@@ -309,8 +330,10 @@ class Tap:
 
     def judge(self, program, status):
         tests = self.tests()
-        failed = any(t["result"] in ("fail", "xfail") for t in tests)
-        skipped = tests and all(t["result"] == "skip" for t in tests)
+        results = {t["result"] for t in tests}
+        # An expected failure excuses what a program with a failed test exits with.
+        said = "fail" in results or status == 1 and "xfail" in results
+        skipped = results == {"skip"}
         if status is None:
             add(program, "end", "it did not end")
         elif self.skip_all is not None and not tests and status in (0, 4):
@@ -318,15 +341,19 @@ class Tap:
                 "name": "all", "result": "skip", "reason": self.skip_all,
                 "output": [], "seconds": None})
         elif not tests and self.plan is None:
-            add(program, "results", f"no results, exit status {status}")
+            add(program, "results", f"no results, exit status {status}", program["output"])
         elif self.plan is None:
             add(program, "plan", "no plan")
         elif self.plan != len(tests):
             add(program, "plan", f"planned {self.plan} tests, saw {len(tests)}, "
                 f"exit status {status}")
+        elif not tests:
+            add(program, "plan", "no test was run", program["output"])
         elif self.misnumbered:
             add(program, "plan", self.misnumbered)
-        elif status and not failed and not (status == 4 and skipped):
+        elif status >= 128:
+            add(program, "exit status", f"exit status {status}: killed")
+        elif status and not said and not (status == 4 and skipped):
             add(program, "exit status", f"exit status {status} without a failed test")
         names = [t["name"] for t in tests]
         for name in sorted({n for n in names if names.count(n) > 1}):
@@ -370,11 +397,13 @@ def judge_logs(result, times, console, end):
     elif end.get("hang"):
         guest("end", f"the guest hung{where}: {end['hang']}")
     elif "qemu" not in end:
-        guest("end", "there is no record of its end")
+        # The runner writes it in the end, and got not so far.
+        judged = "there is no record of its end"
     elif end["qemu"] != "0":
         judged = f"QEMU ended with status {end['qemu']}{where}{end.get('said', '')}"
     elif not tap.done:
-        if any(QEMU_FAULT.search(r["line"]) for _, r in log.reports):
+        if end.get("accel") != "kvm" and any(QEMU_FAULT.search(r["line"])
+                                             for _, r in log.reports):
             judged = "QEMU executed a breakpoint that was patched away (Oops: int3)"
         elif not log.began and not programs:
             guest("end", "the kernel did not boot")
@@ -420,4 +449,4 @@ def judge(directory):
 def nothing_tested(programs):
     """A run in which every test skips has shown nothing."""
     results = {t["result"] for p in programs for t in p["tests"] if p["name"] != "unload"}
-    return results == {"skip"}
+    return results <= {"skip"}

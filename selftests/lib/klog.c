@@ -108,19 +108,16 @@ void klog_wait(struct klog *log, const char *pattern, unsigned int times)
 
 bool klog_is_report(const char *line)
 {
-	static const char * const signs[] = {
-		"BUG:", "WARNING:", "Bad rss-counter", "Bad page",
-		"page dumped because", "kernel BUG", "possible circular",
-		"possible recursive", "INFO: task", "suspicious RCU",
-		"list_add corruption", "list_del corruption", NULL,
-	};
-	const char * const *sign;
+	static regex_t re;
+	static bool compiled;
 
-	for (sign = signs; *sign; sign++) {
-		if (strstr(line, *sign))
-			return true;
-	}
-	return false;
+	if (!compiled &&
+	    regcomp(&re, KLOG_REPORTS, REG_EXTENDED | REG_NOSUB))
+		return true;
+	compiled = true;
+	/* A fault of a program is none of the kernel's. */
+	return strncmp(line, "traps: ", 7) &&
+	       !regexec(&re, line, 0, NULL, 0);
 }
 
 void klog_expect(const char *count, const char *pattern)

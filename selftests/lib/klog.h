@@ -32,6 +32,31 @@ bool klog_has(struct klog *log, const char *pattern);
  */
 void klog_wait(struct klog *log, const char *pattern, unsigned int times);
 
+/*
+ * A line of the kernel log that matches begins a report of a bug. This is an extended
+ * regular expression, and one of Python's: runner/xm/judge.py reads it from here, up to
+ * the empty line.
+ */
+#define KLOG_REPORTS \
+	"BUG:|WARNING:|KASAN:|UBSAN:|KCSAN:|ODEBUG:|kernel BUG at|Oops|" \
+	"general protection fault|stack segment|double fault|Kernel panic|" \
+	"Internal error:|Unable to handle kernel|SError Interrupt|" \
+	"Insufficient stack space|INFO: possible|" \
+	"INFO: task .* blocked for more than|" \
+	"INFO: trying to register non-static key|" \
+	"possible circular locking|possible recursive locking|" \
+	"inconsistent lock state|suspicious RCU usage|" \
+	"turning off the locking correctness validator|" \
+	"sleeping function called from invalid context|" \
+	"scheduling while atomic|soft lockup|hard LOCKUP|" \
+	"detected (expedited )?stalls|self-detected stall|" \
+	"Bad rss-counter|Bad page (state|map)|page dumped because|" \
+	": bad (pgd|p4d|pud|pmd|pte) |(Bad|Unused) swap (file|offset) entry|" \
+	"list_(add|del) corruption|refcount_t:|Objects remaining in|" \
+	"kmemleak: .* new suspected|unreferenced object|" \
+	"kmemleak: .*detector disabled|EXT4-fs error|" \
+	"Out of memory and no killable|nobody cared"
+
 /** klog_is_report: whether @line begins a kernel's report of a bug. */
 bool klog_is_report(const char *line);
 
