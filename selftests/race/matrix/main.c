@@ -6,7 +6,8 @@
  *
  * A cell is called DEVOP.MMOP.WINDOW, and a trailing part may be left out. Without
  * an option each pair is run in its most dangerous window; --all runs all cells, and
- * --shard only the I-th of each N of them. The output is TAP, or with --table a table.
+ * --shard only the I-th of each N of them. An unknown cell is an error, no cell in
+ * this part a skip. The output is TAP, or with --table a table.
  */
 #include <getopt.h>
 
@@ -22,6 +23,7 @@ static const char * const verdicts[RACE_VERDICTS] = {
 #define MAX_WANTED	128
 
 static const char *wanted[MAX_WANTED];
+static bool known[MAX_WANTED];
 static unsigned int nr_wanted;
 static bool all, as_table;
 static unsigned int shard = 1, shards = 1;
@@ -29,16 +31,19 @@ static unsigned int shard = 1, shards = 1;
 /* Of those asked for by their full name any window will do. */
 static bool is_wanted(const char *name, bool curated)
 {
+	bool yes = !nr_wanted && curated;
 	unsigned int i;
 	size_t n;
 
 	for (i = 0; i < nr_wanted; i++) {
 		n = strlen(wanted[i]);
 		if (!strncmp(name, wanted[i], n) &&
-		    (!name[n] || (name[n] == '.' && curated)))
-			return true;
+		    (!name[n] || (name[n] == '.' && curated))) {
+			known[i] = true;
+			yes = true;
+		}
 	}
-	return !nr_wanted && curated;
+	return yes;
 }
 
 /* For each wanted cell */
@@ -111,6 +116,7 @@ static void print_help(FILE *f)
 	      "  -r CELL      run this one; may be given again\n"
 	      "  -a, --all    run all windows, print a table\n"
 	      "  -t, --table  print a table instead of TAP\n"
+	      "  --shard I/N  only the I-th of each N cells\n"
 	      "  -l           list the cells, run none\n"
 	      "  --help       this text\n"
 	      "\n"
@@ -147,6 +153,21 @@ static int table(void)
 	return counts[RACE_FAIL] || !counts[RACE_PASS];
 }
 
+/* 0, or 2 if a cell that was asked for does not exist. */
+static int check_wanted(void)
+{
+	unsigned int i;
+
+	for_each(NULL);
+	for (i = 0; i < nr_wanted; i++) {
+		if (known[i])
+			continue;
+		fprintf(stderr, "no such cell: %s\n", wanted[i]);
+		return 2;
+	}
+	return 0;
+}
+
 int main(int argc, char **argv)
 {
 	static const struct option options[] = {
@@ -158,6 +179,7 @@ int main(int argc, char **argv)
 		{}
 	};
 	bool only_list = false;
+	unsigned int cells;
 	int opt, err;
 
 	while ((opt = getopt_long(argc, argv, "atr:l", options, NULL)) != -1) {
@@ -176,8 +198,12 @@ int main(int argc, char **argv)
 			as_table = true;
 			break;
 		case 'r':
-			if (nr_wanted < MAX_WANTED)
-				wanted[nr_wanted++] = optarg;
+			if (nr_wanted == MAX_WANTED) {
+				fprintf(stderr, "more than %d cells\n",
+					MAX_WANTED);
+				return 2;
+			}
+			wanted[nr_wanted++] = optarg;
 			break;
 		case 'l':
 			only_list = true;
@@ -191,6 +217,8 @@ int main(int argc, char **argv)
 		}
 	}
 
+	if (check_wanted())
+		return 2;
 	if (only_list) {
 		for_each(list);
 		return 0;
@@ -207,7 +235,10 @@ int main(int argc, char **argv)
 		ksft_exit_fail_msg("no device: %s\n", strerror(-err));
 	if (err)
 		ksft_exit_skip("no device: %s\n", strerror(-err));
-	ksft_set_plan(for_each(NULL));
+	cells = for_each(NULL);
+	if (!cells)
+		ksft_exit_skip("no cell in this part\n");
+	ksft_set_plan(cells);
 	for_each(test);
 	ksft_finished();
 }
