@@ -8,7 +8,7 @@ from pathlib import Path
 from unittest import mock
 
 from xm import bisect, build, check, cli, guest, kernels, results
-from xm.util import Usage
+from xm.util import Error, Usage
 
 
 def test(name, result="pass", reason="", **more):
@@ -22,7 +22,7 @@ def program(name, *tests, status=0):
 
 
 def run(*programs, name="stock-7.x", judged=True):
-    whole = {"format": 1, "seconds": 1.0, "kernels": [{
+    whole = {"format": 1, "seconds": 1.0, "command": ["check", "-t", "race*"], "kernels": [{
         "name": name, "release": "7.3.4", "judged": judged, "logs": ["/log"],
         "seconds": 1.0, "programs": list(programs), "totals": {}}]}
     return results.complete(whole)
@@ -41,6 +41,7 @@ class Totals(unittest.TestCase):
         self.assertEqual("1 expected failures", lines[-2])
         self.assertIn("     1  no device (race_a: f.three)", lines)
         self.assertIn("    make check KERNEL=stock-7.x TESTS=race_a:f.two", lines)
+        self.assertIn("    runner/xmtest check -t 'race*'", lines)
 
     def test_status(self):
         good = program("a", test("b"))
@@ -71,6 +72,29 @@ class Again(unittest.TestCase):
         self.assertEqual({"stock-7.x": "*"}, results.again(
             run(program("kselftest/run_kselftest.sh", test("selftests: a", "fail")))))
 
+    def test_tests_that_a_program_does_not_know(self):
+        self.assertEqual({"stock-7.x": "race_holds:a.b@f#2 race_holds abuse_fuzz"},
+                         results.again(run(
+                             program("race_holds", test("a.b@f#2", "fail"),
+                                     test("windows are found", "fail")),
+                             program("abuse_fuzz", test("errors are known", "fail")))))
+        for name in ("boot 1", "mutants"):
+            with self.subTest(name):
+                self.assertIsNone(results.spec(program(name), test("rmmod xmirror")))
+
+    def test_last_run(self):
+        """Only one that runs tests by name is."""
+        with tempfile.TemporaryDirectory() as name, \
+                mock.patch("xm.check.CACHE", Path(name)), \
+                mock.patch("xm.results.CACHE", Path(name)):
+            (Path(name) / "log").mkdir()
+            first = check.Run([])
+            first.save()
+            check.Run([], "demo", last=False).save()
+            self.assertEqual(first.log, results.last_link().resolve())
+            check.Run([]).save()
+            self.assertNotEqual(first.log, results.last_link().resolve())
+
 
 class Merge(unittest.TestCase):
     def test_shards(self):
@@ -99,6 +123,45 @@ class Compare(unittest.TestCase):
                           "    fail -> pass    race_a: f.two",
                           "  4 changed of 5"], lines[1:])
 
+    def compare(self, old, new):
+        return [line for line in results.compare(old, new) if "->" in line][1:]
+
+    def test_what_is_the_guests_own(self):
+        """It is there if it failed."""
+        good = program("a", test("b"))
+        for name in ("guest", "boot"):
+            with self.subTest(name):
+                self.assertEqual([f"  absent -> fail    {name}: end: hung"], self.compare(
+                    run(good), run(good, program(name, test("end", "fail", "hung")))))
+
+    def test_one_of_two_guests(self):
+        good, bad = (program("unload", test("rmmod", r)) for r in ("pass", "fail"))
+        tested = program("a", test("b"))
+        self.assertEqual(["    pass -> fail    unload: rmmod"], self.compare(
+            run(tested, good, good), run(tested, bad, good)))
+
+    def test_nothing_in_common(self):
+        unload = program("unload", test("rmmod"))
+        with self.assertRaises(Error):
+            results.compare(run(unload, program("a", test("b"))),
+                            run(unload, program("c", test("d"))))
+
+    def test_another_number_of_kernels(self):
+        two = run(program("a", test("b")))
+        two["kernels"] *= 2
+        with self.assertRaises(Error):
+            results.compare(run(program("a", test("b"))), two)
+
+
+class Junit(unittest.TestCase):
+    def test_old_output_is_no_success(self):
+        with tempfile.TemporaryDirectory() as name:
+            output, parser = Path(name) / "junit.xml", Path(name) / "parser"
+            output.write_text("of the last run")
+            parser.write_text("raise SystemExit(1)")
+            with self.assertRaises(Error):
+                results.junit(run(program("a", test("b"))), parser, output)
+
 
 class Ktap(unittest.TestCase):
     def test_nested(self):
@@ -125,22 +188,23 @@ locked               made                      munmap
 
 
 class Choose(unittest.TestCase):
-    def choose(self, words, release="7.3.4", flavour="debug"):
+    def choose(self, words, release="7.3.4", flavour="debug", drop=False):
         target = mock.Mock(release=release, bin=Path("/"), flavour=flavour)
         done = mock.Mock(stdout="", stderr=LISTING)
-        with mock.patch("xm.build.test_programs", lambda: ["race_a", "race_b"]), \
+        with mock.patch("xm.build.test_programs", lambda: ["race_a", "race_b",
+                                                                "race_holds"]), \
                 mock.patch("xm.build.programs"), \
                 mock.patch("xm.check.subprocess.run", lambda *a, **k: done):
-            return check.choose(target, words)
+            return check.choose(target, words, drop)
 
     def test_all(self):
-        self.assertEqual(["hmm-tests", "hmm-tests-7.3", "race_a", "race_b"],
+        self.assertEqual(["hmm-tests", "hmm-tests-7.3", "race_a", "race_b", "race_holds"],
                          self.choose("*"))
         self.assertEqual(["hmm-tests-bench-coherent", "hmm-tests-bench-private"],
                          self.choose("hmm-tests-bench*"))
 
     def test_programs(self):
-        self.assertEqual(["race_a", "race_b"], self.choose("race_b race*"))
+        self.assertEqual(["race_a", "race_b"], self.choose("race_b race_?"))
 
     def test_tests(self):
         self.assertEqual(["race_b -r race.first"], self.choose("race_b:race.first"))
@@ -150,6 +214,15 @@ class Choose(unittest.TestCase):
             self.choose("race_a:locked.*"))
         self.assertEqual(["race_a -r global.alone", "race_b"],
                          self.choose("race_b:race.first race_b race_a:global.*"))
+
+    def test_cell_that_only_the_guest_knows(self):
+        self.assertEqual(["race_holds -r exclusive.unmap@f#2"],
+                         self.choose("race_holds:exclusive.unmap@f#2"))
+
+    def test_unknown_is_dropped(self):
+        """What failed last may have another name by now."""
+        self.assertEqual(["race_a", "race_b -r race.first"], self.choose(
+            "gone race_a:gone race_a race_b:race.first", drop=True))
 
     def test_unknown(self):
         for words in ("nothing", "race_a:nothing", "hmm-tests:some"):
@@ -163,6 +236,35 @@ class Choose(unittest.TestCase):
         for wrong in ("0/3", "4/3", "x"):
             with self.subTest(wrong), self.assertRaises(Usage):
                 check.shard(lines, wrong)
+
+
+class Finish(unittest.TestCase):
+    """What no guest alone shows."""
+
+    def finish(self, lines, *programs, judged=True):
+        kernel = {"programs": list(programs), "judged": judged}
+        check.finish_check(kernel, mock.Mock(row=None), lines, False)
+        return [(p["name"], t["reason"]) for p in kernel["programs"] for t in p["tests"]
+                if t["result"] == "fail"]
+
+    def test_all_ran(self):
+        self.assertEqual([], self.finish(["a -r x", "a -r y", "XM_LOADS=5 b --c=1"],
+                                         *(program(n, test("t")) for n in "aab")))
+
+    def test_one_that_a_guest_lost(self):
+        """It was handed out, and no guest has ever named it."""
+        self.assertEqual([("b", "it was not run")],
+                         self.finish(["a", "b"], program("a", test("t"))))
+        self.assertEqual([("a", "it was not run")],
+                         self.finish(["a -r x", "a -r y"], program("a", test("t"))))
+
+    def test_one_that_did_not_end(self):
+        dead = program("a", test("end", "fail", "it did not end", judge=True), status=None)
+        self.assertEqual([("a", "it did not end")], self.finish(["a"], dead))
+        self.assertEqual(2, len(self.finish(["a", "a"], dead)))
+
+    def test_guest_that_was_not_judged(self):
+        self.assertEqual([], self.finish(["a", "b"], program("a", test("t")), judged="no"))
 
 
 class Table(unittest.TestCase):

@@ -125,7 +125,7 @@ def main(name, ref, options, words):
     build.need()
     target = build.Target(name, flavour="plain")
     options = options or [*OPTIONS, *(word for t in TABLES for word in ("--only", t))]
-    run = check.Run(words, "bench")
+    run = check.Run(words, "bench", last=False)
     with build.temporary() as tmp:
         checkout(ref, tmp / "tree")
         side(target, tmp / "tree", tmp / "of-base", tmp / "guest/base")

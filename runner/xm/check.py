@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0
 """Chooses programs, shares them among guests, shows the progress, judges."""
+import collections
 import fnmatch
 import os
 import re
@@ -16,6 +17,8 @@ from .util import CACHE, Error, Usage, say
 
 # So many tests fit into the arguments of one program.
 MANY = 100
+# It finds its tests in the kernel that it runs on.
+UNLISTED = "race_holds"
 
 
 # --- choosing -------------------------------------------------------------
@@ -76,8 +79,14 @@ def names_of(names, wanted):
         ["hmm-tests"] if any(n.startswith("hmm-tests") for n in found) else [])
 
 
-def choose(target, words):
-    """The lines of the queue for TESTS: PROGRAM, or PROGRAM:TEST, both globs."""
+def choose(target, words, drop=False):
+    """The lines of the queue for TESTS: PROGRAM, or PROGRAM:TEST, both globs. An unknown
+    one is an error, or with DROP a message."""
+    def unknown(text):
+        if not drop:
+            raise Usage(text)
+        say(text)
+
     wanted = words.split() or ["*"]
     names = programs()
     # The benchmark moves 13 GB, which tells of speed: for who asks for it.
@@ -89,7 +98,8 @@ def choose(target, words):
         program, _, test = word.partition(":")
         found = fnmatch.filter(names, program)
         if not found:
-            raise Usage(f"no test program matches '{program}'; see make list")
+            unknown(f"no test program matches '{program}'; see make list")
+            continue
         if test in ("", "*"):
             lines += [name for name in found if name not in lines]
             continue
@@ -97,13 +107,14 @@ def choose(target, words):
         for name in found:
             if name.startswith("hmm-tests"):
                 raise Usage(f"{name} runs as a whole only")
-            tests = fnmatch.filter(tests_of(bin_here(target, name), name), test)
+            tests = [test] if name == UNLISTED else fnmatch.filter(
+                tests_of(bin_here(target, name), name), test)
             hits += len(tests)
             parts.setdefault(name, []).extend(
                 t for t in tests if t not in parts.get(name, []))
         if not hits:
-            raise Usage(f"no test of {program} matches '{test}'; "
-                        f"see make list TESTS='{program}'")
+            unknown(f"no test of {program} matches '{test}'; "
+                    f"see make list TESTS='{program}'")
     for name, tests in parts.items():
         if name not in lines:
             lines += [" ".join([name, *(f"-r {t}" for t in tests[i:i + MANY])])
@@ -200,10 +211,11 @@ class Progress:
 # --- a run ----------------------------------------------------------------
 
 class Run:
-    """One call of the runner: a log directory, results.json in it."""
+    """One call of the runner: a log directory, results.json in it. One that runs the
+    tests by name is the last run, for FAILED=1, from then on."""
 
-    def __init__(self, command, name="check"):
-        self.results = results.new(command)
+    def __init__(self, command, name="check", last=True):
+        self.results, self.last = results.new(command), last
         self.began = time.monotonic()
         stamp = time.strftime("%Y%m%d-%H%M%S")
         self.log = CACHE / "log" / f"{stamp}-{name}"
@@ -221,6 +233,8 @@ class Run:
     def save(self):
         results.complete(self.results, time.monotonic() - self.began)
         results.save(self.results, self.log / "results.json")
+        if not self.last:
+            return
         link = results.last_link()
         temporary = Path(f"{link}.{self.log.name}")
         temporary.symlink_to(self.log)
@@ -307,17 +321,26 @@ def check(run, target, lines, whole=False, boot=Boot("check"), guests=None):
         boot = boot._replace(deadline=300 + boot.limit * (len(lines) + 1) // 2)
     kernel = boot_guests(run, target, [boot] * guests, queue, progress.line)
     kernel["whole"] = whole
-    finish_check(kernel, target, list(queue), lines, whole)
+    finish_check(kernel, target, lines, whole)
     run.add(kernel)
     return kernel
 
 
-def finish_check(kernel, target, rest, lines, whole):
-    """What only the whole of the guests shows."""
+def name_of(line):
+    """The program of a line of the queue: VARIABLE=VALUE... NAME ARG..."""
+    return next(word for word in line.split() if "=" not in word)
+
+
+def finish_check(kernel, target, lines, whole):
+    """Judge what no guest alone shows."""
     programs = kernel["programs"]
-    # No guest has lived long enough.
-    for line in rest if kernel["judged"] is True else []:
-        judge.add(judge.find(programs, line.split()[0]), "results", "it was not run")
+    if kernel["judged"] is True:
+        # No guest has lived long enough, or one has lost what it was told.
+        missing = collections.Counter(map(name_of, lines))
+        missing.subtract(p["name"] for p in programs if p["status"] is not None or
+                         any("judge" in t and t["name"] == "end" for t in p["tests"]))
+        for name in missing.elements():
+            judge.add(judge.find(programs, name), "results", "it was not run")
     row = target.row
     rows = skips.expected(row.name.replace("dkms-", "stock-")) if row else None
     ended = {p["name"] for p in programs if p["status"] is not None}

@@ -61,7 +61,7 @@ def cmd_check(args, words):
         say(f"checking on {name}")
         try:
             target = target_of(name)
-            lines = check.shard(check.choose(target, what), args.shard)
+            lines = check.shard(check.choose(target, what, args.failed), args.shard)
             if lines:
                 check.check(run, target, lines,
                             whole=what.split() in ([], ["*"]) and not args.shard)
@@ -110,7 +110,7 @@ def cmd_list(args, _words):
 
 def program_in_guest(name, args, words, boot, shell, **options):
     """demo, bench, soak: one command in one guest, whose output is the result."""
-    run = check.Run(words, name)
+    run = check.Run(words, name, last=False)
     options.setdefault("programs", None)
     target = target_of(args.kernels[0], **options)
     kernel, _ = check.command(run, target, shell, boot)
@@ -175,7 +175,7 @@ def cmd_soak(args, words):
 
 def cmd_shell(args, words):
     target = target_of(args.kernels[0], None)
-    run = check.Run(words, "shell")
+    run = check.Run(words, "shell", last=False)
     from .guest import Guest
     return Guest(target, Boot("shell", exact=False), run.log / "shell").run()
 
@@ -234,7 +234,7 @@ def cmd_kselftest(args, words):
 def cmd_boots(args, words):
     """N boots of a kernel, two at a time, modules loaded and unloaded: none may be
     lost."""
-    run = check.Run(words, "boots")
+    run = check.Run(words, "boots", last=False)
     target = target_of(args.kernels[0], programs=[])
     lost = 0
     exact = not args.multi

@@ -10,7 +10,7 @@ from .util import CACHE, Error, Usage, run as run_command
 
 
 def main(name, tests, words):
-    run = check.Run(words, "coverage")
+    run = check.Run(words, "coverage", last=False)
     build.need("gcovr")
     target = build.Target(name, make=("GCOV_PROFILE=y",))
     config = target.kdir / ".config" if target.kdir else None

@@ -163,7 +163,7 @@ def main(kernel, names, only_check, words):
         return FAILED
     if only_check:
         return OK
-    run = check.Run(words, "mutants")
+    run = check.Run(words, "mutants", last=False)
     target = build.Target(kernel)
     build.programs(target, programs_of(mutants))
     with build.temporary() as tmp:

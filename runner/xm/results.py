@@ -36,12 +36,13 @@ import re
 import shlex
 import subprocess
 import time
+from pathlib import Path
 
 from .util import CACHE, TOP, Error, digest, version
 
 KEYS = {"pass": "passed", "fail": "failed", "skip": "skipped", "xfail": "xfail",
         "xpass": "xpass"}
-GUEST = ("guest", "boot", "unload", "run", "modules")
+GUEST = ("guest", "boot", "unload", "run", "modules", "mutants")
 
 
 def count(programs):
@@ -154,19 +155,21 @@ def each(results, *kinds):
 def spec(program, test):
     """TESTS= for one test, or None."""
     name = program["name"]
-    if name in GUEST or "/" in name:
+    if name in GUEST or re.search("[/ ]", name):
         return None
-    if name.startswith("hmm-tests") or "judge" in test:
+    # A name with a blank is no test's that a program could be asked for.
+    if name.startswith("hmm-tests") or "judge" in test or " " in test["name"]:
         return name
     return f"{name}:{test['name']}"
 
 
-def repeat(kernel, program, test):
-    """The command that repeats a test."""
+def repeat(results, kernel, program, test):
+    """The command that repeats a test, or all of the run."""
     tests = spec(program, test)
+    if not tests:
+        return shlex.join(["runner/xmtest", *results["command"]])
     which = "KDIR" if "/" in kernel["name"] else "KERNEL"
-    words = ["make", "check", f"{which}={kernel['name']}"]
-    return " ".join(words + ([f"TESTS={shlex.quote(tests)}"] if tests else []))
+    return f"make check {which}={kernel['name']} TESTS={shlex.quote(tests)}"
 
 
 def again(results):
@@ -218,7 +221,7 @@ def summary(results, slow=10):
         out.append(f"failed: {where(kernel)}{program['name']}: {test['name']}: "
                    f"{test['reason']}")
         out += [f"    {line}" for line in test["output"][-15:]]
-        out.append(f"    {repeat(kernel, program, test)}")
+        out.append(f"    {repeat(results, kernel, program, test)}")
     for kernel in results["kernels"]:
         if kernel["judged"] is not True:
             out.append(f"could not be judged: {kernel['name']}: {kernel['judged']}")
@@ -292,6 +295,7 @@ def ktap(results):
 
 def junit(results, parser, output):
     """The kernel's own parser of KTAP makes JUnit XML of it."""
+    Path(output).unlink(missing_ok=True)
     done = subprocess.run(["python3", parser, "parse", f"--junit={output}"], text=True,
                           input="\n".join(ktap(results)) + "\n", check=False,
                           capture_output=True)
@@ -303,17 +307,26 @@ def junit(results, parser, output):
 
 def compare(base, other):
     """Lines about the tests whose result differs, and nothing else. Programs that ran
-    on both sides are compared; of each run the kernels are taken in their order."""
+    on both sides are compared, and what is the guest's own: it is there if it failed.
+    Of each run the kernels are taken in their order."""
     out = []
+    if len(base["kernels"]) != len(other["kernels"]):
+        raise Error(f"{len(base['kernels'])} kernels cannot be compared with "
+                    f"{len(other['kernels'])}")
     for old, new_ in zip(base["kernels"], other["kernels"]):
-        before, after = ({(p["name"], t["name"]): t for p in k["programs"]
-                          for t in p["tests"]} for k in (old, new_))
+        # Both guests have the tests of unloading: the failure of one counts.
+        before, after = ({(p, t["name"]): t for p, t in sorted(
+            ((p["name"], t) for p in k["programs"] for t in p["tests"]),
+            key=lambda row: row[1]["result"] == "fail")} for k in (old, new_))
         title = f"{old['name']} ({old['release']}) -> {new_['name']} ({new_['release']})"
         for kernel in (old, new_):
             if kernel["judged"] is not True:
                 out.append(f"could not be judged: {kernel['name']}: {kernel['judged']}")
         rows, both = [], {p["name"] for p in old["programs"]} & {
             p["name"] for p in new_["programs"]}
+        if both <= set(GUEST) and old["judged"] is True and new_["judged"] is True:
+            raise Error(f"{title}: no program ran on both")
+        both |= set(GUEST)
         keys = [key for key in before.keys() | after.keys() if key[0] in both]
         for key in sorted(keys):
             was, now = before.get(key), after.get(key)
