@@ -2,6 +2,8 @@
 """The sections of the report but the matrix. Each is HTML, or "" if it is empty."""
 import collections
 
+from xm import results
+
 from . import findings, lanes, matrix, model
 from .page import clock, esc, klass, seconds, table
 
@@ -55,11 +57,6 @@ def environment(run):
             (f"<p class=dim>Logs: {', '.join(logs)}</p>" if logs else ""))
 
 
-def repeat(kernel, program, name):
-    """The command that runs a test again."""
-    return f"make check KERNEL={kernel} TESTS='{program}:{name}'"
-
-
 def failures(run, points):
     """Each failed test in full, with the interleaving if it is a cell."""
     out = []
@@ -67,6 +64,8 @@ def failures(run, points):
         for (program, name), t in k.tests.items():
             if t["result"] not in ("fail", "xpass", "xfail"):
                 continue
+            again = results.repeat(k.run.get("command") or [], k.name,
+                                   {"name": program}, t)
             said = [t.get("reason") or "", *(t.get("output") or [])]
             said = "\n".join(s for s in said if s)
             opened = " open" if t["result"] != "xfail" else ""
@@ -83,7 +82,7 @@ def failures(run, points):
                 f"{code(program + ':' + name)} <b class={klass(t['result'])}>"
                 f"{WORDS[t['result']]}</b></summary>" +
                 (f"<pre tabindex=0>{esc(said)}</pre>" if said else "") + text +
-                f"<p>Again: {code(repeat(k.name, program, name))}</p></details>")
+                f"<p>Again: {code(again)}</p></details>")
     return "".join(out)
 
 

@@ -163,13 +163,14 @@ def spec(program, test):
     return f"{name}:{test['name']}"
 
 
-def repeat(results, kernel, program, test):
-    """The command that repeats a test, or all of the run."""
+def repeat(command, kernel, program, test):
+    """The command that repeats a test on the kernel of that name, or all of the run,
+    which COMMAND began."""
     tests = spec(program, test)
     if not tests:
-        return shlex.join(["runner/xmtest", *results["command"]])
-    which = "KDIR" if "/" in kernel["name"] else "KERNEL"
-    return f"make check {which}={kernel['name']} TESTS={shlex.quote(tests)}"
+        return shlex.join(["runner/xmtest", *command])
+    which = "KDIR" if "/" in kernel else "KERNEL"
+    return f"make check {which}={kernel} TESTS={shlex.quote(tests)}"
 
 
 def again(results):
@@ -221,7 +222,7 @@ def summary(results, slow=10):
         out.append(f"failed: {where(kernel)}{program['name']}: {test['name']}: "
                    f"{test['reason']}")
         out += [f"    {line}" for line in test["output"][-15:]]
-        out.append(f"    {repeat(results, kernel, program, test)}")
+        out.append(f"    {repeat(results['command'], kernel['name'], program, test)}")
     for kernel in results["kernels"]:
         if kernel["judged"] is not True:
             out.append(f"could not be judged: {kernel['name']}: {kernel['judged']}")
