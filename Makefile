@@ -5,6 +5,7 @@
 # The kernels to run: built trees of the user's own, or names of the table of kernels
 # (runner/xmtest kernel).
 ifdef KDIR
+$(if $(word 2,$(KDIR)),$(error KDIR is one directory, with no blank in its name))
 override KDIR := $(abspath $(KDIR))
 kernels	:= $(KDIR)
 else

@@ -13,7 +13,7 @@ XM_TOP=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 XM_SH=$XM_TOP/runner/sh
 # What both modules are built from.
 read -ra XM_SOURCES <"$XM_TOP/runner/sources"
-XM_CACHE=${XDG_CACHE_HOME:-$HOME/.cache}/xmirror
+XM_CACHE=${XDG_CACHE_HOME:-~/.cache}/xmirror
 mkdir -p "$XM_CACHE"
 
 xm_say() { printf '%s\n' "xmirror: $*" >&2; }

@@ -54,7 +54,6 @@ style()
 	local ignore=$1
 	shift
 
-	[ $# -eq 0 ] ||
 	"$src/scripts/checkpatch.pl" --no-tree --strict -q --no-summary \
 		--show-types --ignore "$ignore" -f "$@"
 }
@@ -82,6 +81,9 @@ mapfile -t traces < <(list '*/trace.h')
 mapfile -t programs < <(list 'selftests/**.[ch]')
 mapfile -t docs < <(list 'src/*.[ch]' 'test_driver/*.[ch]' 'include/*.h')
 mapfile -t scripts < <(list 'runner/*.sh' 'selftests/*.sh' '.ci/run')
+for n in ${#kernel[@]} ${#traces[@]} ${#programs[@]} ${#docs[@]} ${#scripts[@]}; do
+	[ "$n" != 0 ] || xm_die "git lists no files to check: this is no checkout"
+done
 
 check "runner and judge" python3 -B -m unittest discover -s runner/tests -t runner
 check "ends of tests" env KSELFTEST="$src/tools/testing/selftests" \
@@ -107,7 +109,7 @@ check "checkpatch, trace events" style \
 check "checkpatch, programs" style \
 	BIT_MACRO,PREFER_FALLTHROUGH,VOLATILE,BRACES,SPACING,COMPLEX_MACRO,MACRO_WITH_FLOW_CONTROL,MACRO_ARG_REUSE,MACRO_ARG_PRECEDENCE,PREFER_DEFINED_ATTRIBUTE_MACRO,SINGLE_STATEMENT_DO_WHILE_MACRO,TRAILING_SEMICOLON,MULTISTATEMENT_MACRO_USE_DO_WHILE \
 	"${programs[@]}"
-[ ${#docs[@]} -eq 0 ] || check "kernel-doc" documentation "${docs[@]}"
+check "kernel-doc" documentation "${docs[@]}"
 check "warnings" runner/sh/stock.sh lint stock-7.x
 check "warnings, arm64" runner/sh/stock.sh lint stock-arm64
 check "warnings, arm64 with 16K pages" runner/sh/stock.sh lint stock-arm64-16k

@@ -71,6 +71,7 @@ class Mutants(unittest.TestCase):
             self.assertEqual(said, mutants.verdict(sound, with_mistake))
         # All tests skipped
         self.assertIn("BROKEN", mutants.verdict("4", "1"))
+        self.assertIn("MISSED", mutants.verdict("0", "4"))
 
 
 if __name__ == "__main__":

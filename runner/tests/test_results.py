@@ -284,6 +284,31 @@ class Table(unittest.TestCase):
                                 .exists(), fragment)
 
 
+class Main(unittest.TestCase):
+    """What the user or the host has got wrong is a line and a status."""
+
+    def status(self, *words, **commands):
+        with mock.patch.dict(cli.COMMANDS, commands), mock.patch("xm.cli.end_by_signals"), \
+                mock.patch("xm.cli.say") as said:
+            return cli.main(list(words)), str(said.call_args[0][0])
+
+    def test_no_such_directory(self):
+        self.assertEqual((2, "no such directory: /nope"),
+                         self.status("check", "-k", "/nope"))
+
+    def test_host(self):
+        def full(_args, _words):
+            raise OSError(28, "No space left on device")
+        self.assertEqual((3, "[Errno 28] No space left on device"),
+                         self.status("last", last=(full, "")))
+
+    def test_limit(self):
+        done = subprocess.run([results.TOP / "runner/xmtest", "last"], capture_output=True,
+                              env=os.environ | {"XM_LIMIT": "x"}, text=True, check=False)
+        self.assertEqual((2, "xmirror: XM_LIMIT=x is no number of seconds\n"),
+                         (done.returncode, done.stderr))
+
+
 class Verdict(unittest.TestCase):
     def test_its_programs_exist(self):
         self.assertLessEqual(set(cli.VERDICT.split()), set(build.test_programs()))
@@ -331,13 +356,14 @@ class Bisection(unittest.TestCase):
 class Watch(unittest.TestCase):
     """What silence means: the guest hangs, or the host gives it no CPU."""
 
-    def watch(self, cpu, wall, accel="tcg"):
+    def watch(self, cpu, wall, accel="tcg", exact=True):
         with mock.patch("xm.guest.acceleration", lambda *a: accel):
-            g = guest.Guest(mock.Mock(), guest.Boot("check", silence=100), Path("/"))
+            g = guest.Guest(mock.Mock(), guest.Boot("check", exact=exact, silence=100),
+                            Path("/"))
         g.process = mock.Mock(pid=1, poll=lambda: None)
         clock = iter([wall])
         with mock.patch.object(g, "cpu_seconds", lambda: cpu), \
-                mock.patch.object(g, "waited_seconds", lambda: wall - cpu), \
+                mock.patch.object(g, "waited_seconds", lambda: wall - cpu if exact else 0), \
                 mock.patch("xm.guest.time.sleep"), \
                 mock.patch("xm.guest.time.monotonic", lambda: next(clock)):
             g.watch(0.0)
@@ -345,6 +371,10 @@ class Watch(unittest.TestCase):
 
     def test_hang(self):
         self.assertIsNotNone(self.watch(cpu=210, wall=250).hang)
+
+    def test_idle(self):
+        """Of a guest with a thread for each CPU nothing is left to run."""
+        self.assertIsNotNone(self.watch(cpu=5, wall=250, exact=False).hang)
 
     def test_starved(self):
         g = self.watch(cpu=5, wall=1100)

@@ -56,6 +56,14 @@ class Lists(unittest.TestCase):
                 self.assertTrue(all(r.program and r.test and r.reason
                                     for r in skips.expected(path.name)))
 
+    def test_name_with_a_number_sign(self):
+        """A cell of race_holds has one."""
+        row = Row("race_holds", "a.b@f#2", "not reached")
+        with tempfile.TemporaryDirectory() as tmp, \
+                mock.patch.object(skips, "LISTS", Path(tmp)):
+            (Path(tmp) / "k").write_text(f"# A comment\n\n{row}\n")
+            self.assertEqual([row], skips.expected("k"))
+
     def shorten(self, skipped, everything):
         return sorted(str(row) for row in skips.shorten("p", skipped, everything))
 

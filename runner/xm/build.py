@@ -349,11 +349,16 @@ def initramfs(tmp, target, boot):
 def rotate_logs(keep=100):
     """Keep the last runs; those of the last day that have not ended are not touched."""
     old = time.time() - 24 * 3600
-    ended = sorted(p for p in (CACHE / "log").iterdir() if p.is_dir() and
-                   not p.is_symlink() and
-                   ((p / "results.json").exists() or p.stat().st_mtime < old))
+
     # Another run may be doing the same.
-    for directory in ended[:-keep]:
+    def ended(path):
+        try:
+            return (path / "results.json").exists() or path.stat().st_mtime < old
+        except FileNotFoundError:
+            return False
+
+    for directory in sorted(p for p in (CACHE / "log").iterdir() if p.is_dir() and
+                            not p.is_symlink() and ended(p))[:-keep]:
         shutil.rmtree(directory, ignore_errors=True)
 
 

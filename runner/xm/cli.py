@@ -139,20 +139,24 @@ def cmd_bench(args, words):
 
 
 SOAK = r"""
+# A round is a run of something: 4 is the status of a program whose tests all skip.
 loop() {
 	rounds=0
 	while [ "$(date +%s)" -lt "$end" ] && [ ! -e /tmp/failed ]; do
 		for name; do
 			log=/tmp/soak.${1%% *}
-			if $name >$log 2>&1 || [ $? = 4 ]; then
+			rc=0
+			$name >$log 2>&1 || rc=$?
+			if [ $rc = 0 ]; then
 				rounds=$((rounds + 1))
-			elif mkdir /tmp/failed 2>/dev/null; then
+			elif [ $rc != 4 ] && mkdir /tmp/failed 2>/dev/null; then
 				echo "# failed: $name"
 				cat $log
 			fi
 			echo "# $name, round $rounds"
 		done
 	done
+	[ $rounds != 0 ] || ! mkdir /tmp/failed 2>/dev/null || echo "# failed: all of $* skip"
 }
 export XM_COUNT=20000
 end=$(($(date +%s) + minutes * 60))
@@ -448,14 +452,17 @@ def main(words):
     args = parser().parse_args(words)
     args.kernels = args.kernels or [kernels.DEFAULT]
     try:
+        for name in args.kernels:
+            if "/" in name and not os.path.isdir(name):
+                raise Usage(f"no such directory: {name}")
         return args.function(args, words)
     except Usage as error:
         say(error)
         return USAGE
-    except Error as error:
-        say(error)
-        return UNJUDGED
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:
         return FAILED
+    except (Error, OSError) as error:
+        say(error)
+        return UNJUDGED

@@ -148,6 +148,8 @@ def verdict(sound, with_mistake):
     """What a test shows that exits with these, without and with the mistake."""
     if sound != "0":
         return f"BROKEN, does not pass without the mistake ({sound})"
+    if with_mistake == "4":
+        return "MISSED, skips"
     return "MISSED" if with_mistake in ("0", "none") else f"caught ({with_mistake})"
 
 

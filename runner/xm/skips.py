@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0
 """The skips that are expected of a kernel: selftests/expected-skips/NAME.
 
-A line is PROGRAM:TEST, both globs, and after a # the reason. "?" before it: the test may
-skip, or not, which depends on the machine. Any other skip is a failure, and so is a line
+A line is PROGRAM:TEST, both globs, and after "  # " the reason. "?" before it: the test
+may skip, or not, which depends on the machine. Any other skip is a failure, and so is a line
 without a skip, if its program has run in whole. "xmtest skips" writes the lists.
 """
 import collections
@@ -36,9 +36,9 @@ def expected(name):
         return None
     rows = []
     for line in path.read_text().splitlines():
-        line, _, reason = line.partition("#")
-        line = line.strip()
-        if line:
+        # A # alone is a part of some names.
+        line, _, reason = line.partition("  # ")
+        if line and not line.startswith("#"):
             program, _, test = line.lstrip("?").partition(":")
             rows.append(Row(program, test or "*", reason.strip(), line.startswith("?")))
     return rows
