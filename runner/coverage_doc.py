@@ -81,7 +81,7 @@ def macros_of(code):
 
 
 def declarations(code, shared=""):
-    """What a file declares, by position; shared: the fixture headers it includes."""
+    """The declarations of a file, by position; shared: the fixture headers it includes."""
     both = shared + "\n" + code
     macros = macros_of(both)
     tests, variants = collections.defaultdict(list), set()
@@ -201,7 +201,7 @@ def render(ids, covered):
 
 
 def problems(ids, covered):
-    """What is wrong with the ids, as a list of lines."""
+    """The mistakes in the ids, as a list of lines."""
     found = [f"{i}: a test covers it, and {' and '.join(IDS)} do not have it"
              for i in sorted(covered) if i not in ids]
     for i in ids.values():

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""What the scripts that make a document from the tree have in common.
+"""The common part of the scripts that make a document from the tree.
 
 Without an option such a script writes its document. --check writes nothing, and says
 what is wrong and whether the document is current, for make lint.
@@ -9,7 +9,7 @@ import pathlib
 
 
 class Error(Exception):
-    """What is wrong, as a message for the user."""
+    """The mistake, as a message for the user."""
 
 
 def main(script, name, make, argv=None):

@@ -35,7 +35,7 @@ FILES = ("include/xmirror/xmirror.h", "src/mirror.h", "src/mirror.c",
 END = "/* End of the example. */"
 
 DOC = re.compile(r"^/\*\*\n \* DOC: ([^\n]+)\n(.*?)^ \*/\n", re.M | re.S)
-# What is code: a kernel-doc reference, a constant, a function, a member, an identifier
+# Words of code: a kernel-doc reference, a constant, a function, a member, an identifier
 CODE = re.compile(
     r"&(?P<ref>struct \w+(?:\.\w+)*)|%(?P<const>\w+)|(?<![\w`])@(?P<arg>[\w>.-]*\w)|"
     r"(?P<name>(?<![\w/.`])(?:\w+\.)?[a-z_]\w*\(\)|"

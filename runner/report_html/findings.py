@@ -40,7 +40,7 @@ def tests_of(finding, tests):
 
 
 def state(finding, kernel):
-    """What the tests of a finding say on a kernel."""
+    """The results of the tests of a finding on a kernel."""
     tests = tests_of(finding, kernel.tests)
     for result in model.RESULTS:
         nr = sum(t["result"] == result for t in tests)

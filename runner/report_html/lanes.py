@@ -2,9 +2,9 @@
 """The interleaving of a cell of the race matrix, as steps in two lanes.
 
 One side is stopped in the window, the other one runs until it has ended or waits
-for the first, then the first goes on: see selftests/race/matrix/matrix.h. What a
-point is and which locks are held there is what include/uapi/linux/xmirror.h says
-of it; its place in the source is looked for in the modules.
+for the first, then the first goes on: see selftests/race/matrix/matrix.h. A
+point and the locks that are held there are as include/uapi/linux/xmirror.h describes
+them; its place in the source is looked for in the modules.
 """
 import re
 import textwrap
@@ -26,7 +26,7 @@ MAIL = 72
 
 
 class Points:
-    """What the tree at @top says of the points."""
+    """The points, as the tree at @top describes them."""
 
     def __init__(self, top):
         self.text, self.place = {}, {}

@@ -27,7 +27,7 @@ def cell(test, link="", windows=1):
 
 
 def legend():
-    """What the colours and words mean."""
+    """The meaning of the colours and words."""
     return ('<p class=legend>'
         '<span class=pass>0.1</span>passed, in seconds (or ok), '
         '<span class="pass p2">0.4</span>'

@@ -115,7 +115,7 @@ def split_hold(name):
 
 
 def changes(base, run):
-    """What differs: a list of (kernel, program, test, before, after)."""
+    """The differences: a list of (kernel, program, test, before, after)."""
     pairs = [(base.kernels[n], k) for n, k in run.kernels.items() if n in base.kernels]
     if not pairs and len(base.kernels) == len(run.kernels) == 1:
         pairs = [(*base.kernels.values(), *run.kernels.values())]

@@ -87,7 +87,7 @@ def failures(run, points):
 
 
 def changed(run, base):
-    """What differs from another run."""
+    """The differences from another run."""
     found = model.changes(base, run)
     if not found:
         return "<p>No test ended otherwise than in the other run.</p>"
@@ -156,7 +156,7 @@ def slowest(run):
 
 
 def reports(run):
-    """What the kernels reported."""
+    """The reports of the kernels."""
     out = []
     for k in run.kernels.values():
         for r in k.reports:

@@ -44,7 +44,7 @@ boxed()
 	wait $!
 }
 
-# What mmdebstrap doesn't take over from this machine's apt.
+# mmdebstrap does not take these over from this machine's apt.
 proxies()
 {
 	apt-config dump Acquire | grep -E '^Acquire::[a-z]+::Proxy ' || true

@@ -9,7 +9,7 @@
 
 packages=(build-essential busybox-static cpio debian-archive-keyring e2fsprogs git
 	kmod mmdebstrap mount python3 qemu-system-x86 rsync util-linux xz-utils zstd)
-# What only some need
+# Only some need these.
 for what; do
 	case $what in
 	kernel) packages+=(bc bison flex libelf-dev libssl-dev) ;;

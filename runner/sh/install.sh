@@ -36,11 +36,11 @@ done
 # The longest that a program takes is under emulation, with every debug option.
 echo timeout=600 >"$dest/xmirror/settings"
 {
-	echo "# What the tests need of a kernel; what is missing is skipped."
+	echo "# The tests need these options; tests of a missing one skip."
 	grep -h '^CONFIG_.*=[ym]' "$XM_TOP"/runner/guest/config/{base,x86_64}.config
 } >"$dest/xmirror/config"
 {
-	echo "# What sees mistakes of the modules. It takes the time tenfold."
+	echo "# These see mistakes of the modules. Tests take the time tenfold."
 	grep -h '^CONFIG_.*=' "$XM_TOP/runner/guest/config/debug.config"
 } >"$dest/xmirror/config.debug"
 xm_say "$(wc -w <<<"$tests") programs are in $dest; run $dest/run_kselftest.sh" \

@@ -53,7 +53,7 @@ own_tree()
 		xm_die "$dir has no arch/x86/boot/bzImage: build the kernel first"
 	[ -e "$dir/Module.symvers" ] ||
 		xm_die "$dir has no Module.symvers: run 'make modules' there first"
-	# What is a module there is as good as missing: the guest gets none of them.
+	# A module there is as good as missing: the guest gets none of them.
 	missing=$(check_config "$dir/.config" \
 		<(grep -h ^CONFIG_ "$config"/{base,x86_64}.config))
 	[ -z "$missing" ] ||
@@ -74,8 +74,8 @@ build()
 	read -ra packages <<<"$k_packages"
 	make=(make -s -C "$src" O="$dir" "${make[@]}")
 	"$XM_SH/deps.sh" kernel "${packages[@]}"
-	# Built in place, since a build directory knows its own name. What an
-	# interrupted build left there is used.
+	# Built in place, since a build directory knows its own name. The
+	# files of an interrupted build are used.
 	mkdir -p "$dir"
 	cat "$@" >"$dir/fragments"
 	"${make[@]}" KCONFIG_ALLCONFIG="$dir/fragments" allnoconfig \
@@ -122,7 +122,7 @@ main()
 	read -ra fragments <<<"$k_configs"
 	fragments=("${fragments[@]/#/$config/}")
 	fragments=("${fragments[@]/%/.config}")
-	# What the result depends on: options, flags, source and compiler.
+	# The result depends on these: options, flags, source and compiler.
 	src=$(xm_source "$what")
 	hash=$({ cat "${fragments[@]}"; echo "${flags[@]}"; head -n 4 "$src/Makefile"
 		$k_cc --version; } | sha256sum | cut -c1-12)

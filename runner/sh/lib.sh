@@ -11,7 +11,7 @@ set -euo pipefail
 
 XM_TOP=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 XM_SH=$XM_TOP/runner/sh
-# What both modules are built from.
+# The sources of both modules
 read -ra XM_SOURCES <"$XM_TOP/runner/sources"
 XM_CACHE=${XDG_CACHE_HOME:-~/.cache}/xmirror
 mkdir -p "$XM_CACHE"
@@ -184,7 +184,7 @@ xm_source()
 	printf '%s\n' "$XM_CACHE/source/$1"
 }
 
-# What programs are built with, and lint and JUnit are made by: the harness, the
+# The files that build the programs, and make lint and JUnit: the harness, the
 # hmm-tests, the headers for user space, some scripts. 30 MB of 1600.
 XM_SLICE=('*/Makefile' '*/scripts/*' '*/include/uapi/*' '*/include/asm-generic/*'
 	'*/arch/x86/include/*' '*/arch/x86/entry/syscalls/*'

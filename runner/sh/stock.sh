@@ -18,7 +18,7 @@ shopt -s inherit_errexit
 CHROOT=$XM_SH/chroot.sh
 STOCK=$XM_CACHE/stock
 
-# What no guest has hardware for: most of the modules.
+# No guest has hardware for these, which are most of the modules.
 UNUSED=(sound drivers/{accel,bluetooth,comedi,edac,gpu,hid,hwmon,i2c,iio}
 	drivers/{infiniband,input,isdn,leds,media,mfd,mmc,mtd,net,nfc,platform}
 	drivers/{power,regulator,scsi,soundwire,spi,staging,target,thunderbolt}

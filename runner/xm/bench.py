@@ -93,7 +93,7 @@ def rows(lines):
         match = ROW.match(line)
         if now and match and not line.startswith(("#", "rows", "xmirror")):
             figures = re.findall(r"(?<!\S)[\d.]+(?!\S)", line[match.start(2):])
-            # What the device does after a fork, not the fork.
+            # The time of the device after a fork, not that of the fork
             figure = figures[2] if title.startswith("fork ") else match[2]
             key = (title, " ".join(match[1].split()))
             found.setdefault(key, {"base": [], "work": []})[now].append(float(figure))

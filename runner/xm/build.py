@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""What a guest boots: kernel, modules, programs, initramfs."""
+"""The parts of a guest: kernel, modules, programs, initramfs."""
 import contextlib
 import os
 import re
@@ -13,10 +13,10 @@ from . import kernels
 from .util import CACHE, TOP, Error, digest, locked, run, say, script
 
 GUEST = TOP / "runner" / "guest"
-# What every program of ours needs is in there.
+# The module sources, of which the shell scripts have the list, too
 SOURCES = (TOP / "runner" / "sources").read_text().split()
 JOBS = f"-j{len(os.sched_getaffinity(0))}"
-# What the built kernels have built in, and a stock kernel as modules.
+# The built kernels have these built in, and a stock kernel as modules.
 DRIVERS = ("virtio_pci", "virtio_blk", "crc32c_generic", "ext4", "zram", "lzo-rle",
            "hwpoison-inject", "fuse")
 MODULES = ("xmirror", "xmirror_test")
@@ -30,7 +30,7 @@ def temporary():
 
 
 class Programs:
-    """What the programs are built for: this machine, or a built tree on it."""
+    """The machine that programs are built for: this one, or a built tree on it."""
     arch, page_size, flavour, kdir = "x86_64", 4096, "none", None
     machine = kernels.MACHINES[arch]
 

@@ -311,7 +311,7 @@ def boot_guests(run, target, boots, queue=None, on_line=None):
 
 def check(run, target, lines, whole=False, boot=Boot("check"), guests=None):
     """Run the programs that LINES name on a target; add what came of it to RUN."""
-    # What no guest has taken yet; to take one is atomic.
+    # The lines that no guest has taken yet; to take one is atomic.
     queue = iter(lines)
     guests = guests or guests_for(len(lines))
     progress = Progress(len(lines), guests)

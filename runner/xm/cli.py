@@ -169,8 +169,8 @@ wait
 
 
 def cmd_soak(args, words):
-    """Fuzzer, stress test, races and engines beside each other. What asks how much
-    device memory is free, or takes the modules out, is not among them."""
+    """Fuzzer, stress test, races and engines beside each other. A program that asks
+    how much device memory is free, or takes the modules out, is not among them."""
     return program_in_guest(
         "soak", args, words,
         Boot("run", silence=900, deadline=args.minutes * 60 + 2 * HOUR),
@@ -271,7 +271,7 @@ def cmd_peer_bugs(args, words):
 
 
 def cmd_compare(args, words):
-    """What differs between two kernels, or between results of two runs."""
+    """The differences between two kernels, or between results of two runs."""
     def results_of(name):
         if os.path.exists(os.path.join(name, "results.json")) or name.endswith(".json"):
             return results.load(name)

@@ -23,7 +23,7 @@ TICK = os.sysconf("SC_CLK_TCK")
 
 
 class Boot(NamedTuple):
-    """What a guest is to do, and how."""
+    """The task of a guest."""
     mode: str                   # check, run, shell
     command: str = ""           # of mode run
     load: bool = True           # the modules

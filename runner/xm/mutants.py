@@ -30,8 +30,8 @@ class Mutant:
         self.tests = re.findall(r"^Caught-by: (\S+) (\S+)$", text, re.M)
 
     def apply(self, directory, *options):
-        """Put it into DIRECTORY, unless OPTIONS of git say otherwise; what git has
-        against it. Code around a change may have changed, but for one line."""
+        """Put it into DIRECTORY, unless OPTIONS of git say otherwise; the error of
+        git. Code around a change may have changed, but for one line."""
         # Outside a repository, whatever one DIRECTORY may lie in.
         done = subprocess.run(
             ["git", "apply", "--unsafe-paths", "-C1", "--recount", *options, self.path],
@@ -41,7 +41,7 @@ class Mutant:
         return done.stderr.strip() if done.returncode else ""
 
     def wrong(self, directory):
-        """What is to be put right in the patch, as sentences."""
+        """The mistakes of the patch, as sentences."""
         wrong = [] if self.sentence.endswith(".") else ["says not what it breaks"]
         wrong += [] if self.tests else ["has no line 'Caught-by: PROGRAM TEST'"]
         error = self.apply(directory, "--check")
@@ -57,7 +57,7 @@ def all_mutants(names=()):
 
 
 def stale(mutants):
-    """What is wrong with the patches, and with the names of their tests."""
+    """The mistakes of the patches, and unknown names of tests."""
     with build.temporary() as tmp:
         build.copy_sources(tmp / "src")
         wrong = [line for m in mutants for line in m.wrong(tmp / "src")]
@@ -95,7 +95,7 @@ def build_one(mutant, target, tmp):
 
 
 def shell(steps):
-    """What the guest does: say what each test exits with. A step is the name of the
+    """The commands of the guest, which say the exit status of each test. A step is the name of the
     modules, a program, and its test."""
     out = []
     for name, program, test in steps:
@@ -145,7 +145,7 @@ def verdicts(run, target, steps, modules):
 
 
 def verdict(sound, with_mistake):
-    """What a test shows that exits with these, without and with the mistake."""
+    """The meaning of the exit statuses of a test without and with the mistake."""
     if sound != "0":
         return f"BROKEN, does not pass without the mistake ({sound})"
     if with_mistake == "4":

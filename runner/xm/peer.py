@@ -19,7 +19,7 @@ CRASH = re.compile(r"Oops|BUG:|KASAN:|kernel BUG|protection fault|Kernel panic")
 
 
 def peer(run, target, test):
-    """What came of it on the kernel's own test device."""
+    """The result of the test on the kernel's own test device."""
     kernel, lines = check.command(
         run, target, "insmod /lib/modules/test_hmm.ko $(cat /xm/params.xmirror_test) && "
         f"{PROGRAM} -r {test}", Boot("run", load=False, limit=120, deadline=600),

@@ -22,9 +22,9 @@
  }],
  "totals": {"passed", "failed", "skipped", "xfail", "xpass"}}
 
-"seconds" are the host's. What fails beside the tests (a report of the kernel, a
+"seconds" are the host's. A failure beside the tests (a report of the kernel, a
 program that died, a plan that was not kept) is a test that the judge has added, so
-that whoever counts failed tests counts all. A cell of the race matrix is a test of
+that the failed tests are all failures. A cell of the race matrix is a test of
 the program race_matrix, DEVICEOP.MMOP.WINDOW. Programs named guest, boot and unload
 are the guest's own.
 """
