@@ -4,8 +4,7 @@
 # Debian's own kernels, as Debian built them.
 #
 # stock.sh image [KERNEL]	fetch it, print: VMLINUZ ROOT KREL
-# stock.sh modules [KERNEL]	build our modules for it, print their directory
-# stock.sh make KERNEL DIR	build those whose sources are in DIR, there
+# stock.sh make KERNEL DIR	build the modules whose sources are in DIR, there
 # stock.sh lint KERNEL [64K]	build them with W=1, as if its pages were of 64 KiB
 #
 # KERNEL is stock-7.x (default: the newest 7), stock-7.N, stock-6.12 or stock-6.1.
@@ -190,35 +189,6 @@ make_in()
 		-j"$(nproc)" "$@" modules
 }
 
-make_modules()
-{
-	local src=$1 dir=$2 ko
-
-	[ ! -d "$dir" ] || return 0
-	xm_say "building the modules for $krel"
-	make_in "$headers" "$src" >&2
-	rm -rf "$dir.tmp"
-	mkdir -p "$dir.tmp/debug"
-	for ko in xmirror.ko xmirror_test.ko xmirror_toy.ko; do
-		find "$src" -name $ko -exec cp {} "$dir.tmp/debug/" \;
-		"${strip}strip" -g -o "$dir.tmp/$ko" "$dir.tmp/debug/$ko"
-	done
-	mv "$dir.tmp" "$dir"
-}
-
-modules()
-{
-	local src dir
-
-	src=$(mktemp -d "$STOCK/$krel/src.XXXXXX")
-	# shellcheck disable=SC2064 # now
-	trap "rm -rf '$src'" EXIT
-	xm_copy_sources "$src"
-	dir=$STOCK/$krel/modules-$(xm_digest "$src")
-	xm_locked "stock-modules-$krel" make_modules "$src" "$dir"
-	echo "$dir"
-}
-
 # with_64k DIR: the headers of a kernel with pages of 64 KiB, which Debian has none
 # of, as far as compiling the modules needs them.
 with_64k()
@@ -263,11 +233,10 @@ kernel=${2:-stock-7.x}
 xm_kernel "stock-${kernel#stock-}"
 debian=$k_debian suite=$k_suite
 # Words with a plus: what the chroot needs to build for another architecture.
-cross=() strip=
+cross=()
 for package in $k_packages; do
 	cross+=("+$package")
 done
-[ -z "$k_packages" ] || strip=${k_make_args##*CROSS_COMPILE=}
 mkdir -p "$STOCK"
 krel=$(release)
 image=$STOCK/$krel/image headers=$STOCK/$krel/headers
@@ -276,9 +245,6 @@ case ${1:-} in
 image)
 	prepare
 	echo "$image/vmlinuz $image $krel" ;;
-modules)
-	prepare
-	modules ;;
 make)
 	prepare
 	make_in "$headers" "$3" >&2 ;;
@@ -286,5 +252,5 @@ lint)
 	prepare
 	lint "${3:-}" ;;
 *)
-	xm_die "usage: stock.sh image|modules|make|lint [KERNEL [DIR|64K]]" ;;
+	xm_die "usage: stock.sh image|make|lint [KERNEL [DIR|64K]]" ;;
 esac

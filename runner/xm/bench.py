@@ -16,7 +16,7 @@ from pathlib import Path
 
 from . import build, check, results
 from .guest import Boot
-from .util import FAILED, OK, TOP, Error, run as run_command, say, script
+from .util import FAILED, OK, TOP, Error, run as run_command, say
 
 TURNS = 3
 TOO_SLOW = 1.05
@@ -33,11 +33,8 @@ def modules_of(target, tree, tmp):
     """Build the modules of a checkout for TARGET: the two files."""
     directory = tmp / "modules"
     build.copy_sources(directory, tree)
-    if target.flavour == "stock":
-        script("stock.sh", "make", target.row.name, directory)
-    else:
-        build.make_modules(target.kdir, directory, target.make + target.machine.make)
-    return [directory / path for path in build.paths_of_modules(directory)]
+    build.make_modules(target, directory)
+    return build.paths_of_modules(directory)
 
 
 def program_of(target, tree, tmp):

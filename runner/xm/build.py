@@ -86,25 +86,25 @@ class Target(Programs):
         self.kdir = kdir
         self.image = kdir / self.machine.image
         self.release = (kdir / "include/config/kernel.release").read_text().strip()
-        self.symbols = modules(kdir, self.make + self.machine.make)
-        self.modules = [self.symbols / m
-                        for m in paths_of_modules(self.symbols, (*MODULES, SAMPLE))]
+        self.symbols = modules(self)
+        self.modules = paths_of_modules(self.symbols, (*MODULES, SAMPLE))
         if (kdir / "lib/test_hmm.ko").exists():
             self.modules.append(kdir / "lib/test_hmm.ko")
         vmlinux = kdir / "vmlinux"
         self.vmlinux = vmlinux if vmlinux.exists() else None
 
     def stock(self, row):
-        name = row.name.partition("-")[2]
-        image, root, self.release = script("stock.sh", "image", row.name)[-1].split()
+        image, root, self.release = script(
+            "stock.sh", "image", row.name.replace("dkms-", "stock-"))[-1].split()
         self.image = Path(image)
         self.tree = Path(root) / "lib/modules" / self.release
-        how = "stock-dkms.sh" if row.dkms else "stock.sh"
-        directory = Path(script(how, *([] if row.dkms else ["modules"]), row.name)[-1])
-        self.modules = [*DRIVERS, *(next(directory.glob(f"{m}.ko*")) for m in MODULES)]
-        if not row.dkms:
-            self.modules.append(directory / f"{SAMPLE}.ko")
-        self.symbols = directory / "debug"
+        if row.dkms:
+            self.symbols = Path(script("stock-dkms.sh", row.name)[-1])
+            own = [next(self.symbols.glob(f"{m}.ko*")) for m in MODULES]
+        else:
+            self.symbols = modules(self)
+            own = paths_of_modules(self.symbols, (*MODULES, SAMPLE))
+        self.modules = [*DRIVERS, *own]
         self.vmlinux = None
 
 
@@ -129,24 +129,29 @@ def copy_sources(directory, tree=TOP):
         *(tree / s for s in (*SOURCES, "samples") if (tree / s).exists()), f"{directory}/")
 
 
-def make_modules(kdir, directory, make=()):
-    run("make", "-s", "-C", kdir, f"M={directory}", JOBS, *make, "modules",
-        what=f"building the modules for {kdir} failed")
+def make_modules(target, directory):
+    """Build the modules whose sources are in DIRECTORY, there."""
+    if target.kdir:
+        run("make", "-s", "-C", target.kdir, f"M={directory}", JOBS, *target.make,
+            *target.machine.make, "modules",
+            what=f"building the modules for {target.kdir} failed")
+    else:
+        script("stock.sh", "make", target.row.name.replace("dkms-", "stock-"), directory)
 
 
-def modules(kdir, make=()):
-    """Build the modules against KDIR, in a directory of their own."""
-    name = f"{kdir.name}-{digest(kdir, TOP, *make)}"
+def modules(target):
+    """Build the modules for a target, in a directory of their own."""
+    kernel = target.kdir or Path(target.release)
+    name = f"{kernel.name}-{digest(kernel, TOP, *target.make, *target.machine.make)}"
     out = CACHE / "build" / name
     with locked(f"build-{name}"):
         copy_sources(out)
-        make_modules(kdir, out, make)
+        make_modules(target, out)
     return out
 
 
 def paths_of_modules(directory, names=MODULES):
-    return [next(p.relative_to(directory) for p in directory.rglob(f"{m}.ko"))
-            for m in names]
+    return [next(directory.rglob(f"{m}.ko")) for m in names]
 
 
 # --- programs -------------------------------------------------------------
@@ -330,7 +335,11 @@ def initramfs(tmp, target, boot):
     order = [add_module(stage / "lib/modules", file)
              for file in (with_dependencies(target.tree, names) if target.tree else [])]
     for file in [*own, *boot.modules]:
-        add_module(stage / "lib/modules", file)
+        name = add_module(stage / "lib/modules", file)
+        # Those of DKMS are signed.
+        if not (target.row and target.row.dkms):
+            run(target.machine.cc.replace("gcc", "strip"), "-g",
+                stage / "lib/modules" / name)
     (stage / "lib/modules/order").write_text("".join(f"{n}\n" for n in order))
     settings = {
         "mode": boot.mode, "limit": boot.limit, "cmd": boot.command,
@@ -365,10 +374,5 @@ def rotate_logs(keep=100):
 def need(*what):
     """Install what this machine lacks; see runner/sh/deps.sh."""
     script("deps.sh", *what)
-
-
-def faddr2line():
-    """The kernel's script that says which line an address in a module is."""
-    return source(kernels.NEWEST) / "scripts/faddr2line"
 
 

@@ -11,7 +11,7 @@ import threading
 import time
 from pathlib import Path
 
-from . import build, judge, results, skips
+from . import build, judge, kernels, results, skips
 from .guest import Boot, Guest, release_of
 from .util import CACHE, Error, Usage, say
 
@@ -226,7 +226,6 @@ class Run:
         self.log.mkdir(parents=True)
 
     def add(self, kernel):
-        kernel["totals"] = results.count(kernel["programs"])
         self.results["kernels"].append(kernel)
         self.save()
 
@@ -378,7 +377,7 @@ def symbolise(text, target):
     there was."""
     if "+0x" not in text:
         return text
-    scripts = build.faddr2line().parent
+    scripts = build.source(kernels.NEWEST) / "scripts"
     if target.vmlinux and has_lines(target.vmlinux):
         done = subprocess.run(
             [scripts / "decode_stacktrace.sh", target.vmlinux, "auto", target.symbols],

@@ -53,14 +53,6 @@ def count(programs):
     return totals
 
 
-def add_up(dicts):
-    totals = dict.fromkeys(KEYS.values(), 0)
-    for each in dicts:
-        for key, value in each.items():
-            totals[key] += value
-    return totals
-
-
 def host():
     try:
         qemu = subprocess.run(["qemu-system-x86_64", "--version"], capture_output=True,
@@ -88,7 +80,7 @@ def no_kernel(name, why):
 def complete(results, seconds=None):
     for kernel in results["kernels"]:
         kernel["totals"] = count(kernel["programs"])
-    results["totals"] = add_up(k["totals"] for k in results["kernels"])
+    results["totals"] = count(p for k in results["kernels"] for p in k["programs"])
     if seconds is not None:
         results["seconds"] = round(seconds, 1)
     return results
