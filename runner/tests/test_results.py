@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 """What is made from results: totals, skips, reruns, comparisons, KTAP."""
+import contextlib
+import io
 import os
 import subprocess
 import tempfile
@@ -310,6 +312,17 @@ class Main(unittest.TestCase):
 
 
 class Verdict(unittest.TestCase):
+    def test_ktap_alone_is_on_standard_output(self):
+        def checked(_args, _words):
+            print("summary")
+            return mock.Mock(results=run(program("a", test("b")))), 0
+        with mock.patch("xm.cli.checked", checked), \
+                contextlib.redirect_stderr(io.StringIO()) as err, \
+                contextlib.redirect_stdout(io.StringIO()) as out:
+            self.assertEqual(0, cli.cmd_verdict(mock.Mock(), []))
+        self.assertEqual("summary\n", err.getvalue())
+        self.assertTrue(out.getvalue().startswith("KTAP version 1\n"))
+
     def test_its_programs_exist(self):
         self.assertLessEqual(set(cli.VERDICT.split()), set(build.test_programs()))
 

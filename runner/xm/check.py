@@ -239,7 +239,7 @@ class Run:
         temporary.symlink_to(self.log)
         temporary.replace(link)
 
-    def finish(self, quiet=False, output=None):
+    def finish(self, output=None):
         """The summary; the exit status."""
         self.save()
         if output:
@@ -248,8 +248,7 @@ class Run:
         (self.log / "summary").write_text("\n".join(lines) + "\n")
         seconds = int(self.results["seconds"])
         say(f"took {seconds // 60}:{seconds % 60:02d}; {self.log}/results.json")
-        if not quiet:
-            print("\n".join(lines), flush=True)
+        print("\n".join(lines), flush=True)
         return results.status(self.results)
 
 

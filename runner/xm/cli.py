@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 """The command line. The Makefile calls it; "xmtest COMMAND --help" explains."""
 import argparse
+import contextlib
 import fnmatch
 import os
 import re
@@ -44,19 +45,36 @@ def fetch_ahead():
 
 
 def cmd_check(args, words):
+    if not args.ktap:
+        return checked(args, words)[1]
+    # Standard output is for KTAP alone.
+    with contextlib.redirect_stdout(sys.stderr):
+        run, status = checked(args, words)
+    print("\n".join(results.ktap(run.results)), flush=True)
+    return status
+
+
+def cmd_verdict(args, words):
+    """A chosen set, as nested KTAP; the summary goes to standard error."""
+    args.tests, args.ktap = VERDICT, True
+    return cmd_check(args, words)
+
+
+def checked(args, words):
+    """The run, and its exit status."""
     check.validate(args.tests)
     for name in args.kernels:
         if "/" not in name:
             kernels.kernel(name)
     build.need()
     fetch_ahead()
-    run = check.Run(words)
     tests = {name: args.tests for name in args.kernels}
     if args.failed:
         tests = results.again(results.load())
-        if not tests:
-            say("nothing failed in the last run")
-            return OK
+    run = check.Run(words, args.command)
+    if not tests:
+        say("nothing failed in the last run")
+        return run, OK
     for name, what in tests.items():
         say(f"checking on {name}")
         try:
@@ -70,25 +88,7 @@ def cmd_check(args, words):
         except Error as error:
             say(error)
             run.add(results.no_kernel(name, str(error)))
-    if args.ktap:
-        print("\n".join(results.ktap(run.results)), flush=True)
-    return run.finish(quiet=args.ktap, output=args.output)
-
-
-def cmd_verdict(args, words):
-    """A chosen set, as nested KTAP; the summary goes to standard error."""
-    args.tests, args.ktap, args.failed, args.shard = VERDICT, True, False, None
-    out, sys.stdout = sys.stdout, sys.stderr
-    try:
-        run = check.Run(words, "verdict")
-        for name in args.kernels:
-            target = target_of(name)
-            check.check(run, target, check.choose(target, args.tests))
-        status = run.finish()
-    finally:
-        sys.stdout = out
-    print("\n".join(results.ktap(run.results)), flush=True)
-    return status
+    return run, run.finish(output=args.output)
 
 
 def cmd_list(args, _words):
@@ -366,84 +366,75 @@ def cmd_names(args, _words):
     return FAILED if wrong or not known else OK
 
 
+def option(*names, **more):
+    return names, more
+
+
+ARGS = option("args", nargs="*")
+SHARD = option("--shard", metavar="I/N", help="only this part of the run")
+OUTPUT = option("-o", "--output", metavar="FILE", help="write it there")
+LOG = option("--log", help="a log directory (the last run)")
+CHECK = (SHARD, OUTPUT,
+         option("--failed", action="store_true", help="what failed in the last run"),
+         option("--ktap", action="store_true", help="nested KTAP, and nothing else"))
+# Beside -k and -t, which all have
 COMMANDS = {
-    "check": (cmd_check, "run tests: TESTS='PROGRAM PROGRAM:TEST'"),
+    "check": (cmd_check, "run tests: TESTS='PROGRAM PROGRAM:TEST'", *CHECK),
     "list": (cmd_list, "programs, or the tests of some"),
-    "verdict": (cmd_verdict, "a quick chosen set, as nested KTAP"),
-    "compare": (cmd_compare, "which tests differ between two kernels or runs"),
-    "bisect": (cmd_bisect, "drive git bisect run in a kernel tree"),
-    "demo": (cmd_demo, "the demo"),
-    "bench": (cmd_bench, "the benchmark, on a kernel without debugging"),
+    "verdict": (cmd_verdict, "a quick chosen set, as nested KTAP", *CHECK),
+    "compare": (cmd_compare, "which tests differ between two kernels or runs",
+                option("--base", required=True,
+                       help="a kernel, or a log directory with results.json")),
+    "bisect": (cmd_bisect, "drive git bisect run in a kernel tree",
+               option("--good", required=True), option("--bad", required=True)),
+    "demo": (cmd_demo, "the demo", ARGS),
+    "bench": (cmd_bench, "the benchmark, on a kernel without debugging", ARGS,
+              option("--base", metavar="REF",
+                     help="beside the modules and the benchmark of a commit")),
     "shell": (cmd_shell, "a shell in a guest"),
-    "long": (cmd_long, "one program with arguments, for up to a day"),
-    "race-matrix": (cmd_race_matrix, "all cells of the race matrix, or some"),
-    "race-holds": (cmd_race_matrix, "one side held in the kernel: all cells, or some"),
-    "soak": (cmd_soak, "everything at once for some minutes"),
-    "kselftest": (cmd_kselftest, "some programs by run_kselftest.sh"),
-    "boots": (cmd_boots, "boot a kernel again and again; none may be lost"),
-    "mutants": (cmd_mutants, "deliberate mistakes, and what catches them"),
+    "long": (cmd_long, "one program with arguments, for up to a day", ARGS),
+    "race-matrix": (cmd_race_matrix, "all cells of the race matrix, or some", ARGS, SHARD),
+    "race-holds": (cmd_race_matrix, "one side held in the kernel: all cells, or some",
+                   ARGS, SHARD, option("--count", action="store_true", help="count "
+                                       "functions, windows and cells by pair, run none")),
+    "soak": (cmd_soak, "everything at once for some minutes",
+             option("--minutes", type=int, default=10)),
+    "kselftest": (cmd_kselftest, "some programs by run_kselftest.sh", OUTPUT),
+    "boots": (cmd_boots, "boot a kernel again and again; none may be lost",
+              option("--count", type=int, default=200),
+              option("--multi", action="store_true",
+                     help="a thread for each emulated CPU, as the demo has")),
+    "mutants": (cmd_mutants, "deliberate mistakes, and what catches them", ARGS,
+                option("-n", "--only-check", action="store_true",
+                       help="only say which do not apply any more")),
     "coverage": (cmd_coverage, "lines of the modules that the tests run"),
     "peer-bugs": (cmd_peer_bugs, "known bugs of the kernel's own test device"),
-    "merge": (cmd_merge, "one result of the results of several shards"),
-    "summary": (cmd_summary, "the summary of a run once more"),
-    "skips": (cmd_skips, "write the lists of expected skips, from a run"),
+    "merge": (cmd_merge, "one result of the results of several shards", ARGS, OUTPUT),
+    "summary": (cmd_summary, "the summary of a run once more", LOG),
+    "skips": (cmd_skips, "write the lists of expected skips, from a run", LOG),
     "last": (cmd_last, "where the results of the last run are"),
-    "junit": (cmd_junit, "the results of a run as JUnit XML"),
-    "kernel": (cmd_kernel, "the table of kernels, or a row of it for a shell"),
-    "programs": (cmd_programs, "build the programs, print where they are"),
+    "junit": (cmd_junit, "the results of a run as JUnit XML", LOG, OUTPUT),
+    "kernel": (cmd_kernel, "the table of kernels, or a row of it for a shell", ARGS),
+    "programs": (cmd_programs, "build the programs, print where they are", ARGS),
     "names": (cmd_names, "do the tests exist that the documents name?"),
 }
-# Exit status: 0 all is well, 1 something failed, 2 usage, 3 could not be judged.
+EXIT = ("Exit status: 0 all is well, 1 a test failed, 2 usage, 3 a guest could not be "
+        "judged (QEMU died, or the host gave it no CPU).")
 
 
 def parser():
     top = argparse.ArgumentParser(
-        prog="xmtest", description="Choose, build, schedule, judge and report.",
-        epilog="Exit status: 0 all is well, 1 a test failed, 2 usage, 3 a guest could "
-        "not be judged (QEMU died, or the host gave it no CPU).")
+        prog="xmtest", description="Choose, build, schedule, judge and report.", epilog=EXIT)
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for name, (function, text) in COMMANDS.items():
+    kernel = option("-k", "--kernel", action="append", default=[], dest="kernels",
+                    metavar="KERNEL", help="of 'xmtest kernel', or a built tree; may be "
+                    f"repeated ({kernels.DEFAULT})")
+    tests = option("-t", "--tests", default="*", help="globs of PROGRAM or PROGRAM:TEST")
+    for name, (function, text, *options) in COMMANDS.items():
         sub = commands.add_parser(name, help=text, description=function.__doc__ or text)
         sub.set_defaults(function=function)
-        sub.add_argument("-k", "--kernel", action="append", default=[], dest="kernels",
-                         metavar="KERNEL", help="of 'xmtest kernel', or a built tree; "
-                         f"may be repeated ({kernels.DEFAULT})")
-        sub.add_argument("-t", "--tests", default="*",
-                         help="globs of PROGRAM or PROGRAM:TEST")
-        if name in ("check", "race-matrix", "race-holds"):
-            sub.add_argument("--shard", metavar="I/N", help="only this part of the run")
-        if name == "race-holds":
-            sub.add_argument("--count", action="store_true",
-                             help="count functions, windows and cells by pair, run none")
-        if name == "check":
-            sub.add_argument("--failed", action="store_true",
-                             help="what failed in the last run")
-            sub.add_argument("--ktap", action="store_true", help="nested KTAP at the end")
-        if name == "compare":
-            sub.add_argument("--base", required=True,
-                             help="a kernel, or a log directory with results.json")
-        if name == "bench":
-            sub.add_argument("--base", metavar="REF",
-                             help="beside the modules and the benchmark of a commit")
-        if name == "bisect":
-            sub.add_argument("--good", required=True)
-            sub.add_argument("--bad", required=True)
-        if name == "mutants":
-            sub.add_argument("-n", "--only-check", action="store_true",
-                             help="only say which do not apply any more")
-        if name == "soak":
-            sub.add_argument("--minutes", type=int, default=10)
-        if name == "boots":
-            sub.add_argument("--count", type=int, default=200)
-            sub.add_argument("--multi", action="store_true",
-                             help="a thread for each emulated CPU, as the demo has")
-        if name in ("junit", "skips", "summary"):
-            sub.add_argument("--log", help="a log directory (the last run)")
-        if name in ("check", "junit", "kselftest", "merge"):
-            sub.add_argument("-o", "--output", metavar="FILE", help="write it there")
-        if name in ("demo", "bench", "long", "race-matrix", "race-holds", "mutants", "merge",
-                    "kernel", "programs"):
-            sub.add_argument("args", nargs="*")
+        for names, more in [kernel, tests, *options]:
+            sub.add_argument(*names, **more)
     return top
 
 
