@@ -87,8 +87,7 @@ install()
 	! known '' || dkms remove -m "$name" -v "$version" --all
 	rm -rf "$src"
 	mkdir "$src"
-	tar -cC "$XM_TOP" --exclude={'*.o','*.ko','*.mod*','.*.cmd'} \
-		LICENSE dkms.conf "${XM_SOURCES[@]}" |
+	tar -cC "$XM_TOP" "${XM_BUILT[@]}" LICENSE dkms.conf "${XM_SOURCES[@]}" |
 		tar -xC "$src" --no-same-owner
 	dkms add -m "$name" -v "$version"
 	dkms build -m "$name" -v "$version" -k "$kver" || rc=$?

@@ -64,6 +64,17 @@ own_tree()
 	printf '%s\n' "$dir"
 }
 
+# prune NAME: remove old builds of a kernel, each some GB: not the two that were used
+# last, nor one that was used within a week, by another checkout.
+prune()
+{
+	local old
+
+	for old in $(ls -td "$XM_CACHE/kernel/$1"-????????????/complete | tail -n +3); do
+		[ -z "$(find "$old" -mtime +7)" ] || rm -rf "${old%/*}"
+	done
+}
+
 build()
 {
 	local ver=$1 flavour=$2 dir=$3 src=$4 cc=$k_cc hostcc=gcc wrong make packages
@@ -105,6 +116,7 @@ build()
 	find "$dir" -name '*.[oa]' -not -path "$dir/scripts/*" \
 		-not -path "$dir/tools/*" -delete
 	touch "$dir/complete" "$dir/prepared"
+	prune "$k_name"
 	xm_say "Linux $ver ($flavour) is in $dir"
 }
 
@@ -129,6 +141,7 @@ main()
 	hash=$XM_CACHE/kernel/$k_name-$hash
 	[ -e "$hash/$done" ] || xm_locked "kernel-$k_name" \
 		build "$what" "$k_arch, $flavour" "$hash" "$src" "${fragments[@]}"
+	touch "$hash/$done"
 	printf '%s\n' "$hash"
 }
 

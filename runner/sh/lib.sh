@@ -31,11 +31,13 @@ xm_locked()
 	)
 }
 
-# xm_copy_sources DIR: what the modules are built from, and the sample, into DIR.
+# A build leaves these beside the sources: options of rsync and of tar.
+XM_BUILT=(--exclude={'*.o','*.ko','*.mod*','.*.cmd','.*.d','*.symvers',modules.order})
+
+# xm_copy_sources DIR: the sources of the modules, and the sample, into DIR.
 xm_copy_sources()
 {
-	rsync -a --exclude={'*.o','*.ko','*.mod*','.*.cmd','*.symvers'} \
-		"${XM_SOURCES[@]/#/$XM_TOP/}" "$XM_TOP/samples" "$1/"
+	rsync -a "${XM_BUILT[@]}" "${XM_SOURCES[@]/#/$XM_TOP/}" "$XM_TOP/samples" "$1/"
 }
 
 # xm_digest DIR: of the names and contents of all files in it.

@@ -48,9 +48,8 @@ headers=$(dirname "$root")/headers
 src=$(mktemp -d "$(dirname "$root")/dkms.XXXXXX")
 trap 'rm -rf "$src"' EXIT
 # dkms.sh takes from the checkout what it wants.
-rsync -a --relative --exclude={'*.o','*.ko','*.mod*','.*.cmd','*.symvers'} \
-	"${XM_SOURCES[@]/#/$XM_TOP/./}" "$XM_TOP"/./{LICENSE,dkms.conf} \
-	"$XM_TOP"/./runner/{sources,sh/lib.sh,sh/dkms.sh} "$src/"
+rsync -a --relative "${XM_BUILT[@]}" "${XM_SOURCES[@]/#/$XM_TOP/./}" \
+	"$XM_TOP"/./{LICENSE,dkms.conf,runner/{sources,sh/lib.sh,sh/dkms.sh}} "$src/"
 dir=$(dirname "$root")/dkms-$(xm_digest "$src")
 xm_locked "stock-dkms-$krel" make_modules "$src" "$dir"
 printf '%s\n' "$dir"
