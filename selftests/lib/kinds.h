@@ -49,7 +49,7 @@ enum kind {
 /**
  * struct memory - one page of a kind
  * @p: the page, NULL if there is none
- * @why: for want of what
+ * @why: what there is none of, or the step that failed
  * @readable: the CPU can read @word
  * @word: the first word
  * @private: what follows is private
@@ -68,8 +68,22 @@ struct memory {
 	bool has_child;
 };
 
-/** memory_make: a page of @kind, with help of the device @fd where it needs one. */
-void memory_make(struct memory *m, int fd, enum kind kind);
+/**
+ * memory_make: a page of @kind, with help of the device @fd where it needs one. 0,
+ * -ENODEV where the kernel or the machine has no such thing, or the negative errno of
+ * a step that failed; there is no memory then, and @m->why is the reason.
+ */
+int memory_make(struct memory *m, int fd, enum kind kind);
+/** MAKE: the same in a test, which is skipped for want of the kind, or fails. */
+#define MAKE(m, fd, kind) \
+	do { \
+		int make_err = memory_make((m), (fd), (kind)); \
+		if (make_err == -ENODEV) \
+			XM_SKIP(return, "no %s", (m)->why); \
+		ASSERT_EQ(0, make_err) \
+			TH_LOG("%s: %s", (m)->why, strerror(-make_err)); \
+	} while (0)
+
 /** memory_free: -EIO if the first word is not @word any more. */
 int memory_free(struct memory *m);
 /** kind_name: as in KINDS(). */

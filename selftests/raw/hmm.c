@@ -68,9 +68,7 @@ FIXTURE_SETUP(range)
 	self->m.file = -1;
 	OPEN(self->fd, 0);
 	NEED(XMIRROR_CAP_MIRROR);
-	memory_make(&self->m, self->fd, variant->kind);
-	if (!self->m.p)
-		XM_SKIP(return, "no %s", self->m.why);
+	MAKE(&self->m, self->fd, variant->kind);
 	/* An LRU batch that is drained later would change the flags of the page. */
 	ASSERT_EQ(0, xm_drain());
 	self->before = raw_page(self->fd, self->m.p);
@@ -166,8 +164,7 @@ TEST(private_page_of_the_owner)
 
 	NEED(XMIRROR_CAP_MIRROR | XMIRROR_CAP_PRIVATE);
 	OPEN(fd, 0);
-	memory_make(&m, fd, K_pool_page);
-	ASSERT_NE(NULL, m.p);
+	MAKE(&m, fd, K_pool_page);
 	pfn = raw_page(fd, m.p).pfn;
 	EXPECT_EQ(0, raw_hmm_one(fd, m.p, 0, XMIRROR_RAW_POOL, &got));
 	EXPECT_EQ(VW, got.flags);
@@ -196,8 +193,7 @@ TEST(exclusive_page_of_the_owner)
 
 	NEED(XMIRROR_CAP_MIRROR | XMIRROR_CAP_EXCLUSIVE);
 	OPEN(fd, 0);
-	memory_make(&m, fd, K_written);
-	ASSERT_NE(NULL, m.p);
+	MAKE(&m, fd, K_written);
 	ASSERT_EQ(1, raw_exclusive(fd, m.p, 1, XMIRROR_RAW_MIRROR, NULL));
 	EXPECT_EQ(0, raw_hmm_one(fd, m.p, 0, XMIRROR_RAW_MIRROR, &got));
 	EXPECT_EQ(0, got.flags);
@@ -292,7 +288,7 @@ TEST(order_of_the_mapping)
 		XM_SKIP(close(fd); return, "%s", xm_why_no_thp());
 	EXPECT_EQ(0, raw_hmm(fd, p + 5 * XM_PAGE, 8, &r, pfns));
 	for (i = 0; i < 8; i++) {
-		EXPECT_EQ(9, pfns[i].order);
+		EXPECT_EQ(__builtin_ctzl(XM_PMD_PAGES), pfns[i].order);
 		EXPECT_EQ(VW, pfns[i].flags);
 		EXPECT_EQ(pfns[0].pfn + i, pfns[i].pfn);
 	}
@@ -361,8 +357,7 @@ TEST(own_fault_invalidates)
 
 	NEED(XMIRROR_CAP_MIRROR);
 	OPEN(fd, 0);
-	memory_make(&m, fd, K_zero_page);
-	ASSERT_NE(NULL, m.p);
+	MAKE(&m, fd, K_zero_page);
 	err = raw_hmm(fd, m.p, 1, &r, &pfn);
 	/* The walk itself checks the number again. */
 	EXPECT_EQ(-EBUSY, err);
@@ -388,8 +383,7 @@ TEST(unlocked_call_retries)
 
 	NEED(XMIRROR_CAP_MIRROR);
 	OPEN(fd, 0);
-	memory_make(&m, fd, K_forked);
-	ASSERT_NE(NULL, m.p);
+	MAKE(&m, fd, K_forked);
 	err = raw_hmm(fd, m.p, 1, &r, &pfn);
 	if (err == -EOPNOTSUPP)
 		XM_SKIP(memory_free(&m); close(fd); return,
