@@ -264,10 +264,10 @@ static int tune(const char *const *values)
 	char path[128];
 	int i, err = 0;
 
-	for (i = 0; i < 4; i++) {
+	for (i = 0; i < 4 && !err; i++) {
 		snprintf(path, sizeof(path), THP "khugepaged/%s",
 			 khugepaged[i]);
-		err |= xm_setting(path, values[i]);
+		err = xm_setting(path, values[i]);
 	}
 	return err;
 }
@@ -286,8 +286,8 @@ TEST_F(paths, khugepaged_takes_it)
 	memset(p, 0x22, XM_PMD);
 	q = (__u64 *)(p + 300 * XM_PAGE);
 	MAKE(q);
-	if (tune(eager))
-		XM_SKIP(return, "%s", xm_why_no_thp());
+	NEED_THP();
+	ASSERT_EQ(0, tune(eager));
 	ASSERT_EQ(0, madvise(p, XM_PMD, MADV_HUGEPAGE));
 	while (!(xm_page(self->fd, p).cpu & XMIRROR_CPU_HUGE) &&
 	       !xm_expired(start, XM_LONG))
@@ -302,7 +302,7 @@ TEST_F(paths, khugepaged_takes_it)
 	EXPECT_EQ(0, wrong);
 }
 
-/* 64 KiB in one folio, and sixteen single pages for the device */
+/* 64 KiB in one folio (or more of larger pages), and 16 single pages for the device */
 /* covers: G.64k */
 TEST_F(paths, each_page_of_64k)
 {
@@ -314,15 +314,15 @@ TEST_F(paths, each_page_of_64k)
 
 	ASSERT_NE(NULL, p);
 	NEED(XMIRROR_CAP_EXCLUSIVE_LARGE);
-	err = xm_thp_64k();
+	err = xm_thp_16_pages();
 	if (err == -ENOENT)
-		XM_SKIP(return, "no large folios of 64 KiB: Linux 6.8");
+		XM_SKIP(return, "no large folios of 16 pages: Linux 6.8");
 	ASSERT_EQ(0, err);
 	EXPECT_EQ(0, madvise(p, XM_PMD, MADV_HUGEPAGE));
 	memset(p, 0x22, len);
 	xm_settings_restore();
 	if (xm_pfn(p + 15 * XM_PAGE) != xm_pfn(p) + 15)
-		XM_SKIP(return, "64 KiB folio allocation failed");
+		XM_SKIP(return, "allocation of a folio of 16 pages failed");
 	for (i = 0; i < len; i += XM_PAGE) {
 		MAKE((__u64 *)(p + i));
 	}

@@ -98,12 +98,31 @@ bool klog_has(struct klog *log, const char *pattern)
 	return matches(log, pattern);
 }
 
-void klog_wait(struct klog *log, const char *pattern, unsigned int times)
+int klog_wait(struct klog *log, const char *pattern, unsigned int times)
 {
 	struct pollfd more = { .fd = log->fd, .events = POLLIN };
+	__u64 start = xm_now_ns();
 
-	while (matches(log, pattern) < times)
-		poll(&more, 1, -1);
+	while (matches(log, pattern) < times) {
+		if (xm_expired(start, XM_LONG))
+			return -ETIMEDOUT;
+		poll(&more, 1, XM_LONG);
+	}
+	return 0;
+}
+
+bool klog_has_debug_vm(void)
+{
+	FILE *f = fopen("/proc/kallsyms", "re");
+	char line[512], name[64];
+	bool found = false;
+
+	while (f && !found && fgets(line, sizeof(line), f))
+		found = sscanf(line, "%*s %*s %63s", name) == 1 &&
+			!strcmp(name, "dump_mm");
+	if (f)
+		fclose(f);
+	return found;
 }
 
 bool klog_is_report(const char *line)

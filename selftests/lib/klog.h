@@ -26,11 +26,17 @@ void klog_close(struct klog *log);
 bool klog_has(struct klog *log, const char *pattern);
 
 /**
- * klog_wait: until @times lines since klog_open() match. A line about the end of an
- * mm can come after its process is reaped: a CPU that runs a kernel thread, and the
- * free of a notifier, hold references.
+ * klog_wait: until @times lines since klog_open() match: 0, or -ETIMEDOUT. A line
+ * about the end of an mm can come after its process is reaped: a CPU that runs a kernel
+ * thread, and the free of a notifier, hold references.
  */
-void klog_wait(struct klog *log, const char *pattern, unsigned int times);
+int klog_wait(struct klog *log, const char *pattern, unsigned int times);
+
+/**
+ * klog_has_debug_vm: whether the kernel makes the checks of CONFIG_DEBUG_VM, and reports
+ * what they find: it has dump_mm() (mm/debug.c).
+ */
+bool klog_has_debug_vm(void);
 
 /*
  * A line of the kernel log that matches begins a report of a bug. This is an extended
@@ -62,7 +68,8 @@ bool klog_is_report(const char *line);
 
 /**
  * klog_expect() - say in the kernel log that a report of the kernel is coming
- * @count: how many times, "1", or "0-1" where the kernel says it once per boot
+ * @count: how many times: "1", or from the first to the second, as in "0-1" where the
+ *	kernel says it once per boot
  * @pattern: an extended regular expression that matches the whole first line
  *
  * Any other report is a failure, and so is another number of this one by the time

@@ -189,11 +189,19 @@ char *xm_thp(int fd, unsigned char byte)
 	return xm_page(fd, p).cpu & XMIRROR_CPU_HUGE ? p : NULL;
 }
 
-int xm_thp_64k(void)
+static int size_enabled(size_t size, const char *value)
 {
-	int err = xm_setting(THP "hugepages-64kB/enabled", "always");
+	char path[96];
 
-	return err ? err : xm_setting(THP "hugepages-2048kB/enabled", "never");
+	snprintf(path, sizeof(path), THP "hugepages-%zukB/enabled", size / 1024);
+	return xm_setting(path, value);
+}
+
+int xm_thp_16_pages(void)
+{
+	int err = size_enabled(16 * XM_PAGE, "always");
+
+	return err ? err : size_enabled(XM_PMD, "never");
 }
 
 int xm_collapse(void *p)
@@ -338,23 +346,32 @@ bool xm_reclaim_corrupts(void)
 	       XMIRROR_CAP_EXCLUSIVE_LARGE;
 }
 
-int xm_reclaim(const char *bytes)
+int xm_cgroup(char *path, size_t room)
 {
-	char line[256], path[320] = "";
-	int err;
-	FILE *f;
+	FILE *f = fopen("/proc/self/cgroup", "re");
+	char line[256];
+	int err = -ENOENT;
 
-	f = fopen("/proc/self/cgroup", "re");
-	if (!f)
-		return -ENOENT;
-	while (fgets(line, sizeof(line), f)) {
+	while (f && err && fgets(line, sizeof(line), f)) {
 		if (strncmp(line, "0::", 3))
 			continue;
 		line[strcspn(line, "\n")] = 0;
-		snprintf(path, sizeof(path),
-			 "/sys/fs/cgroup%s/memory.reclaim", line + 3);
+		snprintf(path, room, "/sys/fs/cgroup%s", line + 3);
+		err = access(path, F_OK) ? -ENOENT : 0;
 	}
-	fclose(f);
+	if (f)
+		fclose(f);
+	return err;
+}
+
+int xm_reclaim(const char *bytes)
+{
+	char group[300], path[320];
+	int err = xm_cgroup(group, sizeof(group));
+
+	if (err)
+		return err;
+	snprintf(path, sizeof(path), "%s/memory.reclaim", group);
 	err = xm_write_file(path, bytes);
 	return err == -EAGAIN ? 0 : err;
 }

@@ -11,7 +11,7 @@
 
 #include <linux/types.h>
 
-/* What the C library's headers may lack. */
+/* Names that the C library's headers may lack. */
 #ifndef MADV_DONTNEED_LOCKED
 #define MADV_DONTNEED_LOCKED	24
 #endif
@@ -69,10 +69,10 @@ int xm_no_thp(void *p, size_t len);
 /** xm_thp: a huge page filled with @byte, NULL if there is none to be had. */
 char *xm_thp(int fd, unsigned char byte);
 /**
- * xm_thp_64k: huge pages of 64 KiB and no others until the test ends. -ENOENT
- * before Linux 6.8.
+ * xm_thp_16_pages: huge pages of 16 pages (64 KiB, where these have 4 KiB) and no others
+ * until the test ends. -ENOENT before Linux 6.8.
  */
-int xm_thp_64k(void);
+int xm_thp_16_pages(void);
 /**
  * xm_collapse: MADV_COLLAPSE of the huge page at @p, again for as long as that is
  * said to help. -EINVAL on Linux 6.0 and before, or without huge pages.
@@ -104,6 +104,8 @@ int xm_pin_from(int cpu);
 int xm_drain(void);
 /** xm_pageout: MADV_PAGEOUT until no page is present; -EAGAIN if one stays. */
 int xm_pageout(void *p, size_t len);
+/** xm_cgroup: the directory of the own control group; -ENOENT without cgroup2. */
+int xm_cgroup(char *path, size_t room);
 /**
  * xm_reclaim: ask memory.reclaim of the own control group for @bytes. 0 also
  * if less was found; -ENOENT: there is no such file.
