@@ -211,7 +211,7 @@ static bool reads_again(const struct hold_function *f)
 	return false;
 }
 
-/* What the other side did until it ended, or the first went on */
+/* All that the other side did until it ended, or the first went on */
 static __u64 what_it_did(const struct race_result *r)
 {
 	unsigned int i, n = nr_recorded(r);
