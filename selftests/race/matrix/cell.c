@@ -46,7 +46,7 @@ static void bad_access(int sig, siginfo_t *info, void *context)
 	(void)context;
 	if (may_fault)
 		siglongjmp(on_fault, 1);
-	/* Who has memory fail is told so; who looks there, again and again. */
+	/* A thread that has memory fail is told so; one that looks there, again and again. */
 	if (sig == SIGBUS && (info->si_code == BUS_MCEERR_AO ||
 			      info->si_code == BUS_MCEERR_AR) &&
 	    ++failures < 4)
@@ -333,6 +333,10 @@ static int race_in_window(struct race_env *e, const struct race_window *w,
 
 	CHECK(!worker_start(first), "no thread");
 	err = wait_for_window(e, id, first);
+	/* It may have ended without, but not failed. */
+	if (err == -ENOENT && race_check_errors(e, w->mm ? 0 : first->err,
+						w->mm ? first->err : 0))
+		return -1;
 	if (err == -ENOENT && w->mm && !(e->mmop->flags & RACE_EVENT))
 		return unreachable("the mm op notifies of nothing here");
 	if (err == -ENOENT && !w->mm && (w->point == XMIRROR_PT_INV_ENTER ||
@@ -496,7 +500,7 @@ static int held_race(struct race_env *e, struct worker *first,
 	return joined(&l->begin) || joined(&l->end) ? -1 : 0;
 }
 
-/* Whoever is held, and whatever was recorded */
+/* All threads that are held, and all that was recorded */
 static void end_holds(const struct race_hold *h)
 {
 	unsigned int slot;
@@ -735,7 +739,11 @@ static void run_child(struct which *which)
 		return;
 	}
 	end = end_of(&c, which->hold);
-	if (race_cell->ending) {
+	if (race_cell->ending && race_cell->done) {
+		if (r->verdict != RACE_FAIL)
+			snprintf(r->why, sizeof(r->why), "the process goes on");
+		r->verdict = RACE_FAIL;
+	} else if (race_cell->ending) {
 		bool as_wished = end == 0 || end == 128 + SIGKILL;
 
 		r->verdict = as_wished ? RACE_PASS : RACE_FAIL;

@@ -238,7 +238,7 @@ static int wp_on_off(struct race_env *e)
 
 	if (!err)
 		err = xm_uffd_wp(e->uffd, e->p, XM_PAGE, false);
-	/* What was registered is not there any more. */
+	/* The registration is not there any more. */
 	return err == -ENOENT ? 0 : err;
 }
 

@@ -19,6 +19,7 @@
 
 #include "gup.h"
 #include "mm_ops.h"
+#include "settings.h"
 
 static int nothing(struct race_env *e)
 {
@@ -469,12 +470,7 @@ static int compact_prepare(struct race_env *e)
 		return race_not_here(e, "no CONFIG_COMPACTION");
 	if (mlockall(MCL_CURRENT | MCL_FUTURE) || munlock(e->area, e->len))
 		return -errno;
-	return xm_write_file(UNEVICTABLE, "0");
-}
-
-static void compact_restore(void)
-{
-	xm_write_file(UNEVICTABLE, "1");
+	return xm_setting(UNEVICTABLE, "0");
 }
 
 /* Something for it to be the same as */
@@ -714,7 +710,7 @@ const struct race_mmop race_mmops[] = {
 	OP(migrate_pages_both, WITH(two_nodes)),
 	/* covers: B.numa */
 	OP(numa_scan, FLAGS(EVENT), WITH(numa_prepare), RESTORE(numa_restore)),
-	OP(compact, WITH(compact_prepare), RESTORE(compact_restore)),
+	OP(compact, WITH(compact_prepare)),
 	OP(ksm_merge, FLAGS(WRITER), WITH(ksm_prepare)),
 	OP(ksm_unmerge, FLAGS(WRITER), WITH(ksm_merged_prepare)),
 	OP(uffd_missing, FLAGS(EVENT | MAY_FAULT), WITH(uffd_missing_prepare),

@@ -14,7 +14,7 @@
 
 #define SECTOR	(SCRATCH_WORD * 8)
 
-/* What the page has in its second sector, but for one word. */
+/* The content of the page in its second sector, but for one word. */
 static void fill_sector(__u64 *buf)
 {
 	int i;

@@ -38,7 +38,7 @@ static const char *swap_path(void)
 	return path;
 }
 
-/* What mkswap writes: a header in the first page; swapon wants no holes. */
+/* As mkswap writes it: a header in the first page; swapon wants no holes. */
 static int make_swap(const char *path)
 {
 	int i, err = 0, fd = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC,

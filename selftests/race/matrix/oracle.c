@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * What has to be true after a race: the results of both sides, data, page tables,
+ * The conditions after a race: the results of both sides, data, page tables,
  * accounting, and that the device can go on. See matrix.h.
  *
  * The data tells whether anything was lost or done twice, and does not trust the
@@ -9,7 +9,7 @@
  */
 #include "private.h"
 
-static int check_result(struct race_env *e, int dev, int mm)
+int race_check_errors(const struct race_env *e, int dev, int mm)
 {
 	unsigned int flags = e->mmop->flags;
 	bool may = !dev || (dev == -EFAULT && (flags & RACE_MAY_FAULT)) ||
@@ -18,7 +18,14 @@ static int check_result(struct race_env *e, int dev, int mm)
 
 	CHECK(may, "the device op failed: %d", dev);
 	CHECK(!mm || (flags & RACE_MAY_FAIL), "the mm op failed: %d", mm);
-	if (e->devop->moves && e->mmop->act && !strcmp(e->mmop->name, "nothing"))
+	return 0;
+}
+
+static int check_result(struct race_env *e, int dev, int mm)
+{
+	if (race_check_errors(e, dev, mm))
+		return -1;
+	if (e->devop->moves && !strcmp(e->mmop->name, "nothing"))
 		CHECK(e->huge || e->pages_moved == 1, "%llu pages migrated",
 		      (unsigned long long)e->pages_moved);
 	return 0;
@@ -42,7 +49,7 @@ int race_check_leaf(struct race_env *e)
 	return 0;
 }
 
-/* What the device sees is what the CPU has, by VERIFY and by pagemap. */
+/* The device sees the same as the CPU, by VERIFY and by pagemap. */
 static int check_views(struct race_env *e)
 {
 	int fds[] = { e->fd, e->fd1, e->fd2 }, i;
@@ -195,7 +202,7 @@ static int check_access(struct race_env *e, __u64 *p)
 	CHECK(XM_LOAD(p) == was + 2, "the counter changed");
 	if (!e->devop->adds && !e->devop->stores)
 		return 0;
-	/* What the device wrote outlives the page. */
+	/* The data that the device wrote outlives the page. */
 	madvise(p, XM_PAGE, MADV_PAGEOUT);
 	CHECK(XM_LOAD(p) == was + 2, "lost by reclaim");
 	CHECK(XM_LOAD(p + 1) == value, "the store is lost by reclaim");

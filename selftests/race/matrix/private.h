@@ -56,6 +56,9 @@ void race_numa_at_once(void);
  */
 int race_check(struct race_env *e, int dev, int mm);
 
+/** race_check_errors: whether the two sides may end with these results; 0 or -1. */
+int race_check_errors(const struct race_env *e, int dev, int mm);
+
 /** race_check_leaf: what the device maps of the page is what pagemap says. */
 int race_check_leaf(struct race_env *e);
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * What has to be true while a side is held in a window of the kernel, see matrix.h:
+ * The conditions while a side is held in a window of the kernel, see matrix.h:
  *
  *  - VERIFY finds nothing in either device's page table, however far the mm op is.
  *  - The device maps the page frame that pagemap shows, exclusively only if that is
