@@ -47,7 +47,7 @@ FIXTURE_SETUP(stress)
 	self->start = xm_now_ns();
 }
 
-/* What the counters of the module say to each other */
+/* The counters of the module, compared with each other */
 FIXTURE_TEARDOWN(stress)
 {
 	struct xmirror_page *pages = calloc(PAGES, sizeof(*pages));
@@ -355,7 +355,7 @@ static int device_calls(struct worker *w)
 			err = xm_release(w->fd, p, len, NULL);
 			break;
 		case 4:
-			err = xm_write(w->fd, p + 4090, buf, sizeof(buf));
+			err = xm_write(w->fd, p + XM_PAGE - 6, buf, sizeof(buf));
 			break;
 		default:
 			err = xm_violations(w->fd, NULL, 0) ? -EBADE : 0;

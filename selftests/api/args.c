@@ -91,7 +91,7 @@ TEST_F(uapi, bad_commands)
 		{ "8 at 1", { XMIRROR_OP_ADD, 8, 0, 1, p + 1, 0, 0, 0 } },
 		{ "8 at 4", { XMIRROR_OP_ADD, 8, 0, 1, p + 4, 0, 0, 0 } },
 		{ "8 across pages",
-		  { XMIRROR_OP_ADD, 8, 0, 1, p + 4092, 0, 0, 0 } },
+		  { XMIRROR_OP_ADD, 8, 0, 1, p + XM_PAGE - 4, 0, 0, 0 } },
 		{ "4 at 2", { XMIRROR_OP_LOAD, 4, 0, 1, p + 2, 0, 0, 0 } },
 		{ "2 at 1", { XMIRROR_OP_STORE, 2, 0, 1, p + 1, 0, 0, 0 } },
 		{ "stride 4", { XMIRROR_OP_ADD, 8, 0, 2, p, 4, 0, 0 } },

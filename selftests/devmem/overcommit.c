@@ -152,22 +152,22 @@ TEST_F(overcommit, least_recently_used_goes)
 	unsigned int used;
 
 	for (used = 0; used < 2; used++) {
-		__u64 *block[] = { self->p, self->p + XM_PMD / 8 };
-		__u64 *third = self->p + 2 * XM_PMD / 8, moved, seen;
+		__u64 *block[] = { self->p, self->p + XM_2M / 8 };
+		__u64 *third = self->p + 2 * XM_2M / 8, moved, seen;
 
-		ASSERT_EQ(0, xm_migrate(self->fd, block[0], XM_PMD, 0, 0,
+		ASSERT_EQ(0, xm_migrate(self->fd, block[0], XM_2M, 0, 0,
 					&moved));
-		EXPECT_EQ(PAGES(XM_PMD), moved);
-		ASSERT_EQ(0, xm_migrate(self->fd, block[1], XM_PMD, 0, 0,
+		EXPECT_EQ(PAGES(XM_2M), moved);
+		ASSERT_EQ(0, xm_migrate(self->fd, block[1], XM_2M, 0, 0,
 					&moved));
-		EXPECT_EQ(PAGES(XM_PMD), moved);
+		EXPECT_EQ(PAGES(XM_2M), moved);
 		EXPECT_EQ(0, xm_devmem_free(self->fd));
 		ASSERT_EQ(0, xm_read(self->fd, block[used], &seen, 8));
-		ASSERT_EQ(0, xm_migrate(self->fd, third, XM_PMD, 0, 0, &moved));
-		EXPECT_EQ(PAGES(XM_PMD), moved);
-		EXPECT_EQ(PAGES(XM_PMD), on_device(self->fd, block[used], XM_PMD));
-		EXPECT_EQ(0, on_device(self->fd, block[!used], XM_PMD));
-		EXPECT_EQ(PAGES(XM_PMD), on_device(self->fd, third, XM_PMD));
+		ASSERT_EQ(0, xm_migrate(self->fd, third, XM_2M, 0, 0, &moved));
+		EXPECT_EQ(PAGES(XM_2M), moved);
+		EXPECT_EQ(PAGES(XM_2M), on_device(self->fd, block[used], XM_2M));
+		EXPECT_EQ(0, on_device(self->fd, block[!used], XM_2M));
+		EXPECT_EQ(PAGES(XM_2M), on_device(self->fd, third, XM_2M));
 		EXPECT_EQ(0, wrong(self->p, 0));
 		EXPECT_EQ(PAGES(DEVICE), xm_devmem_free(self->fd));
 	}

@@ -24,7 +24,7 @@ static int read_all(const char *path)
 
 static int view_all(char *p, size_t len)
 {
-	unsigned char core[1024];
+	static unsigned char core[XM_PMD_PAGES];
 	__u64 sum = 0;
 	size_t i;
 
