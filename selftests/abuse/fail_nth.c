@@ -4,7 +4,7 @@
  * Nth one of this thread fail, N goes up until the call makes no Nth one. What
  * the call then answers is an error it may give, the memory holds what it held,
  * VERIFY finds nothing, the same call works right after, and no device memory is
- * lost. What else could leak is found when the guest unloads the modules.
+ * lost. Any other leak is found when the guest unloads the modules.
  *
  * A page fault of the program itself would be a call of its own, hence
  * everything is locked in memory but what the calls are about.
@@ -15,6 +15,7 @@
 #include <sys/resource.h>
 #include <sys/rseq.h>
 
+#include "fail_nth.h"
 #include "test.h"
 
 #define PAGES	8UL
@@ -22,23 +23,6 @@
 #define WORDS	(SIZE / 8)
 /* No call makes that many allocations. */
 #define MOST	2000
-
-static const struct knob {
-	const char *path;
-	const char *value;
-} knobs[] = {
-	/* What else than fail-nth decides is out of the way. */
-	{ "failslab/probability", "0" },
-	{ "failslab/verbose", "0" },
-	{ "failslab/task-filter", "N" },
-	{ "failslab/ignore-gfp-wait", "N" },
-	{ "fail_page_alloc/probability", "0" },
-	{ "fail_page_alloc/verbose", "0" },
-	{ "fail_page_alloc/task-filter", "N" },
-	{ "fail_page_alloc/ignore-gfp-wait", "N" },
-	{ "fail_page_alloc/ignore-gfp-highmem", "N" },
-	{ "fail_page_alloc/min-order", "0" },
-};
 
 /**
  * struct stage - what a call is made on, new for each N
@@ -70,7 +54,7 @@ static void sigbus(int sig)
 	siglongjmp(on_sigbus, sig);
 }
 
-/* What the stage is like beforehand; the error if it cannot be made so. */
+/* The stage as it is beforehand; the error if it cannot be made so. */
 
 static int to_device(struct stage *s)
 {
@@ -495,8 +479,6 @@ static bool clean_error(const struct call *call, int err)
 
 FIXTURE(fail_nth) {
 	int nth;
-	bool set;
-	char old[ARRAY_SIZE(knobs)][32];
 };
 
 FIXTURE_VARIANT(fail_nth) {
@@ -528,38 +510,14 @@ FIXTURE_VARIANT_ADD(fail_nth, migrate_) { .what = "MIGRATE" };
 /* covers: T4 */
 FIXTURE_VARIANT_ADD(fail_nth, unplug_) { .what = "UNPLUG" };
 
-static void knob_path(char *path, size_t room, const struct knob *knob)
-{
-	snprintf(path, room, "/sys/kernel/debug/%s", knob->path);
-}
-
 FIXTURE_SETUP(fail_nth)
 {
 	struct sigaction act = { .sa_handler = sigbus };
-	char path[96];
-	ssize_t n;
-	size_t i;
-	int fd;
 
-	self->nth = open("/proc/thread-self/fail-nth", O_RDWR | O_CLOEXEC);
-	if (self->nth < 0)
-		XM_SKIP(return, "no fail-nth: needs CONFIG_FAULT_INJECTION");
-	for (i = 0; i < ARRAY_SIZE(knobs); i++) {
-		knob_path(path, sizeof(path), &knobs[i]);
-		fd = open(path, O_RDONLY | O_CLOEXEC);
-		if (fd < 0)
-			XM_SKIP(return, "no %s: needs CONFIG_FAILSLAB, CONFIG_FAIL_PAGE_ALLOC",
-				path);
-		n = read(fd, self->old[i], sizeof(self->old[i]) - 1);
-		close(fd);
-		ASSERT_GT(n, 0);
-	}
-	self->set = true;
-	for (i = 0; i < ARRAY_SIZE(knobs); i++) {
-		knob_path(path, sizeof(path), &knobs[i]);
-		ASSERT_EQ(0, xm_write_file(path, knobs[i].value))
-			TH_LOG("%s", path);
-	}
+	self->nth = fail_nth_open();
+	if (self->nth == -ENOENT)
+		XM_SKIP(return, FAIL_NTH_WHY);
+	ASSERT_GE(self->nth, 0);
 	ASSERT_EQ(0, sigaction(SIGBUS, &act, NULL));
 	ASSERT_EQ(0, mlockall(MCL_CURRENT));
 	/*
@@ -576,13 +534,6 @@ FIXTURE_SETUP(fail_nth)
 
 FIXTURE_TEARDOWN(fail_nth)
 {
-	char path[96];
-	size_t i;
-
-	for (i = 0; self->set && i < ARRAY_SIZE(knobs); i++) {
-		knob_path(path, sizeof(path), &knobs[i]);
-		EXPECT_EQ(0, xm_write_file(path, self->old[i]));
-	}
 	if (self->nth >= 0)
 		close(self->nth);
 }
@@ -591,20 +542,16 @@ FIXTURE_TEARDOWN(fail_nth)
 static bool inject(int nth, unsigned int n, const struct call *call,
 		   struct stage *s, int *err)
 {
-	char text[16], left[16] = "";
-	int len = snprintf(text, sizeof(text), "%u", n);
+	int hit;
 
-	if (pwrite(nth, text, len, 0) != len) {
-		*err = -EIO;
+	*err = fail_nth_arm(nth, n);
+	if (*err)
 		return false;
-	}
 	*err = call->fn(s);
-	/* What is left to count, 0 if it was reached. */
-	if (pread(nth, left, sizeof(left) - 1, 0) <= 0)
-		*err = -EIO;
-	if (pwrite(nth, "0", 1, 0) != 1)
-		*err = -EIO;
-	return atoi(left) == 0;
+	hit = fail_nth_end(nth);
+	if (hit < 0)
+		*err = hit;
+	return hit > 0;
 }
 
 static void sweep(struct __test_metadata *_metadata, int nth,

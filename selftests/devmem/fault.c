@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <sys/uio.h>
 
+#include "fail_nth.h"
 #include "meet.h"
 #include "uffd.h"
 #define PAGE_NEEDS	XMIRROR_CAP_PRIVATE
@@ -140,31 +141,6 @@ TEST_F(page, migration_meets_a_hole)
 
 /* D4: bringing a page back */
 
-#define INJECT	"/sys/kernel/debug/"
-
-/* Let allocations fail by number, /proc/thread-self/fail-nth; a file or -1 */
-static int injector(void)
-{
-	static const char *const off[] = {
-		"failslab/task-filter", "failslab/ignore-gfp-wait",
-		"fail_page_alloc/task-filter",
-		"fail_page_alloc/ignore-gfp-wait",
-		"fail_page_alloc/ignore-gfp-highmem", NULL
-	};
-	char path[128];
-	size_t i;
-
-	for (i = 0; off[i]; i++) {
-		snprintf(path, sizeof(path), INJECT "%s", off[i]);
-		if (xm_write_file(path, "N"))
-			return -1;
-	}
-	xm_write_file(INJECT "failslab/verbose", "0");
-	xm_write_file(INJECT "fail_page_alloc/verbose", "0");
-	xm_write_file(INJECT "fail_page_alloc/min-order", "0");
-	return open("/proc/thread-self/fail-nth", O_RDWR | O_CLOEXEC);
-}
-
 #define FREED	(64 * XM_PAGE)
 
 /*
@@ -177,13 +153,13 @@ TEST_F(page, failed_return_shows_nothing_stale)
 	unsigned int n, refused = 0, absorbed = 0;
 	struct iovec to, from = { self->p, 8 };
 	__u64 v, want = 0, moved;
-	int nth = injector();
-	char text[16], *freed;
-	bool hit = true;
+	int nth = fail_nth_open(), hit = true;
+	char *freed;
 	ssize_t got;
 
-	if (nth < 0)
-		XM_SKIP(return, "no CONFIG_FAULT_INJECTION, FAILSLAB, FAIL_PAGE_ALLOC");
+	if (nth == -ENOENT)
+		XM_SKIP(return, FAIL_NTH_WHY);
+	ASSERT_GE(nth, 0);
 	to = (struct iovec){ &v, 8 };
 	for (n = 1; hit && n < 200; n++) {
 		want = 0xd4d4000000000000ULL + n;
@@ -196,13 +172,10 @@ TEST_F(page, failed_return_shows_nothing_stale)
 		ASSERT_NE(NULL, freed);
 		memset(freed, 0x77, FREED);
 		v = 0xaaaa;
-		snprintf(text, sizeof(text), "%u", n);
-		ASSERT_LT(0, pwrite(nth, text, strlen(text), 0));
+		ASSERT_EQ(0, fail_nth_arm(nth, n));
 		got = process_vm_readv(getpid(), &to, 1, &from, 1, 0);
-		memset(text, 0, sizeof(text));
-		ASSERT_LT(0, pread(nth, text, sizeof(text) - 1, 0));
-		ASSERT_EQ(1, pwrite(nth, "0", 1, 0));
-		hit = !atoi(text);
+		hit = fail_nth_end(nth);
+		ASSERT_LE(0, hit);
 		EXPECT_EQ(got == 8 ? want : 0xaaaa, v)
 			TH_LOG("allocation %u: %zd bytes", n, got);
 		refused += hit && got != 8;

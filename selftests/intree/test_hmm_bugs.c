@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * What the kernel's own test device (lib/test_hmm.c) gets wrong: one test for
+ * The bugs of the kernel's own test device (lib/test_hmm.c): one test for
  * each, through the ioctls that it and xmirror's /dev/hmm_dmirrorN have in
  * common. On xmirror they pass. "make peer-bugs" runs them on the other, too,
  * each in a guest of its own, because most of them crash that one.
@@ -17,7 +17,9 @@
 #include <sys/wait.h>
 
 #include "dmirror.h"
+#include "fail_nth.h"
 #include "gup.h"
+#include "settings.h"
 #include "test.h"
 
 #define NODE	"/dev/hmm_dmirror0"
@@ -81,28 +83,25 @@ static int private_pages(int fd, const void *addr, size_t len)
 	return n;
 }
 
-static bool write_all(const char *path, const char *text)
-{
-	return !xm_write_file(path, text);
-}
-
 /*
  * The exit status of @pid, waiting for at most @ms; -ETIMEDOUT if it goes on,
  * then it is killed, which a process that spins in the kernel survives.
  */
 static int ended(pid_t pid, unsigned int ms)
 {
-	__u64 start = xm_now_ns();
-	int status;
+	struct pollfd p = {
+		.fd = syscall(SYS_pidfd_open, pid, 0), .events = POLLIN,
+	};
+	int status, n = poll(&p, 1, ms);
 
-	while (waitpid(pid, &status, WNOHANG) == 0) {
-		if (xm_expired(start, ms)) {
-			printf("# a process does not end\n");
-			kill(pid, SIGKILL);
-			return -ETIMEDOUT;
-		}
-		usleep(1000);
+	close(p.fd);
+	if (n != 1) {
+		printf("# a process does not end\n");
+		kill(pid, SIGKILL);
+		return -ETIMEDOUT;
 	}
+	if (waitpid(pid, &status, 0) != pid)
+		return -errno;
 	return WIFEXITED(status) ? WEXITSTATUS(status) : -EINTR;
 }
 
@@ -456,18 +455,25 @@ TEST_F(peer_bugs, invalidation_is_exact)
 
 /* Bug 9: no memory */
 
-#define INJECT	"/sys/kernel/debug/fail_page_alloc/"
-
-static bool inject(const char *percent)
+/* In the order of the table nothing of others fails, and in the reverse neither. */
+static int inject(void)
 {
-	return write_all(INJECT "probability", percent) &&
-	       write_all(INJECT "interval", "1") &&
-	       write_all(INJECT "times", "-1") &&
-	       write_all(INJECT "task-filter", "Y") &&
-	       write_all(INJECT "min-order", "0") &&
-	       write_all(INJECT "ignore-gfp-wait", "N") &&
-	       write_all(INJECT "ignore-gfp-highmem", "N") &&
-	       write_all(INJECT "verbose", "0");
+	static const char * const knobs[][2] = {
+		{ "fail_page_alloc/interval", "1" },
+		{ "fail_page_alloc/times", "-1" },
+		{ "fail_page_alloc/task-filter", "Y" },
+		{ "fail_page_alloc/min-order", "0" },
+		{ "fail_page_alloc/ignore-gfp-wait", "N" },
+		{ "fail_page_alloc/ignore-gfp-highmem", "N" },
+		{ "fail_page_alloc/verbose", "0" },
+		{ "fail_page_alloc/probability", "3" },
+	};
+	int err = 0;
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(knobs) && !err; i++)
+		err = fail_setting(knobs[i][0], knobs[i][1]);
+	return err;
 }
 
 /* covers: T4 */
@@ -482,8 +488,10 @@ TEST_F(peer_bugs, failed_allocations_do_no_harm)
 	ASSERT_NE(NULL, buf);
 	memset(buf, 0, len);
 	madvise(p, len, MADV_HUGEPAGE);
-	if (!inject("3"))
+	ret = inject();
+	if (ret == -ENOENT)
 		XM_SKIP(return, "no CONFIG_FAIL_PAGE_ALLOC");
+	ASSERT_EQ(0, ret);
 	for (int i = 0; i < 12; i++) {
 		int fd = open(NODE, O_RDWR);
 
@@ -492,17 +500,17 @@ TEST_F(peer_bugs, failed_allocations_do_no_harm)
 		xm_fill_words((__u64 *)p, len, i);
 		/* Large folios and parts of them. */
 		at = i % 2 ? 0 : XM_PAGE;
-		ASSERT_TRUE(write_all("/proc/self/make-it-fail", "1"));
+		ASSERT_EQ(0, xm_write_file("/proc/self/make-it-fail", "1"));
 		ret = call(fd, HMM_DMIRROR_MIGRATE_TO_DEV, p + at, len - at, buf, NULL);
 		failed += ret != 0;
 		done += !ret;
 		if (i % 3)
 			to_system(fd, p, len / 2);
 		close(fd);
-		write_all("/proc/self/make-it-fail", "0");
+		ASSERT_EQ(0, xm_write_file("/proc/self/make-it-fail", "0"));
 		ASSERT_EQ(0, xm_wrong_words((__u64 *)p, len, i));
 	}
-	inject("0");
+	xm_settings_restore();
 	TH_LOG("%d migrations succeeded, %d failed", done, failed);
 	EXPECT_NE(0, failed);
 }
@@ -510,46 +518,50 @@ TEST_F(peer_bugs, failed_allocations_do_no_harm)
 /* Bug 10: CPU faults on pages of a file that is being closed */
 
 struct toucher {
-	volatile __u64 *p;
-	size_t len;
+	char *p;
+	size_t pages;
 	size_t wrong;
-	bool go;
+	size_t done;
 };
 
 static void *touch(void *arg)
 {
 	struct toucher *t = arg;
+	size_t i;
 
-	while (!__atomic_load_n(&t->go, __ATOMIC_ACQUIRE))
-		;
-	t->wrong = xm_wrong_words(t->p, t->len, 3);
+	for (i = 0; i < t->pages; i++) {
+		t->wrong += xm_wrong_words((__u64 *)(t->p + i * XM_PAGE),
+					   XM_PAGE, 3 + i * XM_WORDS);
+		XM_STORE(&t->done, i + 1);
+	}
 	return NULL;
 }
 
 /* covers: T1 */
 TEST_F(peer_bugs, cpu_fault_races_with_close)
 {
-	size_t len = 64 * XM_PAGE;
+	size_t pages = 64, len = pages * XM_PAGE;
 	char *p = xm_anon(len);
 
 	ASSERT_NE(NULL, p);
 	for (int i = 0; i < 100; i++) {
-		struct toucher t = {
-			.p = (__u64 *)p,
-			.len = len,
-		};
+		struct toucher t = { .p = p, .pages = pages };
 		int fd = open(NODE, O_RDWR);
+		__u64 start = xm_now_ns();
 		pthread_t thread;
 
 		ASSERT_GE(fd, 0);
 		xm_fill_words((__u64 *)p, len, 3);
 		ASSERT_EQ(0, to_device(fd, p, len));
 		ASSERT_EQ(0, pthread_create(&thread, NULL, touch, &t));
-		__atomic_store_n(&t.go, true, __ATOMIC_RELEASE);
-		usleep(i * 20);
+		/* The close comes after another number of faults in each round. */
+		while (XM_LOAD(&t.done) < i % pages &&
+		       !xm_expired(start, XM_LONG))
+			sched_yield();
 		close(fd);
 		pthread_join(thread, NULL);
 		ASSERT_EQ(0, t.wrong);
+		ASSERT_EQ(pages, t.done);
 	}
 }
 
