@@ -254,6 +254,7 @@ FIXTURE_SETUP(way)
 
 FIXTURE_TEARDOWN(way)
 {
+	EXPECT_EQ(0, group_end(&self->w.g));
 	if (self->made) {
 		EXPECT_EQ(self->free_at_start, xm_devmem_free(self->fd));
 		close(self->fd);
@@ -281,7 +282,7 @@ static int goes(struct child *c, void *arg)
 		CHILD_CHECK(about("unmapped", group_current(&w->g), 0));
 		return 0;
 	case 'l':
-		CHILD_CHECK(!group_leave());
+		CHILD_CHECK(!group_leave(&w->g));
 		CHILD_CHECK(!child_tell(c, 'l'));
 		return child_hear(c) != 'x';
 	}

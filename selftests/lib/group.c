@@ -45,14 +45,20 @@ static long dying(void)
 
 int group_make(struct group *g, const char *name)
 {
-	snprintf(g->path, sizeof(g->path), ROOT "/xm-%s-%d", name, getpid());
+	g->path[0] = 0;
 	if (access(ROOT "/cgroup.subtree_control", W_OK))
 		return -ENOENT;
+	if (xm_cgroup(g->home, sizeof(g->home)))
+		return -ENOENT;
 	g->dying = dying();
-	if (mkdir(g->path, 0755))
+	snprintf(g->path, sizeof(g->path), ROOT "/xm-%s-%d", name, getpid());
+	if (mkdir(g->path, 0755)) {
+		g->path[0] = 0;
 		return -errno;
+	}
 	if (group_current(g) < 0) {
 		rmdir(g->path);
+		g->path[0] = 0;
 		return -ENOENT;
 	}
 	return 0;
@@ -60,7 +66,7 @@ int group_make(struct group *g, const char *name)
 
 static int enter(const char *path)
 {
-	char file[128];
+	char file[320];
 
 	snprintf(file, sizeof(file), "%s/cgroup.procs", path);
 	return xm_write_file(file, "0");
@@ -71,9 +77,9 @@ int group_enter(const struct group *g)
 	return enter(g->path);
 }
 
-int group_leave(void)
+int group_leave(const struct group *g)
 {
-	return enter(ROOT "/xm-run");
+	return enter(g->home);
 }
 
 long group_current(const struct group *g)
@@ -133,7 +139,19 @@ int group_remove(struct group *g)
 			return -errno;
 		sched_yield();
 	}
+	g->path[0] = 0;
 	return 0;
+}
+
+int group_end(struct group *g)
+{
+	char file[128];
+
+	if (!g->path[0])
+		return 0;
+	snprintf(file, sizeof(file), "%s/cgroup.kill", g->path);
+	xm_write_file(file, "1");
+	return group_remove(g);
 }
 
 int group_gone(const struct group *g)

@@ -9,11 +9,13 @@
 
 /**
  * struct group - a control group
- * @path: its directory
+ * @path: its directory, empty when it has been removed
+ * @home: the directory of the group that the process was in
  * @dying: groups that were gone already and still held when it was made
  */
 struct group {
 	char path[64];
+	char home[300];
 	long dying;
 };
 
@@ -21,8 +23,8 @@ struct group {
 int group_make(struct group *g, const char *name);
 /** group_enter: the calling process from now on. */
 int group_enter(const struct group *g);
-/** group_leave: the calling process, to where tests run. */
-int group_leave(void);
+/** group_leave: the calling process, to the group in which it has made this one. */
+int group_leave(const struct group *g);
 /** group_current: memory.current in bytes. */
 long group_current(const struct group *g);
 /** group_stat: a field of memory.stat in bytes, -ENOENT. */
@@ -37,6 +39,8 @@ int group_no_swap(const struct group *g);
 int group_freeze(const struct group *g, bool on);
 /** group_remove: the directory; nobody is in it. */
 int group_remove(struct group *g);
+/** group_end: at the end of a test: kill who is in it, and remove it if it is there. */
+int group_end(struct group *g);
 /**
  * group_gone: wait until nothing that was charged to a removed group is left, which
  * is when the kernel frees it: -ETIMEDOUT.

@@ -119,7 +119,7 @@ FIXTURE_SETUP(group)
 
 FIXTURE_TEARDOWN(group)
 {
-	group_remove(&self->s.g);
+	EXPECT_EQ(0, group_end(&self->s.g));
 }
 
 /* covers: D13, R3 */
