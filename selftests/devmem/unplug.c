@@ -10,6 +10,7 @@
 #include <fcntl.h>
 #include <sys/uio.h>
 
+#include "dmirror.h"
 #include "klog.h"
 #include "memory.h"
 #include "module.h"
@@ -99,31 +100,21 @@ FIXTURE_TEARDOWN(rmmod)
 	EXPECT_EQ(0, modules_back(&self->was));
 }
 
-/** struct command - the argument of the ioctls of /dev/hmm_dmirrorN */
-struct command {
-	__u64 addr;
-	__u64 ptr;
-	__u64 npages;
-	__u64 cpages;
-	__u64 faults;
-};
-
 #define COHERENT	"/dev/hmm_dmirror2"
-#define DM_TO_DEVICE	_IOWR('H', 2, struct command)
 
 /* A page of coherent memory that a pipe holds, too; no file of a device is open then. */
 static void hold_coherent(struct __test_metadata *_metadata, int coherent,
 			  __u64 *p, int pipe)
 {
 	struct iovec iov = { p, XM_PAGE };
-	struct command c = {
+	struct hmm_dmirror_cmd c = {
 		.addr = (uintptr_t)p,
 		.ptr = (uintptr_t)xm_anon(XM_PAGE),
 		.npages = 1,
 	};
 	int fd;
 
-	ASSERT_EQ(0, xm_ioctl(coherent, DM_TO_DEVICE, &c));
+	ASSERT_EQ(0, xm_ioctl(coherent, HMM_DMIRROR_MIGRATE_TO_DEV, &c));
 	ASSERT_EQ(1, c.cpages);
 	OPEN(fd, 0);
 	ASSERT_NE(0, xm_page(fd, p).cpu & XMIRROR_CPU_COHERENT);

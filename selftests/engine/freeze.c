@@ -33,12 +33,6 @@ static bool freezer_says(const char *path, const char *want)
 #define FREEZER	"/tmp/freezer"
 #define GROUP	FREEZER "/engine"
 
-static bool freezer_mount(void)
-{
-	mkdir(FREEZER, 0700);
-	return !mount("none", FREEZER, "cgroup", 0, "freezer");
-}
-
 static int freezer_move(const char *procs, pid_t pid)
 {
 	char text[16];
@@ -47,22 +41,56 @@ static int freezer_move(const char *procs, pid_t pid)
 	return xm_write_file(procs, text);
 }
 
-/* Into a group of its own */
+/* The thread goes on, outside, and there is no group any more. */
+static int freezer_end(pid_t pid)
+{
+	int err = xm_write_file(GROUP "/freezer.state", "THAWED");
+
+	err = freezer_move(FREEZER "/cgroup.procs", pid) ?: err;
+	if (rmdir(GROUP))
+		err = -errno;
+	if (umount(FREEZER))
+		err = -errno;
+	rmdir(FREEZER);
+	return err;
+}
+
+/*
+ * A thread comes into a group of its own. -ENODEV without a freezer. Nothing but
+ * freezer_end() ends that, so no check may end the test before.
+ */
 static int freezer_take(pid_t pid)
 {
+	/* A test that was killed may have left it. */
+	freezer_end(pid);
+	mkdir(FREEZER, 0700);
+	if (mount("none", FREEZER, "cgroup", 0, "freezer")) {
+		rmdir(FREEZER);
+		return -ENODEV;
+	}
 	return mkdir(GROUP, 0700) ? -errno :
 	       freezer_move(GROUP "/cgroup.procs", pid);
 }
 
-static int freezer_leave(pid_t pid)
-{
-	return freezer_move(FREEZER "/cgroup.procs", pid);
-}
+#define FREEZE() \
+	do { \
+		EXPECT_EQ(0, xm_write_file(GROUP "/freezer.state", "FROZEN")); \
+		EXPECT_TRUE(freezer_says(GROUP "/freezer.state", "FROZEN")); \
+	} while (0)
+
+/* A thread that stands still after the test would keep all other tests waiting. */
+#define TAKE(pid) \
+	do { \
+		int take_err = freezer_take(pid); \
+		if (take_err == -ENODEV) \
+			XM_SKIP(return, "no freezer: CONFIG_CGROUP_FREEZER"); \
+		EXPECT_EQ(0, take_err); \
+	} while (0)
 
 /*
  * As when the system is suspended, which a control group can do to one thread: the
  * engine stops between two slices, does nothing until it is thawed, and goes on
- * with the same job. What the CPU does meanwhile needs no engine.
+ * with the same job. The CPU needs no engine meanwhile.
  */
 TEST_F(engine, freezes_in_a_job)
 {
@@ -71,13 +99,10 @@ TEST_F(engine, freezes_in_a_job)
 	__u64 fence;
 
 	ASSERT_NE(0, pid);
-	if (!freezer_mount())
-		XM_SKIP(return, "no freezer: CONFIG_CGROUP_FREEZER");
-	ASSERT_EQ(0, freezer_take(pid));
-	ASSERT_EQ(0, submit_endless(self->fd, 1, self->w, &fence));
-	ASSERT_TRUE(seen(self->w, 1));
-	ASSERT_EQ(0, xm_write_file(GROUP "/freezer.state", "FROZEN"));
-	EXPECT_TRUE(freezer_says(GROUP "/freezer.state", "FROZEN"));
+	TAKE(pid);
+	EXPECT_EQ(0, submit_endless(self->fd, 1, self->w, &fence));
+	EXPECT_TRUE(seen(self->w, 1));
+	FREEZE();
 
 	XM_STORE(self->w, 0);
 	for (i = 0; i < 100; i++) {
@@ -93,9 +118,7 @@ TEST_F(engine, freezes_in_a_job)
 	EXPECT_EQ(0, xm_write_file(GROUP "/freezer.state", "THAWED"));
 	EXPECT_TRUE(seen(self->w, 1));
 	EXPECT_EQ(-ECANCELED, xm_cancel(self->fd, fence, NULL));
-	EXPECT_EQ(0, freezer_leave(pid));
-	EXPECT_EQ(0, rmdir(GROUP));
-	EXPECT_EQ(0, umount(FREEZER));
+	EXPECT_EQ(0, freezer_end(pid));
 }
 
 /* Also where one call of it goes on for as long as a page is not to be had. */
@@ -108,12 +131,9 @@ TEST_F(engine, freezes_in_a_retry)
 	__u64 fence;
 
 	ASSERT_NE(0, pid);
-	if (!freezer_mount())
-		XM_SKIP(return, "no freezer: CONFIG_CGROUP_FREEZER");
-	ASSERT_EQ(0, freezer_take(pid));
-	ASSERT_EQ(0, submit_retried(self->fd, 1, self->w, &fence));
-	ASSERT_EQ(0, xm_write_file(GROUP "/freezer.state", "FROZEN"));
-	EXPECT_TRUE(freezer_says(GROUP "/freezer.state", "FROZEN"));
+	TAKE(pid);
+	EXPECT_EQ(0, submit_retried(self->fd, 1, self->w, &fence));
+	FREEZE();
 	EXPECT_EQ(0, xm_stats(self->fd, &a));
 	for (i = 0; i < 100; i++)
 		sched_yield();
@@ -124,9 +144,7 @@ TEST_F(engine, freezes_in_a_retry)
 	EXPECT_EQ(0, xm_wait(self->fd, fence, XM_LONG, &w));
 	EXPECT_EQ(0, w.status);
 	EXPECT_EQ(1, XM_LOAD(self->w));
-	EXPECT_EQ(0, freezer_leave(pid));
-	EXPECT_EQ(0, rmdir(GROUP));
-	EXPECT_EQ(0, umount(FREEZER));
+	EXPECT_EQ(0, freezer_end(pid));
 }
 
 TEST_HARNESS_MAIN

@@ -206,7 +206,7 @@ static int leave_jobs(struct child *c, void *arg)
 
 	(void)c;
 	CHILD_CHECK(fd >= 0);
-	CHILD_CHECK(!submit_endless(fd, getpid() % 4, w, &fence));
+	CHILD_CHECK(!submit_endless(fd, getpid() % xm_facts()->engines, w, &fence));
 	if (xm_caps() & XMIRROR_CAP_EXCLUSIVE)
 		CHILD_CHECK(!xm_exclusive(fd, w + XM_WORDS, 4 * XM_PAGE, NULL));
 	return 0;

@@ -153,7 +153,7 @@ static void try_op(struct __test_metadata *_metadata, int fd, unsigned char *p,
 			cmds[i].compare = (values[i] + i % 2) & mask(width);
 		}
 	}
-	ASSERT_EQ(0, xm_submit(fd, nr % 4, cmds, NV, 1, &fence));
+	ASSERT_EQ(0, xm_submit(fd, nr % xm_facts()->engines, cmds, NV, 1, &fence));
 	ASSERT_EQ(0, xm_wait_results(fd, fence, XM_LONG, results, NV, &w));
 	ASSERT_EQ(0, w.status);
 	ASSERT_EQ(NV, w.nr_results);

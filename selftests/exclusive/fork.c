@@ -238,17 +238,18 @@ TEST_F(fork, all_write)
 {
 	struct xmirror_cmd cmd = xm_cmds(XMIRROR_OP_ADD, 8, self->w, XM_PAGE,
 					 PAGES, 1);
+	__u32 engines = xm_facts()->engines;
 	struct child c;
 	__u64 fence, i, n;
 
 	for (n = 0; n < 20; n++) {
-		ASSERT_EQ(0, xm_submit(self->fd, n % 4, &cmd, 1, 100, &fence));
+		ASSERT_EQ(0, xm_submit(self->fd, n % engines, &cmd, 1, 100, &fence));
 		ASSERT_EQ(0, xm_wait(self->fd, fence, XM_LONG, NULL));
 		for (i = 0; i < PAGES; i++)
 			XM_ADD(self->w + i * WORDS, -100);
 		/* the value that child_writes() expects */
 		ASSERT_EQ(0, child_start(&c, child_writes, self->w));
-		ASSERT_EQ(0, xm_submit(self->fd, n % 4, &cmd, 1, 100, &fence));
+		ASSERT_EQ(0, xm_submit(self->fd, n % engines, &cmd, 1, 100, &fence));
 		for (i = 0; i < PAGES; i++)
 			XM_ADD(self->w + i * WORDS, 7);
 		ASSERT_EQ(0, xm_wait(self->fd, fence, XM_LONG, NULL));

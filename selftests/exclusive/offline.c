@@ -210,14 +210,17 @@ TEST_F(offline, device_counts_go_on)
 {
 	struct xmirror_cmd add = xm_cmds(XMIRROR_OP_ADD, 8, self->p, XM_PAGE, PAGES, 1);
 	struct xmirror_wait w;
-	__u64 fence, sum = 0;
+	__u64 fence, sum = 0, start = xm_now_ns();
 	size_t i;
 
 	ASSERT_EQ(PAGES, fill_from(self->p, self->block));
 	ASSERT_EQ(0, xm_submit(self->fd, 0, &add, 1, 1ULL << 40, &fence));
 	/* The device is at it. */
-	while (XM_LOAD(&self->p[0]) == xm_page_value(0))
+	while (XM_LOAD(&self->p[0]) == xm_page_value(0) &&
+	       !xm_expired(start, XM_LONG))
 		sched_yield();
+	ASSERT_NE(xm_page_value(0), XM_LOAD(&self->p[0]))
+		TH_LOG("the device does not begin with its job");
 	EXPECT_EQ(0, take_offline(self->block));
 	EXPECT_EQ(0, in_block(self->p, self->block));
 	EXPECT_EQ(-ETIMEDOUT, xm_wait(self->fd, fence, 0, &w));

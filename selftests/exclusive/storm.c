@@ -131,6 +131,8 @@ TEST_F(storm, two_devices_that_fight_get_on)
 	ASSERT_EQ(0, worker_start(&storm));
 	for (i = 0; i < 2; i++) {
 		EXPECT_EQ(0, worker_join(&w[i]));
+	}
+	for (i = 0; i < 2; i++) {
 		ASSERT_EQ(0, xm_stats(w[i].fd, &s[i]));
 		EXPECT_LT(0, s[i].excl_made);
 		EXPECT_LE(s[i].excl_lost, s[i].excl_made);

@@ -6,8 +6,6 @@
 #include "settings.h"
 #include "vram.h"
 
-#define THP_ENABLED	"/sys/kernel/mm/transparent_hugepage/enabled"
-
 int vram_do(int fd, enum xmirror_vram_op op, __u64 offset, __u64 length,
 	    struct xmirror_vram *v)
 {
@@ -94,9 +92,4 @@ const char *thp_mode(void)
 
 	xm_read_setting(THP_ENABLED, mode, sizeof(mode));
 	return mode;
-}
-
-int thp_set_mode(const char *mode)
-{
-	return xm_write_file(THP_ENABLED, mode);
 }

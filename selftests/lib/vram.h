@@ -32,8 +32,9 @@ void vram_touch(char *p, size_t len, __u64 seed);
 /** vram_wrong: the number of pages without the words of vram_touch(). */
 size_t vram_wrong(const char *p, size_t len, __u64 seed);
 
+/** THP_ENABLED: the mode of transparent huge pages, for xm_setting(). */
+#define THP_ENABLED	"/sys/kernel/mm/transparent_hugepage/enabled"
 /** thp_mode: the mode of transparent huge pages in sysfs; "" if there are none. */
 const char *thp_mode(void);
-int thp_set_mode(const char *mode);
 
 #endif /* XM_LIBVRAM_H */

@@ -9,6 +9,7 @@
 #include <fcntl.h>
 
 #include "fixture.h"
+#include "settings.h"
 
 #define LEN	(4 * XM_2M)
 
@@ -344,15 +345,13 @@ TEST_F(vram, thp_settings)
 		{ "never", MADV_HUGEPAGE, false, true },
 		{ "never", MADV_NOHUGEPAGE, false, false },
 	};
-	char saved[32];
 	bool old = false;
 
 	NEED(XMIRROR_CAP_VRAM_HUGE);
 	if (xm_kver() > XM_KVER(6, 12) && xm_kver() < XM_KVER(7, 3))
 		XM_SKIP(return, "neither Linux 6.12 nor 7.3, whose rules these are");
-	snprintf(saved, sizeof(saved), "%s", thp_mode());
 	if (xm_kver() <= XM_KVER(6, 12)) {
-		EXPECT_EQ(0, thp_set_mode("never"));
+		ASSERT_EQ(0, xm_setting(THP_ENABLED, "never"));
 		self->p = vram_map(self->fd, XM_2M, BASE, 0);
 		ASSERT_NE(NULL, self->p);
 		vram_touch(self->p, XM_2M, 0);
@@ -363,7 +362,7 @@ TEST_F(vram, thp_settings)
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
 		self->p = vram_map(self->fd, XM_2M, BASE, 0);
 		ASSERT_NE(NULL, self->p);
-		EXPECT_EQ(0, thp_set_mode(cases[i].mode));
+		ASSERT_EQ(0, xm_setting(THP_ENABLED, cases[i].mode));
 		if (cases[i].advice) {
 			EXPECT_EQ(0, madvise(self->p, XM_2M, cases[i].advice));
 		}
@@ -375,7 +374,6 @@ TEST_F(vram, thp_settings)
 		EXPECT_EQ(0, vram_wrong(self->p, XM_2M, i));
 		munmap(self->p, XM_2M);
 	}
-	EXPECT_EQ(0, thp_set_mode(saved));
 }
 
 TEST_HARNESS_MAIN
