@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * What XMIRROR_IOC_INJECT makes fail, each time that it happens in a call: the
- * Nth one fails, N goes up until the call has no Nth one. What then must hold is
+ * Nth one fails, N goes up until the call has no Nth one. The condition then is
  * what fail_nth.c wants, and it takes no kernel with fault injection.
  */
 #include <sys/syscall.h>
@@ -180,7 +180,7 @@ FIXTURE_TEARDOWN(inject)
 }
 
 /*
- * What a call may answer when @error was injected into it. After some errors the
+ * The answers that a call may give when @error was injected into it. After some errors the
  * driver tries again, for as long as its deadline lets it: EBUSY and EAGAIN, and
  * EFAULT of a range, which it then takes page by page.
  */
@@ -269,7 +269,7 @@ TEST_F(inject, sweep)
 	}
 }
 
-/* What was asked for happens as often as asked for, and to those asked for. */
+/* An injected error comes as often as asked for, and to those asked for. */
 TEST_F(inject, counts)
 {
 	__u64 hits, injected, moved;
@@ -378,7 +378,7 @@ TEST_F(large, one_of_512)
 		EXPECT_EQ(1, injected);
 		EXPECT_GT(XM_PMD_PAGES, moved);
 		EXPECT_CLEAN(self->fd);
-		/* What it says has moved is what the device has less. */
+		/* The device has as many pages less as it says have moved. */
 		ASSERT_EQ(0, xm_stats(self->fd, &stats));
 		EXPECT_EQ(moved, free - stats.devmem_free);
 		for (n = 0, bad = 0; n < XM_PMD; n += 64)
@@ -635,7 +635,7 @@ TEST_F(inject, verify_sees_a_stale_leaf)
 	ASSERT_EQ(0, xm_verify(fd, &v));
 	EXPECT_EQ(1, v.violations);
 	EXPECT_EQ(XMIRROR_V_PFN, v.first_kind);
-	/* What is announced takes the leaf away, wrong as it is. */
+	/* The invalidation that is announced takes the leaf away, wrong as it is. */
 	ASSERT_EQ(0, munmap(w.addr, XM_PAGE));
 	EXPECT_CLEAN(fd);
 	close(fd);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * What ends while the device works: a process, an open file that another process
+ * Ends of things while the device works: a process, an open file that another process
  * has, the modules, memory.
  *
  * XM_LOADS in the environment is how often the modules are unloaded and loaded,
@@ -303,7 +303,7 @@ FIXTURE_TEARDOWN(ending)
 {
 	struct xmirror_stats s;
 
-	/* Whatever ended took nothing along. */
+	/* The end took nothing else along. */
 	EXPECT_EQ(0, xm_stats(self->fd, &s));
 	EXPECT_EQ(self->free_at_start, s.devmem_free);
 	close(self->fd);
@@ -694,7 +694,7 @@ TEST_F(module, bad_parameters)
 			EXPECT_EQ(0, module_unload("xmirror_test"));
 		}
 	}
-	/* What failed has left nothing behind that is in the way. */
+	/* The failed call has left nothing behind that is in the way. */
 	EXPECT_EQ(0, module_load("xmirror_test",
 				 "devices=1 engines=1 devmem_mb=2"));
 	EXPECT_EQ(0, access("/dev/xmirror0", F_OK));
@@ -765,7 +765,7 @@ TEST_F_TIMEOUT(module, load_and_unload, 7200)
 
 int main(int argc, char **argv)
 {
-	/* What the test of exec() becomes. */
+	/* The test of exec() becomes this. */
 	if (argc == 2 && !strcmp(argv[1], "--exit"))
 		return 0;
 	return test_harness_run(argc, argv);

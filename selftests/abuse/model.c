@@ -363,7 +363,7 @@ static int dev_fault(struct model *m)
 	good = first_bad(m, r, write, &err);
 	code(m, "EXPECT_EQ(%s, xm_fault(fd[%u], p[%u], %u * XM_PAGE, %s, &got));",
 	     name_of(err), d, r.i, r.n, write ? "XMIRROR_FAULT_WRITE" : "0");
-	/* What comes before a bad page may be done or not. */
+	/* The pages before a bad one may be done or not. */
 	code(m, "EXPECT_%s(%u * XM_PAGE, got);", err ? "GE" : "EQ", good);
 	if (same(m, "fault", err, xm_fault(m->fd[d], r.p, r.len, write ?
 					   XMIRROR_FAULT_WRITE : 0, &done)))
@@ -574,7 +574,7 @@ static int mm_clear_refs(struct model *m)
 		    xm_write_file("/proc/self/clear_refs", "4"));
 }
 
-/* What a forked child sees of some pages, before it writes to them. */
+/* A forked child looks at some pages, before it writes to them. */
 static void be_child(struct model *m, struct range r)
 {
 	unsigned int k, w;
@@ -829,7 +829,7 @@ static unsigned int fails(const __u64 *steps, unsigned int nr, void *arg)
 	return bad > 0 ? bad : 0;
 }
 
-/* What the lines use, and the lines */
+/* The variables of the lines, and the lines */
 static void print_program(const struct report *r, const char *why)
 {
 	static const struct {

@@ -7,7 +7,7 @@
 #include "floor.h"
 #include "raw.h"
 
-/* What a raw call can take, and what xmirror does in one piece, too. */
+/* As much as a raw call can take, and as xmirror does in one piece. */
 #define MAX_CALL	XM_PMD
 
 static unsigned int over, rows;

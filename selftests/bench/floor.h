@@ -8,7 +8,7 @@
  * The row is measured around its ioctl, so that its ratio has the cost of that. Bare
  * exclusive entries, copies and CPU faults are measured around the call as the row is.
  *
- * What is more than a huge page is measured in pieces of one, of a huge page's memory.
+ * More than a huge page is measured in pieces of one, of a huge page's memory.
  */
 #ifndef XM_FLOOR_H
 #define XM_FLOOR_H

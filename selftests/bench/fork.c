@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * What the two policies of XMIRROR_SET_FORK cost: the fork itself, the time until
+ * The costs of the two policies of XMIRROR_SET_FORK: the fork itself, the time until
  * the device has its pages back, and the device's work on them then. The child
  * does nothing and lives on, so that each of these pages is copied.
  *

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * What larger pieces save: device faults and page table bytes over huge pages,
+ * The savings by larger pieces: device faults and page table bytes over huge pages,
  * and CPU faults on the device's mappable memory.
  *
  * That they save as many faults and bytes as they should is no matter of luck,
@@ -19,7 +19,7 @@ static const __u64 granules[] = { XM_PAGE, XM_64K, XM_2M };
 
 #define NR_GRANULES	ARRAY_SIZE(granules)
 
-/* What a granule costs; the counts are the same in all rounds. */
+/* The costs of a granule; the counts are the same in all rounds. */
 struct cost {
 	double ns;
 	double noise;

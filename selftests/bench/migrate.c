@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * What it costs to move memory to the device and back.
+ * The costs of moving memory to the device and back.
  *
  * A round takes fresh memory and a fresh mirror through all of it: to the
  * device, read there twice, back by a call, to the device once more, and back

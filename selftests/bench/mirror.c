@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * What the mirror costs: faults, copies and exclusive pages. Each round has fresh
+ * The costs of the mirror: faults, copies and exclusive pages. Each round has fresh
  * memory and a fresh mirror, and only the driver that is measured has the
  * memory mirrored, so that neither pays for the other's notifiers.
  */
@@ -72,10 +72,10 @@ static int cpu_copy(int fd, char *addr, size_t len, char *buf)
 	return 0;
 }
 
-/* What a round begins with. */
+/* The state that a round begins with. */
 enum start { FRESH, POPULATED };
 
-/* What the kernel does for a line at least, see floor.h. */
+/* The least that the kernel does for a line, see floor.h. */
 enum floor_kind { NO_FLOOR, FAULT_READ, FAULT_WRITE, BARE, JUST_COPY, TOUCH_BARE };
 
 enum line {

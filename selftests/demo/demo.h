@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * What the parts of the demo share, see demo.c.
+ * Shared by the parts of the demo, see demo.c.
  *
  * The counters are in the odd pages of one mapping; the even ones are scratch,
  * whose contents may be dropped or moved at any time:
@@ -24,7 +24,7 @@
 #define EXIT_WRONG	1
 #define EXIT_SKIP	4
 
-/* Who increments: a CPU thread, or a thread that feeds one device engine. */
+/* A source of increments: a CPU thread, or a thread that feeds one device engine. */
 struct worker {
 	pthread_t thread;
 	bool engine;

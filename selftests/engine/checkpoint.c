@@ -18,7 +18,7 @@
 #define PAGES	8UL
 #define SIZE	(PAGES * XM_PAGE)
 
-/* What the device does to each area; its words are value(area, i). */
+/* The work of the device on each area; its words are value(area, i). */
 enum area {
 	COUNTED,	/* adds for ever, to the first word of each page */
 	HELD,		/* has written it by atomics, and has it exclusively */
@@ -317,7 +317,7 @@ TEST_F(image, checkpoint_of_a_frozen_process)
 }
 
 /*
- * Who takes the core: the kernel starts this program again, with the core at its
+ * The program that takes the core: the kernel starts this program again, with the core at its
  * standard input. It waits for the test before it reads any, so that the dump stands
  * still in the middle of it.
  */

@@ -151,7 +151,7 @@ static void *server_map(const struct server *s)
 	return p == MAP_FAILED ? NULL : p;
 }
 
-/* Whoever waits for the file gets an error, and the server ends. */
+/* Each call that waits for the file gets an error, and the server ends. */
 static void server_abort(struct server *s)
 {
 	umount2(s->dir, MNT_FORCE);
@@ -194,7 +194,7 @@ FIXTURE_TEARDOWN(fuse)
 {
 	if (!self->mounted)
 		return;
-	/* Whatever is left of it waits for nobody. */
+	/* The rest of it waits for nobody. */
 	server_abort(&self->s);
 	umount2(self->s.dir, MNT_DETACH);
 	EXPECT_EQ(0, rmdir(self->s.dir));

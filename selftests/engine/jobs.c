@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * Engines: jobs run in order and side by side, can be waited for in every way, and
- * cancelled. What cuts them short is in teardown.c, suspend in freeze.c.
+ * cancelled. Their early ends are in teardown.c, suspend in freeze.c.
  */
 #include <poll.h>
 #include <sys/eventfd.h>
@@ -134,7 +134,7 @@ TEST_F(engine, cancel)
 	EXPECT_EQ(0, w.status);
 	EXPECT_EQ(1, w.ops);
 	EXPECT_EQ(-ENOENT, xm_cancel(self->fd, finished, NULL));
-	/* What was cancelled does nothing any more. */
+	/* A cancelled job does nothing any more. */
 	XM_STORE(self->w, 0);
 	EXPECT_EQ(0, xm_op(self->fd, XMIRROR_OP_LOAD, 8, self->w, 0, NULL));
 	EXPECT_EQ(0, XM_LOAD(self->w));

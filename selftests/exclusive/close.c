@@ -44,7 +44,7 @@ FIXTURE_SETUP(closer)
 
 	self->hold = -1;
 	NEED(XMIRROR_CAP_EXCLUSIVE | XMIRROR_CAP_HOLD);
-	/* What gives back, in mm/gup.c */
+	/* The functions that give pages back, in mm/gup.c */
 	ASSERT_EQ(0, hold_load());
 	function = hold_named("fixup_user_fault");
 	ASSERT_NE(NULL, function);
@@ -99,7 +99,7 @@ TEST_F(closer, does_not_wait_for_the_owner_s_userfaultfd)
 	EXPECT_EQ('d', child_hear(&self->c));
 	EXPECT_EQ(0, poll(&waits, 1, 0));
 	EXPECT_FALSE(xm_is_present(self->p));
-	/* Whoever waits for it goes on. */
+	/* All threads that wait for it go on. */
 	close(waits.fd);
 	EXPECT_EQ(0, child_end(&self->c));
 }

@@ -75,7 +75,7 @@ static int forks(__u64 *w, __u64 pages, __u64 round)
 	if (pid < 0)
 		return -errno;
 	if (!pid) {
-		/* What the child has stays as it is; then it may write. */
+		/* The data of the child stays as it is; then it may write. */
 		for (i = round % 4; i < pages; i += 4) {
 			was = XM_LOAD(w + i * WORDS);
 			sched_yield();

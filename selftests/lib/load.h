@@ -15,7 +15,7 @@
 /** LOAD_TIME: milliseconds after which a load that should have ended has not. */
 #define LOAD_TIME	(20 * XM_LONG)
 
-/* What goes on meanwhile */
+/* Changes of the memory meanwhile */
 enum { LOAD_NOTHING, LOAD_FORKS, LOAD_CHANGES, LOAD_BOTH };
 
 /**

@@ -4,7 +4,7 @@
  * happens to its page, and it goes on.
  *
  * A thread stopped at EXCL_MADE or EXCL_COMMITTED holds mmap_lock for reading.
- * What needs it for writing (munmap, mprotect, mremap, fork) is started in a
+ * A call that needs it for writing (munmap, mprotect, mremap, fork) is started in a
  * thread, seen to block, and takes place right after the stopped one has gone
  * on. Until then the test's thread must not need mmap_lock either, or it would
  * wait behind that writer: no pagemap, no SNAPSHOT, no page fault.

@@ -3,7 +3,7 @@
  * The shortest part of a random program that still goes wrong, and how to print it.
  *
  * A program is a list of steps and a step a row of numbers, of which the first says
- * what is done. Who has such a list runs any part of it again, from the same start.
+ * what is done. The owner of such a list runs any part of it again, from the same start.
  */
 #ifndef XM_SHRINK_H
 #define XM_SHRINK_H

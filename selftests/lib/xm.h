@@ -26,7 +26,7 @@
 #include <linux/types.h>
 #include <linux/xmirror.h>
 
-/* What the C library's headers may lack. */
+/* Names that the C library's headers may lack. */
 #ifndef MADV_FREE
 #define MADV_FREE		8
 #endif
@@ -154,7 +154,7 @@ int xm_op(int fd, enum xmirror_op op, unsigned int width,
 /** xm_add: add @n to the 64-bit word at @addr with one device atomic. */
 int xm_add(int fd, volatile void *addr, __u64 n);
 
-/* What the module sees */
+/* The view of the module */
 
 int xm_snapshot(int fd, const void *addr, size_t len,
 		struct xmirror_page *pages);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * What the device may reach, and how far a fault goes.
+ * The memory that the device may reach, and how far a fault goes.
  */
 #define PAGE_NEEDS	XMIRROR_CAP_EXCLUSIVE
 #include "page_fixture.h"

@@ -226,9 +226,7 @@ TEST_F(race, atomic_done_munmap)
 	EXPECT_NEIGHBOURS();
 }
 
-/*
- * What waits for mmap_lock or the folio lock while the device is in the window
- */
+/* A call waits for mmap_lock or the folio lock while the device is in the window. */
 
 FIXTURE(locked) {
 	RACE_FIELDS;

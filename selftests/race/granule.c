@@ -98,7 +98,7 @@ FIXTURE_TEARDOWN(large_leaf)
 		EXPECT_EQ(nb_was.device_faults, nb_is.device_faults); \
 	} while (0)
 
-/* What the device makes of the page itself */
+/* The values that the device itself writes to the page */
 #define EXPECT_HOLE() \
 	do { \
 		__u64 hole_value = 0; \
@@ -175,7 +175,7 @@ TEST_F(large_leaf, after_the_walk)
 	EXPECT_HOLE();
 }
 
-/* What is alike again, and of one folio, is one leaf again. */
+/* Entries that are alike again, and of one folio, are one leaf again. */
 /* covers: G.leaves */
 TEST_F(large_leaf, is_made_again)
 {

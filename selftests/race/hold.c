@@ -3,7 +3,7 @@
  * XMIRROR_IOC_HOLD: a task is held at a function of the kernel, and every end of
  * that lets it go on.
  *
- * What is held is a thread that touches a page for the first time, in or behind
+ * The held thread touches a page for the first time, in or behind
  * handle_mm_fault().
  */
 #include <linux/capability.h>
@@ -436,7 +436,7 @@ TEST_F(hold, recorded_beside_a_hold)
 	EXPECT_EQ(0, worker_join(&self->touch));
 }
 
-/* Who detaches lets both go. */
+/* To detach lets both go. */
 TEST_F(hold, detaching_ends_both)
 {
 	struct child c;

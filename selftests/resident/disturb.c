@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * What the mm does to a range that the device holds as a whole, while a job counts on
+ * Changes by the mm of a range that the device holds as a whole, while a job counts on
  * it: the job waits and goes on, and not one addition gets lost. Where a part of the
  * range goes for good, restoring it ends with an error that jobs are told.
  */

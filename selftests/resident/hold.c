@@ -53,7 +53,7 @@ TEST_F(resident, invalidated_page_is_mapped_again_without_an_access)
 	EXPECT_NO_FAULTS();
 }
 
-/* What goes while a restore is about to begin is mapped by the same one. */
+/* A page that goes while a restore is about to begin is mapped by the same one. */
 TEST_F(resident, restore_maps_all_that_is_missing)
 {
 	struct xmirror_resident r;
@@ -75,7 +75,7 @@ TEST_F(resident, restore_maps_all_that_is_missing)
 	EXPECT_EQ(self->r.restores + 1, r.restores);
 }
 
-/* What goes while it is mapped is not taken for mapped. */
+/* A page that goes while it is mapped is not taken for mapped. */
 TEST_F(resident, restore_that_was_overtaken_begins_again)
 {
 	struct xmirror_resident r;
@@ -170,7 +170,7 @@ TEST_F(stopped, queues_stop_before_a_leaf_goes)
 						     XM_LOAD(word));
 }
 
-/* What is about to go is still there, and is not taken for mapped. */
+/* A page that is about to go is still there, and is not taken for mapped. */
 TEST_F(resident, restore_does_not_end_beside_an_invalidation)
 {
 	struct worker drop = {
@@ -423,7 +423,7 @@ TEST_F(resident, bad_arguments_are_refused)
 	EXPECT_EQ(-ENOSPC, resident_add(self->fd, many, XM_PAGE, 0));
 	EXPECT_EQ(0, resident_remove(self->fd, many + 2 * WORDS, XM_PAGE));
 	EXPECT_EQ(0, resident_add(self->fd, many, XM_PAGE, 0));
-	/* What cannot be mapped is not held. */
+	/* A range that cannot be mapped is not held. */
 	ASSERT_EQ(0, resident_remove(self->fd, many, XM_PAGE));
 	ASSERT_EQ(0, munmap(many, XM_PAGE));
 	EXPECT_EQ(-EFAULT, resident_add(self->fd, many, 2 * XM_PAGE, 0));

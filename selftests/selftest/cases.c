@@ -183,7 +183,7 @@ TEST_F(fail_teardown, after_skip)
 }
 
 /*
- * What a test sets is restored before the next test, however the first one ends.
+ * The settings of a test are restored before the next test, however the first one ends.
  * XM_SELFTEST_FILE plays the setting, and holds "old".
  */
 

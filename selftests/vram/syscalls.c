@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * What system calls make of a mapping of a device's own memory: mprotect, munmap,
+ * System calls on a mapping of a device's own memory: mprotect, munmap,
  * mremap, fork, advice and mlock; and that the device does not mirror it.
  *
  * covers: H.syscalls

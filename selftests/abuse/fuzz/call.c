@@ -65,7 +65,7 @@ const struct kind kinds[] = {
 	{ HMM_IOC(0), "hmm_dmirror", 8, sizeof(struct hmm_dmirror_cmd) },
 };
 
-/* What any call may answer. */
+/* The errors that any call may answer with. */
 static const int known[] = {
 	0, EINVAL, EFAULT, EPERM, ESRCH, E2BIG, ENOTTY, EOPNOTSUPP, EBUSY,
 	EINTR, ENOMEM, EAGAIN, ENOENT, ETIMEDOUT, ENOSPC, EBADF, ECANCELED,
@@ -222,7 +222,7 @@ static void some_resident(struct thread *t, struct xmirror_resident *r)
 		r->length = 0;
 }
 
-/* Whose struct has a time in it, which has to stay short. */
+/* Calls whose struct has a time in it, which has to stay short. */
 static bool may_wait(unsigned long nr)
 {
 	return nr == XMIRROR_IOC_WAIT || nr == XMIRROR_IOC_SYNC ||
@@ -381,7 +381,7 @@ void make_call(struct thread *t, __u64 *step)
 	}
 	if (one_in(t, 100))
 		step[ARGP] = odd_value(t) ?: 1;
-	/* What the engines work on: others change it during the call. */
+	/* The memory that the engines work on: others change it during the call. */
 	if (one_in(t, 100) && !may_wait(kind->nr))
 		step[ARGP] = some_word(t);
 	/* Nobody else would plug it in again. */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * What the parts of the fuzzer share, see main.c.
+ * Shared by the parts of the fuzzer, see main.c.
  */
 #ifndef SELFTESTS_FUZZ_H
 #define SELFTESTS_FUZZ_H
@@ -21,7 +21,7 @@
 #define MAX_CMDS	4
 /* A job that is asked to have more commands finds zeroes: no commands. */
 #define ROOM_CMDS	256
-/* What is kept of a step: its first random numbers. The rest is made anew. */
+/* A step is kept as its first random numbers. The rest is made anew. */
 #define TAPE		64
 #define KEPT		1024
 
@@ -42,7 +42,7 @@ enum {
 };
 
 /*
- * What a step does, its first number: a call of kinds[], or one of these. All numbers
+ * The action of a step, its first number: a call of kinds[], or one of these. All numbers
  * are made before it is done, and say all of it, so that lists of steps can be run
  * again, see shrink.c. 0 is the simplest of each number.
  */
@@ -111,7 +111,7 @@ struct log {
 	__u64 step[LOG][COLUMNS];
 };
 
-/* What is called, how often out of the sum, and the size of its struct. */
+/* The call, how often out of the sum, and the size of its struct. */
 struct kind {
 	unsigned long nr;
 	const char *name;

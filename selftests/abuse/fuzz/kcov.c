@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* What a thread's calls run in the kernel. */
+/* The code that a thread's calls run in the kernel. */
 #include <fcntl.h>
 #include <linux/kcov.h>
 #include <sys/ioctl.h>
@@ -8,7 +8,7 @@
 #include "xm.h"
 #include "kcov.h"
 
-/* In longs. What is beyond is not traced: mostly loops, which cost time here. */
+/* In longs. More is not traced: mostly loops, which cost time here. */
 #define TRACE	2048UL
 
 int kcov_open(struct kcov *k)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * What a thread's calls run in the kernel, by CONFIG_KCOV. On the kernels of
+ * The code that a thread's calls run in the kernel, by CONFIG_KCOV. On the kernels of
  * guest/config only the modules are instrumented, see Kbuild.
  */
 #ifndef LIBKCOV_H

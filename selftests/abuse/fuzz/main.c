@@ -9,7 +9,7 @@
  *
  * usage: abuse_fuzz [--calls N] [--seed S] [--threads T] [--procs P] [--blind]
  *
- * What must hold: no error that the interface doesn't know, VERIFY clean on
+ * The conditions: no error that the interface doesn't know, VERIFY clean on
  * every mirror at the end, and each thread's own counter, which nothing but its
  * own device atomics change, right to the last one. Besides, the kernel's
  * checkers look on. The seed and T, P repeat what each thread does, though not

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * What happens to the memory under the calls: it is mapped, unmapped, protected,
+ * Changes of the memory under the calls: it is mapped, unmapped, protected,
  * paged out, moved, written and forked.
  */
 #include <sys/random.h>

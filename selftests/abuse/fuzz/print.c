@@ -111,7 +111,7 @@ static void print_value(FILE *f, __u64 v)
 		fprintf(f, v < 1000 ? "%llu" : "%#llx", v);
 }
 
-/* What is not 0 of it: false, and nothing printed, if that is not all */
+/* All of it that is not 0: false, and nothing printed, if that is not all */
 static bool print_struct(FILE *f, const char *before, const char *type,
 			 const struct field *fields, const void *p, size_t size)
 {

@@ -68,7 +68,7 @@ void choose(struct thread *t)
 }
 
 /*
- * The newest replace the oldest. Who reads one that is being written has a mixture
+ * The newest replace the oldest. A reader of one that is being written has a mixture
  * of two, which is as good.
  */
 void keep(struct thread *t, unsigned int places)
