@@ -371,10 +371,12 @@ static unsigned long xm_vma_denied(const struct vm_area_struct *vma)
 }
 
 /*
- * An error if what is wanted is denied; of its neighbours nothing is mapped then.
- * Says in @armed if a userfaultfd could make a fault wait. Needs mmap_lock. This
- * is good as long as the walk: a change of a VMA is an invalidation, but for a
- * userfaultfd that is registered in between, which a fault may then wait for.
+ * Fails if a wanted page is denied; denied neighbours are not mapped. Says in @armed if
+ * a userfaultfd could make a fault wait, if it is not NULL. Needs mmap_lock.
+ *
+ * For a page that was read before, under this lock or an earlier one, this is good as
+ * long as the walk: its VMA is still there, or it went and there was an invalidation.
+ * It is not for a page that is read later: to map memory in a hole invalidates nothing.
  */
 static int xm_fault_mask_vmas(struct xm_fault *f, bool *armed)
 {
@@ -382,9 +384,9 @@ static int xm_fault_mask_vmas(struct xm_fault *f, bool *armed)
 	struct vm_area_struct *vma;
 	unsigned long denied, addr;
 
-	*armed = false;
 	for_each_vma_range(vmi, vma, f->range.end) {
-		*armed |= userfaultfd_armed(vma);
+		if (armed)
+			*armed |= userfaultfd_armed(vma);
 		denied = xm_vma_denied(vma);
 		if (!denied)
 			continue;
@@ -404,7 +406,8 @@ static int xm_fault_mask_vmas(struct xm_fault *f, bool *armed)
 
 /*
  * Read the present entries. In memory that is armed with a userfaultfd which must not be
- * waited for, fault here, too. @missing: out: there may be more to ask for.
+ * waited for, fault here, too. @missing: out: there may be more to ask for. The look at
+ * the VMAs is for @armed, and keeps faults away from pages that are denied.
  */
 static int xm_fault_snapshot(struct xm_fault *f, bool all, bool *missing)
 {
@@ -422,7 +425,23 @@ static int xm_fault_snapshot(struct xm_fault *f, bool all, bool *missing)
 		ret = xm_fault_mask_vmas(f, &armed);
 	*missing = f->mode != XM_LOCAL && (!armed || f->may_wait);
 	if (!ret && armed && !f->may_wait)
-		ret = xm_fault_missing(f, true);
+		ret = xm_fault_missing(f, true) ?: xm_fault_mask_vmas(f, NULL);
+	mmap_read_unlock(f->m->mm);
+	return ret;
+}
+
+/* Fault in what is missing, and look at the VMAs again: for what was read now. */
+static int xm_fault_rest(struct xm_fault *f)
+{
+	int ret;
+
+	xm_point(f->m, XM_PT_FAULT_MISSING, f->start, f->end);
+	ret = xm_fault_missing(f, false);
+	if (ret)
+		return ret;
+	if (mmap_read_lock_killable(f->m->mm))
+		return -EINTR;
+	ret = xm_fault_mask_vmas(f, NULL);
 	mmap_read_unlock(f->m->mm);
 	return ret;
 }
@@ -435,7 +454,7 @@ static int xm_fault_collect(struct xm_fault *f)
 
 	ret = xm_fault_snapshot(f, xm_fault_all(f), &missing);
 	if (!ret && missing)
-		ret = xm_fault_missing(f, false);
+		ret = xm_fault_rest(f);
 	xm_count(f->m, FAULT_WALKS, 1);
 	f->walks++;
 	return ret;

@@ -683,7 +683,7 @@ static_assert(offsetof(struct xmirror_page, dev) == 16);
 /* Numbers are ABI as well: new ones come last. */
 static_assert(XMIRROR_OP_NR == 13);
 static_assert(XMIRROR_V_BITS == 5);
-static_assert(XMIRROR_PT_RESTORE_BEGIN == 35);
+static_assert(XMIRROR_PT_FAULT_MISSING == 36);
 static_assert(XMIRROR_INJECT_STALE == 6);
 
 static const struct xt_ioctl_desc *xt_ioctl_find(unsigned int cmd)

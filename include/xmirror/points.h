@@ -68,6 +68,8 @@
  *	are held
  * @XM_PT_RESTORE_BEGIN: before such a range is mapped, in the thread that does it; no
  *	lock held, but who adds or removes such ranges waits
+ * @XM_PT_FAULT_MISSING: range fault, after the look at the VMAs and at the present
+ *	entries, and before missing pages are faulted in; no lock held
  * @XM_PT_NR: number of points; not a point
  *
  * Nobody in particular evicts or unplugs: these points are reached by every
@@ -111,6 +113,7 @@ enum xm_point {
 	XM_PT_RAW_MOVED,
 	XM_PT_QUEUES_STOPPED,
 	XM_PT_RESTORE_BEGIN,
+	XM_PT_FAULT_MISSING,
 	XM_PT_NR
 };
 

@@ -178,6 +178,7 @@ static const struct point {
 		XMIRROR_CAP_PRIVATE },
 	[XMIRROR_PT_QUEUES_STOPPED] = { "QUEUES_STOPPED", work_hold_dontneed, 0 },
 	[XMIRROR_PT_RESTORE_BEGIN] = { "RESTORE_BEGIN", work_hold, 0 },
+	[XMIRROR_PT_FAULT_MISSING] = { "FAULT_MISSING", work_fault_write, 0 },
 };
 
 enum end { END_EXIT, END_KILL, END_EXEC, END_FORK, END_CLOSE, END_NR };

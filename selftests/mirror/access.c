@@ -62,14 +62,15 @@ TEST_F(page, memory_without_the_right_to_read)
 
 /*
  * Return addresses are the CPU's to write: GUP refuses a write to a shadow stack, and
- * hmm_range_fault() calls it writable, since pte_write() does.
+ * hmm_range_fault() calls it writable, since pte_write() does. With a token the stack
+ * has a page of its own; else a fault to read would find the zero page.
  */
 TEST_F(page, shadow_stack_is_not_written)
 {
-	const long map_shadow_stack = 453;
+	const long map_shadow_stack = 453, set_token = 1;
 	__u64 *p, word = 1;
 
-	p = (__u64 *)syscall(map_shadow_stack, 0, XM_PAGE, 0);
+	p = (__u64 *)syscall(map_shadow_stack, 0, XM_PAGE, set_token);
 	if ((long)p == -1)
 		XM_SKIP(return, "no shadow stacks: a CPU and a kernel (Linux 6.6) that have them");
 	EXPECT_EQ(-EPERM, xm_fault(self->fd, p, XM_PAGE, XMIRROR_FAULT_WRITE,

@@ -4,6 +4,7 @@
  * commit of the leaves, and around them. No lock is held there.
  */
 #include <fcntl.h>
+#include <sys/syscall.h>
 
 #include "uffd.h"
 #include "race.h"
@@ -375,6 +376,31 @@ TEST_F(race, locked_uffd_closes)
 	if (end) {
 		EXPECT_EQ(-EFAULT, err);
 	}
+}
+
+/*
+ * Memory that the device must not use appears in a hole, which no notifier tells, after
+ * the fault has looked for it. The fault brings the page in, and the device does not
+ * get it. covers: R22
+ */
+TEST_F(race, secret_memory_appears)
+{
+	int file = syscall(SYS_memfd_secret, 0);
+
+	if (file < 0)
+		XM_SKIP(return, "no CONFIG_SECRETMEM, or secretmem.enable=0");
+	ASSERT_EQ(0, ftruncate(file, XM_PAGE));
+	ASSERT_EQ(0, munmap(self->p, XM_PAGE));
+	STOP_AT(XMIRROR_PT_FAULT_MISSING, work_fault_write);
+	ASSERT_EQ(self->p, mmap(self->p, XM_PAGE, PROT_READ | PROT_WRITE,
+				MAP_SHARED | MAP_FIXED, file, 0));
+	close(file);
+	EXPECT_FALSE(xm_is_present(self->p));
+	FINISH(-EFAULT);
+	EXPECT_TRUE(xm_is_present(self->p));
+	EXPECT_LEAF(self->fd, self->p, LEAF_NONE);
+	EXPECT_EQ(0, *self->p);
+	EXPECT_NEIGHBOURS();
 }
 
 /* After the commit the leaf goes like any other. */

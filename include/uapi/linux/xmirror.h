@@ -47,7 +47,7 @@
 #include <linux/types.h>
 
 /** XMIRROR_UAPI_VERSION: goes up with each change; INFO has that of the module. */
-#define XMIRROR_UAPI_VERSION	5
+#define XMIRROR_UAPI_VERSION	6
 
 /* Free in Documentation/userspace-api/ioctl/ioctl-number.rst of Linux 7.3. */
 #define XMIRROR_IOC_TYPE	0xbd
@@ -812,6 +812,8 @@ struct xmirror_stats {
  * @XMIRROR_PT_RESTORE_BEGIN: before such a range is mapped, for the first time or
  *	again, in the kernel's thread that does it; no lock held, but who adds or
  *	removes such ranges of this file waits
+ * @XMIRROR_PT_FAULT_MISSING: range fault, after the look at the VMAs and at the present
+ *	entries, and before missing pages are faulted in; no lock held
  * @XMIRROR_PT_NR: number of points; not a point
  *
  * Nobody in particular evicts or unplugs: these points are reached by every
@@ -855,6 +857,7 @@ enum xmirror_point {
 	XMIRROR_PT_RAW_MOVED,
 	XMIRROR_PT_QUEUES_STOPPED,
 	XMIRROR_PT_RESTORE_BEGIN,
+	XMIRROR_PT_FAULT_MISSING,
 	XMIRROR_PT_NR
 };
 
