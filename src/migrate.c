@@ -503,7 +503,11 @@ unsigned long xm_evict_pages(struct xmirror_devmem *dm, unsigned long index,
 	unsigned long moved, i;
 	struct migrate_vma args;
 
-	if (!xm_alloc_pfns(&args, nr))
+	/*
+	 * Room for the whole block: it may have become a large folio, and some of Linux
+	 * 6.19 to 7.x write all entries of that, however few they are asked for.
+	 */
+	if (!xm_alloc_pfns(&args, XM_BLOCK_PAGES))
 		return 0;
 	xm_point_device(dm, NULL, XM_PT_EVICT_BEGIN, 0, ULONG_MAX);
 	migrate_device_range(args.src, dm->first_pfn + index, nr);

@@ -363,13 +363,15 @@ int xt_raw_migrate(struct xt_file *f, struct xmirror_raw_migrate *r)
 	ret = xt_raw_pool_get();
 	if (ret)
 		return ret;
-	/* Room for a page more than told, should the range not be aligned. */
-	src = kvcalloc(nr, 2 * sizeof(*src), GFP_KERNEL);
-	moves = kvcalloc(nr, sizeof(*moves), GFP_KERNEL);
+	/*
+	 * The kernel may write more than told: a page should the range not be aligned, and
+	 * in some of Linux 6.19 to 7.x all of a large folio (migrate_device_range()).
+	 */
+	src = kvcalloc(room, 2 * sizeof(*src), GFP_KERNEL);
+	moves = kvcalloc(room, sizeof(*moves), GFP_KERNEL);
 	ret = -ENOMEM;
 	if (!src || !moves)
 		goto out;
-	nr = r->length >> PAGE_SHIFT;
 	ret = -EFAULT;
 	if (copy_from_user(moves, user, nr * sizeof(*moves)))
 		goto out;
@@ -377,9 +379,9 @@ int xt_raw_migrate(struct xt_file *f, struct xmirror_raw_migrate *r)
 	if (ret)
 		goto out;
 	if (r->flags & XT_RAW_BY_PAGE)
-		ret = xt_raw_by_page(f, r, moves, src, src + nr + 1);
+		ret = xt_raw_by_page(f, r, moves, src, src + room);
 	else
-		ret = xt_raw_by_address(f, r, moves, src, src + nr + 1);
+		ret = xt_raw_by_address(f, r, moves, src, src + room);
 	if (!ret && copy_to_user(user, moves, nr * sizeof(*moves)))
 		ret = -EFAULT;
 out:
