@@ -133,24 +133,41 @@ static void xt_raw_drop_dst(unsigned long *dst)
 	put_page(page);
 }
 
+/*
+ * May an entry of a source that is @large as a whole have destination @dst? What a kernel
+ * is known to crash at needs XMIRROR_RAW_UNSAFE.
+ */
+static bool xt_raw_may_go(const struct xmirror_raw_migrate *r,
+			  struct page *from, unsigned long src, bool large,
+			  u32 dst)
+{
+	if (dst == XMIRROR_RAW_STAY || r->flags & XMIRROR_RAW_UNSAFE)
+		return true;
+	/* A small page to a large folio: finding 27. */
+	if (dst >= XMIRROR_RAW_PRIVATE_LARGE && !(src & MIGRATE_PFN_COMPOUND))
+		return false;
+	if (!from || folio_test_anon(page_folio(from)))
+		return true;
+	/* Its old page would be freed with a mapping: finding 28. */
+	if (dst == XMIRROR_RAW_SYSTEM || dst == XMIRROR_RAW_SYSTEM_LARGE)
+		return false;
+	/* folio_split_unmapped() (mm/huge_memory.c of v7.3) is for anonymous ones. */
+	return !large || dst == XMIRROR_RAW_PRIVATE_LARGE;
+}
+
 /* One piece: a page, or what one entry of 2 MiB has. */
 static void xt_raw_prepare_one(const struct xmirror_raw_migrate *r,
 			       const struct xmirror_raw_move *moves,
 			       const unsigned long *src, unsigned long *dst,
 			       unsigned long nr)
 {
+	bool large = *src & MIGRATE_PFN_COMPOUND;
 	struct page *from = migrate_pfn_to_page(*src);
 	unsigned long i, got = 0;
 
 	if (from && !xt_raw_can_copy(from))
 		return;
-	if (moves[0].dst >= XMIRROR_RAW_PRIVATE_LARGE &&
-	    !(*src & MIGRATE_PFN_COMPOUND) && !(r->flags & XMIRROR_RAW_UNSAFE))
-		return;
-	/* Its old page would be freed with a mapping: finding 28. */
-	if (from && moves[0].dst == XMIRROR_RAW_SYSTEM &&
-	    !folio_test_anon(page_folio(from)) &&
-	    !(r->flags & XMIRROR_RAW_UNSAFE))
+	if (!xt_raw_may_go(r, from, src[0], large, moves[0].dst))
 		return;
 	dst[0] = xt_raw_alloc(moves[0].dst);
 	if (dst[0] & MIGRATE_PFN_COMPOUND) {
@@ -158,7 +175,7 @@ static void xt_raw_prepare_one(const struct xmirror_raw_migrate *r,
 		return;
 	}
 	for (i = 0; i < nr; i++) {
-		if (i)
+		if (i && xt_raw_may_go(r, from, src[i], large, moves[i].dst))
 			dst[i] = xt_raw_alloc(moves[i].dst);
 		if (!dst[i])
 			continue;
@@ -348,10 +365,10 @@ static int xt_raw_check_moves(const struct xmirror_raw_move *moves,
 /* XMIRROR_IOC_RAW_MIGRATE */
 int xt_raw_migrate(struct xt_file *f, struct xmirror_raw_migrate *r)
 {
-	unsigned long nr = DIV_ROUND_UP(r->length, PAGE_SIZE) + 1;
 	struct xmirror_raw_move __user *user = u64_to_user_ptr(r->moves);
+	unsigned long nr = r->length >> PAGE_SHIFT, *src;
+	unsigned long room = nr + 1 + XT_RAW_HUGE;
 	struct xmirror_raw_move *moves;
-	unsigned long *src;
 	int ret;
 
 	r->result = 0;

@@ -256,6 +256,105 @@ TEST_F(parts, aborted)
 	free(moves);
 }
 
+/*
+ * A huge page goes to small pages, and one of these was to be a large folio, which has
+ * room in the range: without XMIRROR_RAW_UNSAFE the raw call leaves that page out
+ * (finding 27), wherever in the piece it is.
+ */
+TEST(large_destination_inside_a_huge_page_is_left_out)
+{
+	struct xmirror_raw_migrate r = {
+		.flags = XMIRROR_RAW_SELECT_SYSTEM |
+			 XMIRROR_RAW_SELECT_COMPOUND,
+		.owner = XMIRROR_RAW_POOL,
+	};
+	struct xmirror_raw_move *moves = calloc(2 * PAGES, sizeof(*moves));
+	size_t i, bad = 0;
+	__u64 *p;
+	int fd;
+
+	NEED(XMIRROR_CAP_PRIVATE | XMIRROR_CAP_PRIVATE_LARGE);
+	OPEN(fd, 0);
+	ASSERT_NE(NULL, moves);
+	p = xm_anon_aligned(2 * XM_PMD, XM_PMD);
+	ASSERT_NE(NULL, p);
+	if (madvise(p, XM_PMD, MADV_HUGEPAGE))
+		XM_SKIP(return, "%s", xm_why_no_thp());
+	for (i = 0; i < PAGES; i++)
+		p[i * WORDS] = value(i);
+	if (!(xm_page(fd, p).cpu & XMIRROR_CPU_HUGE))
+		XM_SKIP(return, "%s", xm_why_no_thp());
+	moves[0].dst = XMIRROR_RAW_PRIVATE;
+	moves[5].dst = XMIRROR_RAW_PRIVATE_LARGE;
+	moves[6].dst = XMIRROR_RAW_PRIVATE;
+	ASSERT_EQ(0, raw_migrate(fd, p, 2 * PAGES, &r, moves));
+	EXPECT_TRUE(moves[0].setup & XMIRROR_RAW_COMPOUND);
+	EXPECT_NE(0, moves[0].dst_pfn);
+	EXPECT_EQ(0, moves[5].dst_pfn);
+	EXPECT_NE(0, moves[6].dst_pfn);
+	EXPECT_TRUE(raw_page(fd, p).entry & SMALL);
+	EXPECT_FALSE(raw_page(fd, p + 5 * WORDS).entry & SMALL);
+	for (i = 0; i < PAGES; i++)
+		bad += XM_LOAD(p + i * WORDS) != value(i);
+	EXPECT_EQ(0, bad);
+	munmap(p, 2 * XM_PMD);
+	free(moves);
+	close(fd);
+}
+
+/*
+ * The kernel splits for small destinations what it takes for anonymous memory, and frees
+ * a page of a file with its mapping (finding 28): such a huge page stays.
+ */
+TEST(huge_page_of_a_file_is_left_out)
+{
+	static const __u32 dsts[] = { XMIRROR_RAW_PRIVATE, XMIRROR_RAW_SYSTEM,
+				      XMIRROR_RAW_SYSTEM_LARGE };
+	struct xmirror_raw_move *moves = calloc(PAGES, sizeof(*moves));
+	int fd, file = memfd_create("xmirror", MFD_CLOEXEC);
+	struct xmirror_raw_page before;
+	size_t k;
+	char *p;
+
+	NEED(XMIRROR_CAP_PRIVATE | XMIRROR_CAP_PRIVATE_LARGE);
+	OPEN(fd, 0);
+	ASSERT_NE(NULL, moves);
+	p = xm_anon_aligned(XM_PMD, XM_PMD);
+	ASSERT_NE(NULL, p);
+	ASSERT_EQ(0, ftruncate(file, XM_PMD));
+	ASSERT_EQ(p, mmap(p, XM_PMD, PROT_READ | PROT_WRITE,
+			  MAP_SHARED | MAP_FIXED, file, 0));
+	close(file);
+	memset(p, 1, XM_PMD);
+	if (xm_collapse(p))
+		XM_SKIP(return, "MADV_COLLAPSE of a file: Linux 6.1, CONFIG_TRANSPARENT_HUGEPAGE");
+	XM_STORE(p, 2);
+	if (!(xm_page(fd, p).cpu & XMIRROR_CPU_HUGE))
+		XM_SKIP(return, "the file's huge page is not mapped as one");
+	before = raw_page(fd, p);
+	for (k = 0; k < ARRAY_SIZE(dsts); k++) {
+		struct xmirror_raw_migrate r = {
+			.flags = XMIRROR_RAW_SELECT_SYSTEM |
+				 XMIRROR_RAW_SELECT_COMPOUND,
+			.owner = XMIRROR_RAW_POOL,
+		};
+
+		memset(moves, 0, PAGES * sizeof(*moves));
+		moves[0].dst = dsts[k];
+		moves[1].dst = XMIRROR_RAW_PRIVATE;
+		EXPECT_EQ(0, raw_migrate(fd, p, PAGES, &r, moves));
+		EXPECT_TRUE(moves[0].setup & XMIRROR_RAW_COMPOUND);
+		EXPECT_EQ(0, moves[0].dst_pfn);
+		EXPECT_EQ(0, moves[1].dst_pfn);
+		EXPECT_EQ(before.pfn, raw_page(fd, p).pfn);
+		EXPECT_EQ(2, XM_LOAD(p));
+		EXPECT_EQ(1, XM_LOAD(p + XM_PMD - 1));
+	}
+	munmap(p, XM_PMD);
+	free(moves);
+	close(fd);
+}
+
 /* Present, private, exclusive and empty entries in one table, and a range fault. */
 TEST(all_kinds_in_one_table)
 {
