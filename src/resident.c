@@ -275,15 +275,22 @@ static struct xm_resident_range *xm_resident_find_locked(struct xmirror *m,
 	return NULL;
 }
 
-/* Not on the list any more, and not looked at by a restore. */
+/*
+ * Not on the list any more, and not looked at by a restore. Queues that run stop for a
+ * moment, since work that the driver has let in found the range.
+ */
 static void xm_resident_delete(struct xmirror *m, struct xm_resident_range *r)
 {
 	struct xm_resident *rs = &m->resident;
 
 	spin_lock(&rs->lock);
-	xm_resident_set_locked(m, r, XM_RESIDENT_NONE);
 	list_del(&r->node);
 	WRITE_ONCE(rs->nr, rs->nr - 1);
+	if (!rs->restoring) {
+		m->ops->stop_queues(m);
+		m->ops->start_queues(m);
+	}
+	xm_resident_set_locked(m, r, XM_RESIDENT_NONE);
 	spin_unlock(&rs->lock);
 	kfree(r);
 }
@@ -404,7 +411,8 @@ EXPORT_SYMBOL_GPL(xmirror_resident_add);
  * @start: its first address
  * @end: the address behind its last
  *
- * Its entries stay, as those of any memory that the device has touched.
+ * Its entries stay, as those of any memory that the device has touched. When this
+ * returns no access is in flight that relies on the range.
  *
  * Context: may sleep, waits for a restore that is under way.
  * Return: 0; -ENOENT: there is no such range; -EINTR.

@@ -42,7 +42,8 @@ void xt_queues_start(struct xmirror *m)
 	struct xt_queues *q = &((struct xt_hw *)xmirror_priv(m))->queues;
 
 	write_lock(&q->lock);
-	WRITE_ONCE(q->stopped, false);
+	/* A reader that finds them running finds the ranges that were mapped until now. */
+	smp_store_release(&q->stopped, false);
 	write_unlock(&q->lock);
 	wake_up_all(&q->wait);
 }
@@ -75,15 +76,21 @@ int xt_queues_admit(struct xt_hw *hw, u64 addr, bool write,
 {
 	struct xmirror_resident_info info;
 	struct xt_queues *q = &hw->queues;
+	bool running;
 	int ret;
 
 	pass->waited = false;
 	for (;;) {
-		/* A range that is looked for in vain stops the queues later. */
+		/*
+		 * First the two, in this order: if they run since stop number @stops, a
+		 * range that is then looked for in vain is added later and stops them. Had
+		 * they been stopped, it could come and be mapped without a further stop.
+		 */
 		pass->stops = smp_load_acquire(&q->stops);
+		running = !smp_load_acquire(&q->stopped);
 		pass->ranges = xmirror_resident_any(hw->m);
 		pass->held = !xmirror_resident_get(hw->m, addr, &info);
-		if (!READ_ONCE(q->stopped) &&
+		if (running &&
 		    (!pass->held || info.state != XM_RESIDENT_RESTORING))
 			break;
 		pass->waited = true;

@@ -240,7 +240,8 @@ static inline void xmirror_unmap_note(struct xmirror_unmap *u,
  *	engine that has to stop in the middle of a call
  * @stop_queues: stop all work of the mirror's device, and let no access be in flight
  *	afterwards. Called with a spinning lock, often in a notifier: it must not sleep,
- *	wait for long or fail. NULL with @start_queues: a device that faults
+ *	wait for long or fail. Work that is let in by what xmirror_resident_get() says
+ *	is asked again after it. NULL with @start_queues: a device that faults
  * @start_queues: go on; also called with that lock
  *
  * A driver with a DMA API maps for it in @map and unmaps in @unmap.
