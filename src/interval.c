@@ -158,6 +158,17 @@ static void xm_unmap(struct xmirror_interval *iv, unsigned long start,
 	}
 }
 
+/* As xm_resident_stop(), for all that may go with [@start, @end). */
+static bool xm_stop_queues(struct xmirror *m, unsigned long start,
+			   unsigned long end)
+{
+	if (READ_ONCE(m->has_large)) {
+		start = ALIGN_DOWN(start, XM_SPAN_SIZE);
+		end = ALIGN(end, XM_SPAN_SIZE);
+	}
+	return xm_resident_stop(m, start, end);
+}
+
 static bool xm_invalidate(struct mmu_interval_notifier *notifier,
 			  const struct mmu_notifier_range *range,
 			  unsigned long cur_seq)
@@ -174,6 +185,7 @@ static bool xm_invalidate(struct mmu_interval_notifier *notifier,
 		.gone = range->event == MMU_NOTIFY_UNMAP ||
 			range->event == MMU_NOTIFY_RELEASE,
 	};
+	int idx;
 
 	atomic64_inc(&m->stat[XM_STAT_INVAL +
 			      min_t(unsigned int, range->event, XM_NR_EVENTS)]);
@@ -188,7 +200,8 @@ static bool xm_invalidate(struct mmu_interval_notifier *notifier,
 	}
 
 	xm_point_inval(m, XM_PT_INV_ENTER, start, end, range);
-	stopped = xm_resident_stop(m, start, end);
+	idx = srcu_read_lock(&xm_resident_srcu);
+	stopped = xm_stop_queues(m, start, end);
 	if (stopped)
 		xm_point_inval(m, XM_PT_QUEUES_STOPPED, start, end, range);
 	write_lock(&iv->lock);
@@ -200,6 +213,7 @@ static bool xm_invalidate(struct mmu_interval_notifier *notifier,
 	write_unlock(&iv->lock);
 	xm_resident_start(m, u.spilled ? ALIGN_DOWN(start, XM_SPAN_SIZE) : start,
 			  u.spilled ? ALIGN(end, XM_SPAN_SIZE) : end, stopped);
+	srcu_read_unlock(&xm_resident_srcu, idx);
 	if (fork)
 		xm_fork_start(m);
 	trace_xm_invalidate(m, start, end, range, false, u.cleared);

@@ -447,6 +447,9 @@ int xmirror_set_granule(struct xmirror *m, unsigned long bytes)
 {
 	if (bytes < PAGE_SIZE || bytes > XM_SPAN_SIZE || !is_power_of_2(bytes))
 		return -EINVAL;
+	if (bytes == XM_SPAN_SIZE)
+		WRITE_ONCE(m->has_large, true);
+	smp_wmb(); /* before there can be such an entry */
 	WRITE_ONCE(m->granule, bytes);
 	return 0;
 }

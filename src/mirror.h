@@ -70,6 +70,7 @@ struct xm_mm {
  * @ended: nobody has it any more, its exclusive pages go back
  * @ref: references: the creator's and those of xmirror_get()
  * @has_devmem: pages of @dm may have been allocated for this mirror
+ * @has_large: @granule is or was a span, and so entries of that size may be there
  * @granule: bytes of the largest entry and of what a device fault looks at
  * @timeout: milliseconds that a range may be retried
  * @fork: the policy for forks
@@ -93,6 +94,7 @@ struct xmirror {
 	bool stopped;
 	bool ended;
 	bool has_devmem;
+	bool has_large;
 	unsigned long granule;
 	unsigned int timeout;
 	struct xm_fork fork;

@@ -6,6 +6,7 @@
 #include <linux/list.h>
 #include <linux/mutex.h>
 #include <linux/spinlock.h>
+#include <linux/srcu.h>
 #include <linux/wait.h>
 #include <linux/workqueue.h>
 #include <xmirror/xmirror.h>
@@ -39,6 +40,8 @@ struct xm_resident {
 	struct delayed_work work;
 	wait_queue_head_t wait;
 };
+
+extern struct srcu_struct xm_resident_srcu;
 
 void xm_resident_create(struct xmirror *m);
 void xm_resident_end(struct xmirror *m);

@@ -169,7 +169,8 @@ struct xmirror_map {
  * @start: in: where the whole range begins
  * @gone: in: the addresses are unmapped for good, page tables that lie in the
  *	whole range can be freed
- * @spilled: out: entries of the same span outside of the range are gone, too
+ * @spilled: out: entries of the same span outside of the range are gone, too. Only where
+ *	the granule is or was a span: then the queues have been stopped for all of it
  * @cleared: out: adds up valid entries that were cleared
  * @nr: out: how many of @old are in use
  * @old: out: the entries that had XM_PTE_EXCLUSIVE, _ACCESSED or _DIRTY set

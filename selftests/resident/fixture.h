@@ -51,19 +51,6 @@ FIXTURE_TEARDOWN(resident)
 /* The word that page @i begins with */
 #define PAGE(i)	(self->p + (i) * WORDS)
 
-/* Pages of the range that have a leaf to write by. */
-static inline size_t mapped(int fd, const void *p, size_t pages)
-{
-	size_t i, n = 0;
-
-	for (i = 0; i < pages; i++) {
-		struct xmirror_page page = xm_page(fd, (char *)p + i * XM_PAGE);
-
-		n += (page.dev & LEAF_WRITE) == LEAF_WRITE;
-	}
-	return n;
-}
-
 /* The queues run; the range is in @want and was so many times stopped and restored. */
 #define SETTLED(want) \
 	({ \

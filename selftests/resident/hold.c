@@ -285,7 +285,46 @@ TEST_F(resident, neighbours_stop_nothing)
 	EXPECT_EQ(self->r.runs, r.runs);
 }
 
-TEST_F(resident, neighbours_in_a_large_leaf_stop_nothing)
+/*
+ * With large leaves the queues stop for neighbours in the same 2 MiB, too, and before
+ * anything is cleared: there may be no memory to split the leaf.
+ */
+TEST_F(resident, neighbour_in_a_large_leaf_stops_the_queues)
+{
+	struct worker drop = { .fn = work_madvise, .len = XM_PAGE,
+			       .arg = MADV_DONTNEED };
+	struct xmirror_resident r;
+	char *thp = xm_thp(self->fd, 0x11);
+	__u32 inv;
+
+	NEED(XMIRROR_CAP_SYNC);
+	if (!thp)
+		XM_SKIP(return, "no huge page to be had");
+	drop.addr = thp + XM_2M / 2;
+	/* Small entries for the CPU, all alike, and one leaf for the device. */
+	ASSERT_EQ(0, mprotect(drop.addr, XM_PAGE, PROT_READ));
+	ASSERT_EQ(0, mprotect(drop.addr, XM_PAGE, PROT_READ | PROT_WRITE));
+	memset(drop.addr, 0x11, XM_PAGE);
+	ASSERT_EQ(0, worker_prepare(&drop));
+	ASSERT_EQ(0, xm_set(self->fd, XMIRROR_SET_GRANULE, ~0ULL, NULL));
+	ASSERT_EQ(0, resident_add(self->fd, thp, SIZE, XMIRROR_RESIDENT_WRITE));
+	ASSERT_NE(0, xm_page(self->fd, thp).dev & XMIRROR_PTE_2M);
+	ASSERT_EQ(0, xm_sync_arm(self->fd, XMIRROR_PT_QUEUES_STOPPED, drop.addr,
+				 XM_PAGE, &inv));
+	ASSERT_EQ(0, worker_start(&drop));
+	EXPECT_EQ(0, xm_sync_reached(self->fd, inv, XM_LONG));
+	ASSERT_EQ(0, resident_get(self->fd, thp, &r));
+	EXPECT_EQ(XMIRROR_RESIDENT_RESTORING, r.state);
+	EXPECT_NE(0, xm_page(self->fd, thp).dev & XMIRROR_PTE_2M);
+	RESUME(inv);
+	EXPECT_EQ(0, worker_join(&drop));
+	ASSERT_EQ(0, resident_settled(self->fd, thp, &r));
+	EXPECT_EQ(XMIRROR_RESIDENT_MAPPED, r.state);
+	EXPECT_EQ(PAGES, mapped(self->fd, thp, PAGES));
+	EXPECT_EQ(0x1111111111111111, *(__u64 *)thp);
+}
+
+TEST_F(resident, neighbours_in_a_large_leaf_leave_the_range_mapped)
 {
 	struct xmirror_resident r, first;
 	char *thp = xm_thp(self->fd, 0x11);

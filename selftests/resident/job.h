@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * A job without an end on a range that the device holds as a whole, and whether it goes
- * on.
+ * A job without an end on a range that the device holds as a whole, whether it goes on,
+ * and how much of the range is mapped.
  */
 #ifndef SELFTESTS_RESIDENT_JOB_H
 #define SELFTESTS_RESIDENT_JOB_H
@@ -52,6 +52,19 @@ static inline bool stands(int fd)
 	for (i = 0; i < 2000 && ops(fd) == was; i++)
 		sched_yield();
 	return i == 2000;
+}
+
+/* Pages of the range that have a leaf to write by. */
+static inline size_t mapped(int fd, const void *p, size_t pages)
+{
+	size_t i, n = 0;
+
+	for (i = 0; i < pages; i++) {
+		struct xmirror_page page = xm_page(fd, (char *)p + i * XM_PAGE);
+
+		n += (page.dev & LEAF_WRITE) == LEAF_WRITE;
+	}
+	return n;
 }
 
 #endif
