@@ -12,8 +12,8 @@
  * the lock is held and the generation is the same: but for bits that were set.
  *
  * A table entry is a PTE of the core's. A contiguous block is an aligned run of 64 KiB
- * of entries that map contiguous memory with the same rights, which hardware could
- * hold as one. XMIRROR_PTE_64K is set on each of them, and each keeps its own DIRTY
+ * of entries that map an aligned 64 KiB of memory with the same rights, which hardware
+ * could hold as one. XMIRROR_PTE_64K is set on each of them, and each keeps its own DIRTY
  * bit.
  *
  * A PDE stands for a span: an entry for all of it, with XM_PTE_VALID and
@@ -427,7 +427,8 @@ static void xt_contig_set(unsigned long *table, unsigned long first,
 	     XT_CONTIG_PAGES > 1 && first + XT_CONTIG_PAGES <= last + 1;
 	     first += XT_CONTIG_PAGES) {
 		p = &table[first];
-		if (!*p || *p & XMIRROR_PTE_64K)
+		if (!*p || *p & XMIRROR_PTE_64K ||
+		    !IS_ALIGNED(xmirror_pte_pfn(*p), XT_CONTIG_PAGES))
 			continue;
 		for (i = 1; i < XT_CONTIG_PAGES; i++)
 			if (xmirror_pte_pfn(p[i]) != xmirror_pte_pfn(*p) + i ||

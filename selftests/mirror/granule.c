@@ -316,6 +316,31 @@ TEST_F(granule, groups_of_64k)
 	EXPECT_EQ(XMIRROR_PTE_64K, page.dev & SIZES);
 }
 
+/* Contiguous page frames that are not aligned as their addresses are no leaf of 64 KiB. */
+/* covers: G.leaves */
+TEST_F(granule, group_needs_aligned_frames)
+{
+	char *q = xm_anon_aligned(2 * 65536, 65536);
+	int err;
+
+	ASSERT_NE(NULL, q);
+	if (!thp(self->p, XM_PMD))
+		XM_SKIP(return, "%s", xm_why_no_thp());
+	if (XM_PAGE == 65536)
+		XM_SKIP(return, "pages of 64 KiB");
+	ASSERT_EQ(q, mremap(self->p + XM_PAGE, 65536, 65536,
+			    MREMAP_MAYMOVE | MREMAP_FIXED, q));
+	ASSERT_EQ(1, xm_pfn(q) % (65536 / XM_PAGE));
+	ASSERT_EQ(xm_pfn(q) + 65536 / XM_PAGE - 1, xm_pfn(q + 65536 - XM_PAGE));
+	ASSERT_EQ(0, xm_set(self->fd, XMIRROR_SET_GRANULE, 65536, NULL));
+	EXPECT_EQ(1, touch(self->fd, q, 65536, &err));
+	EXPECT_EQ(0, err);
+	EXPECT_EQ(XMIRROR_PTE_VALID,
+		  xm_page(self->fd, q).dev & (SIZES | XMIRROR_PTE_VALID));
+	EXPECT_CLEAN(self->fd);
+	munmap(q, 2 * 65536);
+}
+
 /* A fault leaves the contiguous blocks around it as they are. */
 /* covers: G.leaves */
 TEST_F(granule, groups_around_a_fault_stay)
