@@ -42,11 +42,13 @@ static atomic64_t xt_last_generation;
  * struct xt_table - the page table of an interval
  * @gen: its generation
  * @used: for each PDE the number of valid entries in its table, 0 if it has none
+ * @spare: a table for the next large entry that is split, or NULL
  * @pde: the PDEs
  */
 struct xt_table {
 	u64 gen;
 	u16 *used;
+	unsigned long *spare;
 	unsigned long pde[];
 };
 
@@ -105,23 +107,28 @@ static int xt_pt_add(struct xmirror_interval *iv)
 static void xt_pt_remove(struct xmirror_interval *iv)
 {
 	unsigned long nr = (iv->end - iv->start) / XM_SPAN_SIZE;
+	struct xt_table *t = iv->priv;
 
+	if (t->spare)
+		xt_count(xt_hw(iv), TABLE_BYTES, -(long)XT_PT_SIZE);
+	kfree(t->spare);
 	xt_count(xt_hw(iv), TABLE_BYTES, -(long)(nr * XT_PDE_BYTES));
-	kvfree(iv->priv);
+	kvfree(t);
 }
 
 /*
- * Ensure that @addr has a table or a large entry. Somebody else may take it away
- * again: by an invalidation, which makes the commit retry; or for a large entry,
- * which xt_pt_map() finds. &struct xmirror_ops.prepare
+ * Ensure that @addr has a table, or a large entry and a table to split it with. Somebody
+ * else may take them away again: by an invalidation, which makes the commit retry; for a
+ * large entry, or to split another one, which xt_pt_map() finds. &struct
+ * xmirror_ops.prepare
  */
 static int xt_pt_prepare(struct xmirror_interval *iv, unsigned long addr)
 {
 	struct xt_table *t = iv->priv;
 	unsigned long *pde = &t->pde[xt_pde_nr(iv, addr)];
-	unsigned long *table;
+	unsigned long was = READ_ONCE(*pde), *table;
 
-	if (READ_ONCE(*pde))
+	if (xt_pde_table(was) || (was && READ_ONCE(t->spare)))
 		return 0;
 	table = kzalloc(XT_PT_SIZE, GFP_KERNEL_ACCOUNT);
 	if (!table)
@@ -130,6 +137,10 @@ static int xt_pt_prepare(struct xmirror_interval *iv, unsigned long addr)
 	write_lock(&iv->lock);
 	if (!*pde) {
 		WRITE_ONCE(*pde, (unsigned long)table);
+		xt_count(xt_hw(iv), TABLE_BYTES, XT_PT_SIZE);
+		table = NULL;
+	} else if (xt_pde_is_large(*pde) && !t->spare) {
+		WRITE_ONCE(t->spare, table);
 		xt_count(xt_hw(iv), TABLE_BYTES, XT_PT_SIZE);
 		table = NULL;
 	}
@@ -239,13 +250,16 @@ static void xt_clear_large(struct xmirror_interval *iv, unsigned long nr,
 	WRITE_ONCE(t->pde[nr], 0);
 }
 
-/* Make pages of a large entry. False if there is no memory for the table. */
-static bool xt_split_large(struct xmirror_interval *iv, unsigned long nr)
+/* A table for all entries of a large one, NULL if there is no memory for it. */
+static unsigned long *xt_split_table(struct xmirror_interval *iv)
 {
 	struct xt_table *t = iv->priv;
-	unsigned long pte = t->pde[nr] & ~(unsigned long)XMIRROR_PTE_2M;
-	unsigned long *table, i;
+	unsigned long *table = t->spare;
 
+	if (table) {
+		WRITE_ONCE(t->spare, NULL);
+		return table;
+	}
 	/*
 	 * Under the lock there is no waiting for memory. In a notifier current
 	 * may be anybody, hence no accounting; it may be reclaiming memory, hence
@@ -254,13 +268,24 @@ static bool xt_split_large(struct xmirror_interval *iv, unsigned long nr)
 	 */
 	table = kzalloc(XT_PT_SIZE,
 			GFP_NOWAIT | __GFP_NOWARN | __GFP_NOMEMALLOC);
+	if (table)
+		xt_count(xt_hw(iv), TABLE_BYTES, XT_PT_SIZE);
+	return table;
+}
+
+/* Make pages of a large entry. False if there is no memory for the table. */
+static bool xt_split_large(struct xmirror_interval *iv, unsigned long nr)
+{
+	struct xt_table *t = iv->priv;
+	unsigned long pte = t->pde[nr] & ~(unsigned long)XMIRROR_PTE_2M;
+	unsigned long *table = xt_split_table(iv), i;
+
 	if (!table)
 		return false;
 	for (i = 0; i < XM_SPAN_PAGES; i++)
 		table[i] = pte + (i << PAGE_SHIFT);
 	WRITE_ONCE(t->pde[nr], (unsigned long)table);
 	t->used[nr] = XM_SPAN_PAGES;
-	xt_count(xt_hw(iv), TABLE_BYTES, XT_PT_SIZE);
 	xt_count(xt_hw(iv), LEAVES, (long)XM_SPAN_PAGES - 1);
 	xt_count(xt_hw(iv), SPLITS, 1);
 	trace_xt_split(xmirror_id(iv->m), xt_pt_address(iv, nr, 0),

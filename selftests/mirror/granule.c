@@ -4,6 +4,7 @@
  * splits them, and an access never fails because of its neighbours.
  */
 
+#include "settings.h"
 #include "test.h"
 
 #define SIZES	(XMIRROR_PTE_64K | XMIRROR_PTE_2M)
@@ -365,6 +366,65 @@ TEST_F(granule, groups_around_a_fault_stay)
 	EXPECT_EQ(0, after.splits - before.splits);
 	EXPECT_EQ(XMIRROR_PTE_64K,
 		  xm_page(self->fd, self->p + 65536).dev & SIZES);
+}
+
+#define FAILSLAB	"/sys/kernel/debug/failslab/"
+
+static int child_exits(struct child *c, void *arg)
+{
+	(void)c;
+	(void)arg;
+	return 0;
+}
+
+/*
+ * One page of a leaf to read may be written to now, without an invalidation, since the
+ * CPU uses it again after a fork. The fault has a table to split the leaf with before
+ * it takes the lock under which it cannot wait for memory.
+ */
+/* covers: G.leaves */
+TEST_F(granule, leaf_is_split_without_memory_at_hand)
+{
+	char *page = self->p + 100 * XM_PAGE;
+	struct child c;
+	__u64 pfn;
+	int err;
+
+	if (access(FAILSLAB "probability", W_OK))
+		XM_SKIP(return, "no failslab: needs CONFIG_FAULT_INJECTION_DEBUG_FS");
+	if (!thp(self->p, XM_PMD))
+		XM_SKIP(return, "%s", xm_why_no_thp());
+	/* Small entries for the CPU, of one folio */
+	ASSERT_EQ(0, mprotect(self->p, XM_PAGE, PROT_READ));
+	ASSERT_EQ(0, mprotect(self->p, XM_PAGE, PROT_READ | PROT_WRITE));
+	ASSERT_EQ(0, xm_no_thp(self->p, XM_PMD));
+	ASSERT_EQ(0, child_start(&c, child_exits, NULL));
+	ASSERT_EQ(0, child_end(&c));
+	ASSERT_EQ(0, xm_set(self->fd, XMIRROR_SET_GRANULE, XM_2M, NULL));
+	ASSERT_EQ(0, xm_fault(self->fd, page, XM_PAGE, 0, NULL));
+	ASSERT_EQ(XMIRROR_PTE_2M | LEAF_READ,
+		  xm_page(self->fd, page).dev & (SIZES | LEAF_EXCL));
+	pfn = xm_pfn(page);
+	*(volatile __u64 *)page = 1;
+	if (xm_pfn(page) != pfn)
+		XM_SKIP(return, "the kernel copies a page of a huge page that was shared");
+	ASSERT_EQ(XMIRROR_PTE_2M | LEAF_READ,
+		  xm_page(self->fd, page).dev & (SIZES | LEAF_EXCL));
+
+	ASSERT_EQ(0, xm_set(self->fd, XMIRROR_SET_TIMEOUT, 200, NULL));
+	ASSERT_EQ(0, xm_setting(FAILSLAB "verbose", "0"));
+	ASSERT_EQ(0, xm_setting(FAILSLAB "times", "-1"));
+	/* Those that may wait succeed. */
+	ASSERT_EQ(0, xm_setting(FAILSLAB "ignore-gfp-wait", "Y"));
+	ASSERT_EQ(0, xm_setting(FAILSLAB "task-filter", "Y"));
+	ASSERT_EQ(0, xm_setting("/proc/thread-self/make-it-fail", "1"));
+	ASSERT_EQ(0, xm_setting(FAILSLAB "probability", "100"));
+	err = xm_fault(self->fd, page, XM_PAGE, XMIRROR_FAULT_WRITE, NULL);
+	xm_settings_restore();
+	EXPECT_EQ(0, err);
+	EXPECT_LEAF(self->fd, page, LEAF_WRITE);
+	EXPECT_LEAF(self->fd, page + XM_PAGE, LEAF_READ);
+	EXPECT_CLEAN(self->fd);
 }
 
 /* Neighbours of an access are not faulted in, and cannot make it fail. */

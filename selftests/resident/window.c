@@ -155,8 +155,8 @@ TEST_F(window, range_added_while_the_queues_are_stopped_is_found)
 	struct xmirror_resident r;
 	__u32 inv;
 
-	NEED(XMIRROR_CAP_SYNC);
 	ATTACH("xmirror_resident_get");
+	NEED(XMIRROR_CAP_SYNC);
 	ASSERT_EQ(0, worker_prepare(&drop));
 	ASSERT_EQ(0, xm_fault(self->fd, self->q, SIZE, XMIRROR_FAULT_WRITE,
 			      NULL));
@@ -186,9 +186,9 @@ TEST_F(window, removed_range_is_not_relied_on)
 	__u64 fence;
 	pid_t engine = kthread_named("xmirror0/0");
 
+	ATTACH("xmirror_resident_get");
 	NEED(XMIRROR_CAP_EXCLUSIVE);
 	ASSERT_LT(0, engine);
-	ATTACH("xmirror_resident_get");
 	ASSERT_EQ(0, resident_add(self->fd, self->p, SIZE,
 				  XMIRROR_RESIDENT_WRITE));
 	ASSERT_EQ(0, hold_arm(self->holder, 0, engine, self->function, 0,
