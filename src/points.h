@@ -8,6 +8,7 @@
 
 #include <linux/jump_label.h>
 #include <xmirror/points.h>
+#include "devmem.h"
 #include "mirror.h"
 
 DECLARE_STATIC_KEY_FALSE(xm_points_key);
@@ -72,7 +73,7 @@ static inline void xm_point_refused(struct xmirror_interval *iv,
 static inline bool xm_point_fail_large(struct xmirror_devmem *dm)
 {
 	return static_branch_unlikely(&xm_points_key) && dm &&
-	       xm_hooks->fail_large(dm);
+	       dm->ops == xm_hooks->devmem_ops && xm_hooks->fail_large(dm);
 }
 
 #endif /* _XM_POINTS_H */

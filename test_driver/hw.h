@@ -181,6 +181,7 @@ int xt_queues_admit(struct xt_hw *hw, u64 addr, bool write,
 bool xt_queues_admitted(struct xt_hw *hw, const struct xt_pass *pass);
 
 /* memory.c */
+extern const struct xmirror_devmem_ops xt_memory_ops;
 struct xt_memory *xt_memory_create(u64 size, u64 addr, int node);
 void xt_memory_destroy(struct xt_memory *mem);
 

@@ -143,6 +143,7 @@ static bool xt_fail_large(struct xmirror_devmem *dm)
 
 const struct xmirror_hooks xt_hooks = {
 	.ops = &xt_mirror_ops,
+	.devmem_ops = &xt_memory_ops,
 	.point = xt_point,
 	.device = xt_point_device,
 	.refused = xt_refused,

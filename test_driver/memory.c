@@ -112,7 +112,7 @@ static int xt_memory_copy(struct page *dst, struct page *src, unsigned int nr)
 	return 0;
 }
 
-static const struct xmirror_devmem_ops xt_memory_ops = {
+const struct xmirror_devmem_ops xt_memory_ops = {
 	.alloc = xt_memory_alloc,
 	.free = xt_memory_free,
 	.split = xt_memory_split,

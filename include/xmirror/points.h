@@ -149,6 +149,7 @@ static inline struct xm_visit xm_visit(enum xm_point point, unsigned long start,
 /**
  * struct xmirror_hooks - what a test does at the points
  * @ops: of those mirrors that @point and @refused are called for
+ * @devmem_ops: of those pools that @fail_large is called for
  * @point: a call on a mirror, or an invalidation of it, has come to a point. A
  *	negative errno makes the operation fail where the point allows that
  * @device: a device has come to a point, for no mirror: for all mirrors of @dm,
@@ -160,6 +161,7 @@ static inline struct xm_visit xm_visit(enum xm_point point, unsigned long start,
  */
 struct xmirror_hooks {
 	const struct xmirror_ops *ops;
+	const struct xmirror_devmem_ops *devmem_ops;
 	int (*point)(struct xmirror *m, const struct xm_visit *visit);
 	void (*device)(struct xmirror_devmem *dm, struct mm_struct *mm,
 		       const struct xm_visit *visit);
