@@ -211,18 +211,16 @@ static int xm_fault_missing(struct xm_fault *f, bool locked)
  * at least v7.3), so find the page of @addr by what must be: folio and mapping
  * are aligned alike.
  */
-static struct page *xm_fault_large(struct xmirror *m, unsigned long addr,
-				   struct page *page)
+static struct page *xm_fault_large(unsigned long addr, struct page *page)
 {
 	unsigned long pfn = ALIGN_DOWN(page_to_pfn(page), XM_BLOCK_PAGES) +
 			    addr / PAGE_SIZE % XM_BLOCK_PAGES;
 
-	if (pfn != page_to_pfn(page))
-		xm_count(m, HMM_PFN_WRONG, 1);
 	return pfn_to_page(pfn);
 }
 
-static unsigned long xm_fault_pte(struct xmirror *m, unsigned long addr,
+/* The entry for what was reported as @pfn. */
+static unsigned long xm_fault_pte(const struct xmirror *m, unsigned long addr,
 				  unsigned long pfn)
 {
 	unsigned long bits = XM_PTE_VALID |
@@ -232,11 +230,23 @@ static unsigned long xm_fault_pte(struct xmirror *m, unsigned long addr,
 	if (m->dm && xmirror_devmem_of(page) == m->dm) {
 		if (!m->dm->coherent &&
 		    hmm_pfn_to_map_order(pfn) == XM_BLOCK_ORDER)
-			page = xm_fault_large(m, addr, page);
-		xm_dev_touch(m->dm, page);
+			page = xm_fault_large(addr, page);
 		bits |= XM_PTE_LOCAL;
 	}
 	return page_to_pfn(page) << PAGE_SHIFT | bits;
+}
+
+/* @pte is going to be mapped for what was reported as @pfn. */
+static void xm_fault_note(struct xmirror *m, unsigned long pte,
+			  unsigned long pfn)
+{
+	struct page *page = pfn_to_page(xmirror_pte_pfn(pte));
+
+	if (!(pte & XM_PTE_LOCAL))
+		return;
+	if (page != hmm_pfn_to_page(pfn))
+		xm_count(m, HMM_PFN_WRONG, 1);
+	xm_dev_touch(m->dm, page);
 }
 
 /*
@@ -284,7 +294,7 @@ static bool xm_fault_is_large(const struct xm_fault *f)
 /* Make PTEs of what the walk found, in place: how many. */
 static unsigned long xm_fault_ptes(struct xm_fault *f)
 {
-	unsigned long *pfns = f->range.hmm_pfns, addr = f->range.start;
+	unsigned long *pfns = f->range.hmm_pfns, addr = f->range.start, pte;
 	unsigned long i, nr = xm_fault_nr(f), pages = 0;
 
 	for (i = 0; i < nr; i++, addr += PAGE_SIZE) {
@@ -293,11 +303,14 @@ static unsigned long xm_fault_ptes(struct xm_fault *f)
 			pfns[i] = 0;
 			continue;
 		}
-		pfns[i] = xm_fault_pte(f->m, addr, pfns[i]);
-		if (f->mode == XM_LOCAL && !(pfns[i] & XM_PTE_LOCAL))
+		pte = xm_fault_pte(f->m, addr, pfns[i]);
+		if (f->mode == XM_LOCAL && !(pte & XM_PTE_LOCAL)) {
 			pfns[i] = 0;
-		else
-			pages++;
+			continue;
+		}
+		xm_fault_note(f->m, pte, pfns[i]);
+		pfns[i] = pte;
+		pages++;
 	}
 	return pages;
 }
@@ -562,6 +575,9 @@ static int xm_fault_range(struct xm_fault *f, unsigned long start,
 		if (done < next)
 			return -ENOENT;
 		addr = next;
+		/* The next span may be all there. */
+		if (IS_ALIGNED(addr, XM_SPAN_SIZE))
+			single = false;
 		if (addr < end)
 			ret = xmirror_check_cancel(f->m);
 		if (ret)
