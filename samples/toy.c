@@ -79,9 +79,11 @@ static bool toy_pt_lookup(struct xmirror_interval *iv, unsigned long start,
 {
 	size_t size = ((end - start) >> PAGE_SHIFT) * sizeof(*ptes);
 
+	if (!memchr_inv(toy_pte(iv, start), 0, size))
+		return false;
 	if (ptes)
 		memcpy(ptes, toy_pte(iv, start), size);
-	return memchr_inv(toy_pte(iv, start), 0, size);
+	return true;
 }
 
 /**
@@ -147,6 +149,10 @@ static int toy_run(struct xmirror *m, struct toy_op *op)
 		      xmirror_exclusive(m, page, page + PAGE_SIZE, op, &res) :
 		      xmirror_fault(m, page, page + PAGE_SIZE, XM_READ, &res);
 		if (ret || op->done)
+			return ret;
+		/* What was mapped may go each time: look for a fatal signal. */
+		ret = xmirror_check_cancel(m);
+		if (ret)
 			return ret;
 	}
 }
