@@ -17,6 +17,7 @@
 #include <linux/bitmap.h>
 #include <linux/delay.h>
 #include <linux/ioport.h>
+#include <linux/jiffies.h>
 #include <linux/memremap.h>
 #include <linux/migrate.h>
 #include <linux/mm.h>
@@ -207,7 +208,7 @@ int xt_raw_pool_get(void)
  */
 void xt_raw_pool_exit(void)
 {
-	unsigned long i;
+	unsigned long i, late = jiffies + 10 * HZ;
 
 	if (!xt_pool)
 		return;
@@ -219,6 +220,10 @@ void xt_raw_pool_exit(void)
 					     XT_RAW_BLOCK);
 		if (bitmap_empty(xt_pool->used, XT_RAW_PAGES))
 			break;
+		if (time_after(jiffies, late))
+			pr_err_ratelimited("xmirror: %u pages of the pool of raw calls are still held, evicting on\n",
+					   bitmap_weight(xt_pool->used,
+							 XT_RAW_PAGES));
 		usleep_range(1000, 2000);
 	}
 	memunmap_pages(&xt_pool->pgmap);
