@@ -126,16 +126,18 @@ static bool xm_view_noaccess(const struct vm_area_struct *vma)
 	       vma->vm_flags & (VM_IO | VM_PFNMAP);
 }
 
-static u32 xm_view_pool(struct xmirror *m, struct page *page)
+/*
+ * The entry may be gone by now, and with it another driver's pool: look at nothing
+ * that the page struct points to.
+ */
+static u32 xm_view_pool(struct xmirror *m, unsigned long pfn)
 {
-	struct xmirror_devmem *dm = xmirror_devmem_of(page);
+	struct xmirror_devmem *dm = m->dm;
 
-	if (is_zero_pfn(page_to_pfn(page)))
+	if (is_zero_pfn(pfn))
 		return XM_CPU_ZERO;
-	if (!dm)
-		return 0;
-	return (dm->coherent ? XM_CPU_COHERENT : 0) |
-	       (dm == m->dm ? XM_CPU_LOCAL : 0);
+	return (is_device_coherent_page(pfn_to_page(pfn)) ? XM_CPU_COHERENT : 0) |
+	       (dm && pfn - dm->first_pfn < dm->nr_pages ? XM_CPU_LOCAL : 0);
 }
 
 /*
@@ -164,7 +166,7 @@ static void xm_view_span(struct xmirror *m, unsigned long start,
 		if (vma)
 			xm_view(m->mm, addr, v);
 		if (v->pfn && pfn_valid(v->pfn))
-			v->flags |= xm_view_pool(m, pfn_to_page(v->pfn));
+			v->flags |= xm_view_pool(m, v->pfn);
 		if (vma && xm_view_noaccess(vma))
 			v->flags |= XM_CPU_NOACCESS;
 		v->pte = pte;
