@@ -326,6 +326,31 @@ static void xm_add_blocks(struct xmirror_devmem *dm)
 	dm->free = dm->nr_pages;
 }
 
+/* Have page structs for the range at @addr, or for a free one if it is 0. */
+static int xm_dev_map(struct xmirror_devmem *dm, u64 size, u64 addr)
+{
+	struct resource *res;
+	void *ptr;
+
+	if (addr)
+		res = request_mem_region(addr, size, "xmirror");
+	else
+		res = request_free_mem_region(&iomem_resource, size, "xmirror");
+	if (IS_ERR_OR_NULL(res))
+		return -EBUSY;
+	dm->pgmap.range.start = res->start;
+	dm->pgmap.range.end = res->end;
+	dm->pgmap.nr_range = 1;
+	dm->pgmap.type = addr ? MEMORY_DEVICE_COHERENT : MEMORY_DEVICE_PRIVATE;
+	dm->pgmap.ops = &xm_devmem_ops;
+	dm->pgmap.owner = dm;
+	dm->first_pfn = PHYS_PFN(res->start);
+	ptr = memremap_pages(&dm->pgmap, dm->node);
+	if (IS_ERR(ptr))
+		release_mem_region(res->start, size);
+	return PTR_ERR_OR_ZERO(ptr);
+}
+
 /**
  * xmirror_devmem_create() - make a pool of device memory
  * @size: bytes, a multiple of the PMD size
@@ -345,8 +370,6 @@ xmirror_devmem_create(u64 size, u64 addr, int node,
 		      const struct xmirror_devmem_ops *ops, void *priv)
 {
 	struct xmirror_devmem *dm;
-	struct resource *res;
-	void *ptr;
 	int ret;
 
 	if (!addr && !IS_ENABLED(CONFIG_DEVICE_PRIVATE))
@@ -376,29 +399,12 @@ xmirror_devmem_create(u64 size, u64 addr, int node,
 	if (!dm->owner || !dm->block)
 		goto err_free;
 
-	if (addr)
-		res = request_mem_region(addr, size, "xmirror");
-	else
-		res = request_free_mem_region(&iomem_resource, size, "xmirror");
-	ret = -EBUSY;
-	if (IS_ERR_OR_NULL(res))
-		goto err_free;
-	dm->pgmap.range.start = res->start;
-	dm->pgmap.range.end = res->end;
-	dm->pgmap.nr_range = 1;
-	dm->pgmap.type = addr ? MEMORY_DEVICE_COHERENT : MEMORY_DEVICE_PRIVATE;
-	dm->pgmap.ops = &xm_devmem_ops;
-	dm->pgmap.owner = dm;
-	dm->first_pfn = PHYS_PFN(res->start);
-	ptr = memremap_pages(&dm->pgmap, node);
-	ret = PTR_ERR_OR_ZERO(ptr);
+	ret = xm_dev_map(dm, size, addr);
 	if (ret)
-		goto err_region;
+		goto err_free;
 	xm_add_blocks(dm);
 	return dm;
 
-err_region:
-	release_mem_region(dm->pgmap.range.start, range_len(&dm->pgmap.range));
 err_free:
 	kvfree(dm->block);
 	kvfree(dm->owner);
@@ -459,8 +465,8 @@ void xmirror_evict(struct xmirror *m)
 EXPORT_SYMBOL_GPL(xmirror_evict);
 
 /*
- * Make room for @nr pages: evict least recently used blocks. How much is free
- * then is not promised, others allocate, too.
+ * Make room for @nr pages: evict least recently used blocks. Other allocations may take
+ * that room first.
  */
 void xm_dev_make_room(struct xmirror_devmem *dm, unsigned long nr)
 {
