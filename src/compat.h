@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
  * The only place that knows of kernels older than the newest: the rest of the
- * code is written to the newest interface. What this kernel has was found by
- * compiling probes/, see Kbuild.
+ * code is written to the newest interface. Kbuild finds the features of this kernel by
+ * compiling probes/.
  */
 #ifndef _XM_COMPAT_H
 #define _XM_COMPAT_H
@@ -215,7 +215,7 @@ static inline int xm_make_exclusive(struct mm_struct *mm, unsigned long addr,
 #endif
 
 #if MIGRATE_PFN_COMPOUND
-/* What the core does itself for a driver without the callback comes first. */
+/* The default of the core, which a callback replaces, first. */
 #define XM_DEV_SPLIT(name)	.folio_split = name,
 #define XM_DEFINE_DEV_SPLIT(name, fn)					\
 static void name(struct folio *head, struct folio *part)		\

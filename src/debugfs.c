@@ -3,9 +3,8 @@
  * Counters by name: /sys/kernel/debug/xmirror/ID/stats, a line "NAME VALUE" for
  * each of enum xm_stat. ID is what trace events call the mirror.
  *
- * Whoever reads a file while its mirror goes is waited for by debugfs_remove(),
- * which has to come before anything that is read is freed; whoever has it open
- * then gets -EIO.
+ * debugfs_remove() waits for readers, so it comes before the mirror is freed; later
+ * reads of an open file get -EIO.
  */
 
 #include <linux/debugfs.h>

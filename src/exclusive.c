@@ -371,7 +371,7 @@ int xm_release_pages(struct xmirror *m, unsigned long *pos, unsigned long end,
  * @end: address behind the last, page aligned
  * @res: out: how far it looked; counts the pages that were given back
  *
- * What the device wrote is in the page, and the folio is dirty, when this
+ * The device's writes are in the page, and the folio is dirty, when this
  * returns. Pages that are not exclusive are skipped.
  *
  * Context: may sleep, takes mmap_lock.

@@ -15,8 +15,8 @@
  * 5. The entries are committed, the lock is dropped, and the device replays its access.
  *
  * An invalidation that comes after 4 has to wait for that lock and then
- * finds the entries. What the device can use already is not asked for: a fault
- * on the device's own exclusive page would end the exclusivity.
+ * finds the entries. Usable entries are not asked for: a fault on the device's own
+ * exclusive page would end the exclusivity.
  *
  * A fault that breaks COW is an invalidation, after which the walk counts for
  * nothing. So the faults of a walk are all made before it is thrown away: it
@@ -693,9 +693,10 @@ static int xm_fault_armed(struct xmirror *m, unsigned long start,
  * @mode: %XM_READ or %XM_WRITE
  * @res: out: as for xmirror_fault()
  *
- * xmirror_fault() does not wait for a userfaultfd: its caller may be a thread that
- * no signal ends. This one waits as long as it takes, so it is for callers that a
- * signal can kill, and not for an engine's thread.
+ * xmirror_fault() does not wait for a userfaultfd, since its caller may be a thread that
+ * no signal ends; but a user's thread does for a write to a private page whose COW has
+ * to be broken (xm_restore()). This one waits as long as it takes, so it is for callers
+ * that a signal can kill, and not for an engine's thread.
  *
  * Context: may sleep, takes mmap_lock.
  * Return: as xmirror_fault().
@@ -726,7 +727,7 @@ int xmirror_fault_unlocked(struct xmirror *m, unsigned long start,
 		ret = xm_fault(&f, start + res->done, end, &part);
 		res->done += part.done;
 		res->count = max(res->count, part.count);
-		/* What was faulted in may have gone again: then once more. */
+		/* A page may have gone again: fault it once more. */
 	} while (!XM_HAVE_HMM_RANGE_FAULT_UNLOCKED_TIMEOUT && ret == -EFAULT &&
 		 xm_vma_uffd_armed(m, start + res->done) > 0);
 	xmirror_leave(m);

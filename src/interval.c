@@ -20,7 +20,7 @@
 /**
  * DOC: Revalidation
  *
- * What was read of the CPU's page table may be used only if nothing was
+ * Entries read from the CPU's page table are valid only if nothing was
  * invalidated in between: mmu_interval_read_begin(), read, lock,
  * mmu_interval_read_retry(), use, unlock, where the invalidation callback calls
  * mmu_interval_set_seq() and clears entries under the same lock. An invalidation

@@ -237,7 +237,7 @@ struct xm_migration {
 	struct xm_reserve reserve;
 };
 
-/* To one large folio: false if there is none to be had. */
+/* To one large folio: false if the allocation fails. */
 static bool xm_migrate_large(struct xm_migration *mig, unsigned long i,
 			     struct page *from)
 {
@@ -301,7 +301,7 @@ static void xm_migrate_small(struct xm_migration *mig, unsigned long i,
 /*
  * Allocate and copy for every page that can move. A large source whose large
  * destination cannot be had goes to small pages; the core then splits it, which
- * it can only do by address. What gets no destination stays where it is.
+ * it can only do by address. A page without a destination stays where it is.
  */
 static void xm_migrate_copy(struct xm_migration *mig)
 {
@@ -460,7 +460,8 @@ static vm_fault_t xm_to_ram_result(const struct migrate_vma *args,
 
 /*
  * The CPU touched private memory: bring the page back, and what is in device
- * memory around it. Called with the page locked and mmap_lock held.
+ * memory around it. Called with mmap_lock and a reference to the page, which newer
+ * kernels have locked, too (do_swap_page() in mm/memory.c).
  */
 vm_fault_t xm_migrate_to_ram(struct vm_fault *vmf)
 {

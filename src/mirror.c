@@ -128,7 +128,8 @@ static void xm_charge_end(void)
  * stays until xmirror_leave(). What a kernel thread allocates is charged to the
  * mm's memory cgroup. Does not nest.
  *
- * Context: any.
+ * Context: may sleep, no lock may be held: where it fails with -ESRCH it does what
+ * xmirror_leave() does.
  * Return: 0; -ECANCELED or -ESRCH as for every call: then there is nothing to
  * leave.
  */
@@ -183,7 +184,8 @@ int xm_check_range(struct xmirror *m, unsigned long start, unsigned long end)
  * xmirror_check_cancel() - between two pieces of a call: has it to end?
  * @m: the mirror
  *
- * Context: may sleep, no lock may be held.
+ * Context: may sleep, no lock may be held but mmap_lock of the mirrored mm, as by
+ * xmirror_verify().
  * Return: 0, -ECANCELED, -EINTR or -ESRCH as for every call.
  */
 int xmirror_check_cancel(struct xmirror *m)

@@ -342,7 +342,7 @@ static void xm_resident_begin(struct xmirror *m, u64 id)
 	spin_unlock(&rs->lock);
 }
 
-/* The first try has ended. Who removes the range meanwhile has its end. */
+/* The first try has ended. A range that is removed meanwhile has been tried. */
 static bool xm_resident_tried(struct xmirror *m, u64 id, int *error)
 {
 	struct xm_resident_range *r;
@@ -376,7 +376,7 @@ static bool xm_resident_tried(struct xmirror *m, u64 id, int *error)
  * Return: 0; -EOPNOTSUPP: the driver cannot stop queues; -EINVAL also for another mode;
  * -EEXIST: a part of it is held already; -ENOSPC: 64 ranges are; -ENOENT: it was
  * removed before it was mapped; or an error of xmirror_fault(), and the range is not
- * held.
+ * held. After -EINTR it may be held: the caller was killed.
  */
 int xmirror_resident_add(struct xmirror *m, unsigned long start,
 			 unsigned long end, enum xmirror_mode mode)
@@ -413,7 +413,7 @@ int xmirror_resident_add(struct xmirror *m, unsigned long start,
 	}
 	xm_resident_begin(m, id);
 
-	/* Who is killed does not wait for the work, which finds the mm gone. */
+	/* A killed caller does not wait for the work, which finds the mm gone. */
 	if (wait_event_killable(rs->wait, xm_resident_tried(m, id, &error)))
 		return -EINTR;
 	if (!error)
@@ -514,8 +514,8 @@ EXPORT_SYMBOL_GPL(xmirror_resident_get);
 /**
  * xmirror_drain() - wait for work that has a reference to a mirror
  *
- * For the exit of a driver's module, after xmirror_stop() of all its mirrors: then
- * none of its operations is called any more.
+ * For the exit of a driver's module, after xmirror_stop() of all its mirrors, and when it
+ * has put its own references to them: then none of its operations is called any more.
  *
  * Context: may sleep.
  */

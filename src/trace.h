@@ -220,43 +220,43 @@ TRACE_EVENT(xm_resident,
 
 DECLARE_EVENT_CLASS(xm_range,
 	TP_PROTO(const struct xmirror *m, unsigned long start, unsigned long done,
-		 u64 rounds, int ret),
-	TP_ARGS(m, start, done, rounds, ret),
+		 u64 count, int ret),
+	TP_ARGS(m, start, done, count, ret),
 	TP_STRUCT__entry(
 		__field(u64, mirror)
 		__field(unsigned long, start)
 		__field(unsigned long, done)
-		__field(u64, rounds)
+		__field(u64, count)
 		__field(int, ret)
 	),
 	TP_fast_assign(
 		__entry->mirror = m->id;
 		__entry->start = start;
 		__entry->done = done;
-		__entry->rounds = rounds;
+		__entry->count = count;
 		__entry->ret = ret;
 	),
-	TP_printk("mirror=%llu done=%lx-%lx rounds=%llu ret=%d", __entry->mirror,
-		  __entry->start, __entry->done, __entry->rounds, __entry->ret)
+	TP_printk("mirror=%llu done=%lx-%lx count=%llu ret=%d", __entry->mirror,
+		  __entry->start, __entry->done, __entry->count, __entry->ret)
 );
 
-/* rounds: how often mmap_lock was taken */
+/* count: how often mmap_lock was taken */
 DEFINE_EVENT(xm_range, xm_exclusive,
 	TP_PROTO(const struct xmirror *m, unsigned long start, unsigned long done,
-		 u64 rounds, int ret),
-	TP_ARGS(m, start, done, rounds, ret));
+		 u64 count, int ret),
+	TP_ARGS(m, start, done, count, ret));
 
-/* rounds: how many pages were given back */
+/* count: how many pages were given back */
 DEFINE_EVENT(xm_range, xm_release,
 	TP_PROTO(const struct xmirror *m, unsigned long start, unsigned long done,
-		 u64 rounds, int ret),
-	TP_ARGS(m, start, done, rounds, ret));
+		 u64 count, int ret),
+	TP_ARGS(m, start, done, count, ret));
 
-/* rounds: how many pages moved */
+/* count: how many pages moved */
 DEFINE_EVENT(xm_range, xm_migrate,
 	TP_PROTO(const struct xmirror *m, unsigned long start, unsigned long done,
-		 u64 rounds, int ret),
-	TP_ARGS(m, start, done, rounds, ret));
+		 u64 count, int ret),
+	TP_ARGS(m, start, done, count, ret));
 
 /* The CPU was given an exclusive page back. */
 TRACE_EVENT(xm_restore,

@@ -62,7 +62,7 @@ static int xt_bare_batch(struct xmirror *m, unsigned long addr,
  * @done: out: how many bytes from @start became exclusive, also on failure
  *
  * Context: may sleep, takes mmap_lock.
- * Return: as xmirror_exclusive(), and -EBUSY for a page that was not to be had
+ * Return: as xmirror_exclusive(), and -EBUSY for a page that was not available
  * at once.
  */
 int xt_exclusive_bare(struct xmirror *m, unsigned long start,

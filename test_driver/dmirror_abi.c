@@ -54,7 +54,7 @@ static int xt_dmirror_rw(struct xt_dmirror_file *f, struct xt_dmirror_cmd *cmd,
 	else
 		ret = xmirror_fault(f->mirror, cmd->addr, cmd->addr + size,
 				    mode, &res);
-	/* What the fault itself had to do again is not another one. */
+	/* Retries of a fault count as one. */
 	cmd->faults = !!res.count;
 	if (!ret)
 		ret = xt_rw(&rw);

@@ -18,7 +18,7 @@
  * constant from then on.
  *
  * A job is finished, its waiters woken and its eventfd signalled in one section
- * of job_lock, so that who sees the result sees the signal, too. A running job has a
+ * of job_lock, so that a waiter finds the eventfd signalled. A running job has a
  * reference to the mirror, with which the file goes (xt_file_free()): a file can be
  * closed while an engine is inside a fault for it.
  *
@@ -465,7 +465,7 @@ static struct xt_job *xt_job_find(struct list_head *list, u64 fence)
 	return NULL;
 }
 
-/* The first that was done and is to be had, by its @fence if that is not 0. */
+/* The first that was done and that nobody has claimed, by its @fence if that is not 0. */
 static struct xt_job *xt_job_done_locked(struct xt_file *f, u64 fence)
 {
 	struct xt_job *job;
@@ -521,7 +521,7 @@ static void xt_job_remove(struct xt_job *job)
 	xt_job_free(job);
 }
 
-/* Without a fence: the oldest, unless there is one to be had already. */
+/* Without a fence: the oldest, unless a finished one is unclaimed. */
 static void xt_job_cancel(struct xt_file *f, u64 fence)
 {
 	struct xt_job *job = NULL;
@@ -627,9 +627,9 @@ static bool xt_jobs_idle(struct xt_file *f)
 }
 
 /*
- * End all jobs; the mirror is of no use afterwards. Who closes a file shall see what
- * that brings, so give a running job the time that it needs to notice. One that
- * is inside a fault goes on, with a reference to the mirror, until that ends.
+ * End all jobs; the mirror is of no use afterwards. close() returns after its effects: a
+ * running job gets half a second to notice. One that is inside a fault goes on, with a
+ * reference to the mirror, until that ends.
  */
 void xt_jobs_close(struct xt_file *f)
 {

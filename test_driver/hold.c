@@ -5,7 +5,7 @@
  *
  * There are XMIRROR_HOLDS holds in the module, one for a task each. All belong to
  * the file that has set their functions. The file's last close, and therefore the end
- * of the processes that have it, lets go whoever is held and detaches from all
+ * of the processes that have it, lets the held tasks go and detaches from all
  * functions. The file keeps the module loaded.
  *
  * xt_hold_mutex is held for all commands but XMIRROR_HOLD_REACHED, which waits.
@@ -39,7 +39,7 @@ static struct xt_file *xt_hold_owner;	/* under xt_hold_mutex, read without */
 static struct pid *xt_hold_pids[XMIRROR_HOLDS]; /* the references for xt_hold.pid */
 static bool xt_hold_registered;
 
-/* Whoever is held goes on; when this returns nobody uses the hold. */
+/* The held task goes on; when this returns nobody uses the hold. */
 static void xt_hold_disarm(struct xt_hold *h)
 {
 	struct pid **pid = &xt_hold_pids[h - xt_holds];
@@ -281,7 +281,7 @@ static int xt_hold_release(struct xt_file *f, struct xmirror_hold *arg)
 		return -ENOENT;
 	xt_hold_disarm(h);
 	xt_hold_tell(h, arg);
-	/* What was is not to be taken for what comes. */
+	/* The next REACHED must not report this state. */
 	h->state = 0;
 	return 0;
 }

@@ -52,9 +52,9 @@ struct xt_hold_syscall {
  * @nr: how many calls there were
  * @max: room in @calls
  * @inside: tasks that work on this struct; they may be on a trampoline
- * @wait: whoever is held sleeps here
+ * @wait: a held task sleeps here
  *
- * All up to @sleep_ms and @calls and @max only change while @pid is NULL and
+ * All up to @spin_ms and @calls and @max only change while @pid is NULL and
  * @inside is zero, and @parent and @hits also not while @returning.
  */
 struct xt_hold {

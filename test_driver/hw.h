@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * The simulated hardware: what a mirror has of it, its page table, its accesses
+ * The simulated hardware: what a mirror has of it, its page table, its accesses,
  * its queues and its memory. ptable.c, access.c, queues.c, memory.c.
  */
 #ifndef _XT_HW_H

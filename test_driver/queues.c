@@ -5,8 +5,8 @@
  *
  * An access holds xt_queues.lock for reading, around the lock of its interval, and
  * the core's xm_resident.lock goes outside of it. So when xt_queues_stop() returns no
- * access of the mirror is in flight, wherever. What a job does between two accesses
- * goes on; its next access waits in xt_queues_admit().
+ * access of the mirror is in flight, in any interval. A job goes on between two accesses;
+ * its next access waits in xt_queues_admit().
  *
  * A job that waits keeps its engine: jobs of other files behind it wait, too, no
  * longer than the core restores. It can be cancelled, and be frozen.
@@ -31,7 +31,7 @@ void xt_queues_stop(struct xmirror *m)
 
 	write_lock(&q->lock);
 	WRITE_ONCE(q->stopped, true);
-	/* Whoever sees it sees the range that it is for: xt_queues_admit(). */
+	/* A reader of the count finds the range that it is for: xt_queues_admit(). */
 	smp_store_release(&q->stops, q->stops + 1);
 	write_unlock(&q->lock);
 }

@@ -145,8 +145,6 @@ int xt_raw_exclusive(struct xt_file *f, struct xmirror_raw_exclusive *r)
 	return ret;
 }
 
-#if IS_ENABLED(CONFIG_HMM_MIRROR)
-
 /**
  * struct xt_raw_range - the notifier of one range fault
  * @sub: what the core knows of it
@@ -295,16 +293,6 @@ out:
 	return ret;
 }
 
-#else
-
-/* XMIRROR_IOC_RAW_HMM */
-int xt_raw_hmm(struct xt_file *f, struct xmirror_raw_hmm *r)
-{
-	return -EOPNOTSUPP;
-}
-
-#endif
-
 static u32 xt_raw_softleaf(softleaf_t entry, struct xmirror_raw_page *p)
 {
 	u32 flags = XMIRROR_ENTRY_OTHER;
@@ -408,8 +396,8 @@ static u32 xt_raw_folio_flags(struct folio *folio, struct page *page)
 }
 
 /*
- * A folio that is on its way out may still be in the entry that was read. Then what
- * is said of it is of no use, and no memory is gone.
+ * A folio that is on its way out may still be in the entry that was read. The report is
+ * meaningless then, and reads no freed memory.
  */
 static void xt_raw_view_page(struct xmirror_raw_page *p)
 {

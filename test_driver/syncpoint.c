@@ -268,7 +268,7 @@ static int xt_sync_arm(struct xt_file *f, struct xmirror_sync *s)
 	ret = xt_sync_check(f, s);
 	if (ret)
 		return ret;
-	/* Whoever stops may hold what others need, see the header. */
+	/* A stopped thread may hold locks that others need, see the header. */
 	if (!capable(CAP_SYS_ADMIN))
 		return -EPERM;
 	sp = kzalloc_obj(*sp, GFP_KERNEL_ACCOUNT);

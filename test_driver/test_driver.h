@@ -20,9 +20,13 @@
  *	xt_vram.lock
  *	any lock that mapping or unmapping a page takes
  *
- * The groups never nest, but for a sync point that is reached by unmapping. All
- * but xt_vram.lock and xt_raw_file.lock, which are mutexes, are plain spinning
- * locks that are never taken in interrupts.
+ * The groups never nest, but for a sync point that is reached by unmapping.
+ * xt_vram.lock and xt_raw_file.lock are mutexes, mmap_lock is a semaphore, and all
+ * others are plain spinning locks that are never taken in interrupts.
+ *
+ * Taken with none of these: xt_files_lock, a spinning lock, and the mutexes
+ * xt_hold_mutex, xt_sync_mutex and xt_pool_mutex. Innermost: xt_raw_notifier.lock, and
+ * xt_raw_pool.lock with interrupts off.
  */
 #ifndef _XT_TEST_DRIVER_H
 #define _XT_TEST_DRIVER_H

@@ -32,7 +32,7 @@
  *	mmap_lock (read) is held
  * @XM_PT_MIGRATE_COPY: the same, the destination is there, and the page is
  *	about to be copied
- * @XM_PT_MIGRATE_PAGE: the same, the page is copied, and shall move
+ * @XM_PT_MIGRATE_PAGE: the same, the page is copied, and is about to move
  * @XM_PT_DIRTY: a leaf goes, and what the device wrote is about to be told
  *	to the folio; a spinning lock is held
  * @XM_PT_EXCL_STALE: not reached by itself: the commit of an exclusive entry was
@@ -45,8 +45,8 @@
  * @XM_PT_TO_RAM_BEGIN: the CPU touched private memory of this device in
  *	this address space; mmap_lock (read) is held, and on newer kernels the
  *	lock of the page
- * @XM_PT_TO_RAM_UNMAPPED: the same, the pages that shall come back are
- *	locked and unmapped
+ * @XM_PT_TO_RAM_UNMAPPED: the same, the pages to migrate back are locked and
+ *	unmapped
  * @XM_PT_TO_RAM_COPIED: the same, they are copied
  * @XM_PT_TO_RAM_MOVED: the same, the new pages have taken over
  * @XM_PT_TO_RAM_DONE: the same as XM_PT_TO_RAM_BEGIN, and the CPU is
@@ -67,12 +67,12 @@
  *	a whole: its queues are stopped, and no leaf is cleared yet; the caller's locks
  *	are held
  * @XM_PT_RESTORE_BEGIN: before such a range is mapped, in the thread that does it; no
- *	lock held, but who adds or removes such ranges waits
+ *	lock held, but xmirror_resident_add() and xmirror_resident_remove() wait
  * @XM_PT_FAULT_MISSING: range fault, after the look at the VMAs and at the present
  *	entries, and before missing pages are faulted in; no lock held
  * @XM_PT_NR: number of points; not a point
  *
- * Nobody in particular evicts or unplugs: these points are reached by every
+ * Eviction and unplug belong to no mirror: these points are reached by every
  * mirror of the device that has armed them, whoever the pages belong to, and
  * have no range.
  */

@@ -14,7 +14,8 @@
  *    version's is -EINVAL.
  *  - Unknown @flags and non-zero reserved fields are -EINVAL.
  *  - Addresses and lengths are in bytes. Ranges have to be page aligned, not
- *    empty, must not wrap (-EINVAL) and must end below TASK_SIZE (-EFAULT).
+ *    empty, must not wrap (-EINVAL) and must end below TASK_SIZE (-EFAULT); a
+ *    call that looks for one that is there says -ENOENT instead.
  *  - Out fields are written back on failure, too: a range call that failed
  *    half-way reports the leading part that was done.
  *  - An unknown ioctl number is -ENOTTY.
@@ -775,7 +776,7 @@ struct xmirror_stats {
  *	mmap_lock (read) is held
  * @XMIRROR_PT_MIGRATE_COPY: the same, the destination is there, and the page is
  *	about to be copied
- * @XMIRROR_PT_MIGRATE_PAGE: the same, the page is copied, and shall move
+ * @XMIRROR_PT_MIGRATE_PAGE: the same, the page is copied, and is about to move
  * @XMIRROR_PT_DIRTY: a leaf goes, and what the device wrote is about to be told
  *	to the folio; a spinning lock is held
  * @XMIRROR_PT_EXCL_STALE: not reached by itself: the commit of an exclusive entry was
@@ -788,8 +789,8 @@ struct xmirror_stats {
  * @XMIRROR_PT_TO_RAM_BEGIN: the CPU touched private memory of this device in
  *	this address space; mmap_lock (read) is held, and on newer kernels the
  *	lock of the page
- * @XMIRROR_PT_TO_RAM_UNMAPPED: the same, the pages that shall come back are
- *	locked and unmapped
+ * @XMIRROR_PT_TO_RAM_UNMAPPED: the same, the pages to migrate back are locked
+ *	and unmapped
  * @XMIRROR_PT_TO_RAM_COPIED: the same, they are copied
  * @XMIRROR_PT_TO_RAM_MOVED: the same, the new pages have taken over
  * @XMIRROR_PT_TO_RAM_DONE: the same as XMIRROR_PT_TO_RAM_BEGIN, and the CPU is
@@ -810,13 +811,13 @@ struct xmirror_stats {
  *	holds as a whole (&struct xmirror_resident): its queues are stopped, and no leaf
  *	is cleared yet; the caller's locks are held
  * @XMIRROR_PT_RESTORE_BEGIN: before such a range is mapped, for the first time or
- *	again, in the kernel's thread that does it; no lock held, but who adds or
- *	removes such ranges of this file waits
+ *	again, in the kernel's thread that does it; no lock held, but
+ *	XMIRROR_RESIDENT_ADD and XMIRROR_RESIDENT_REMOVE of this file wait
  * @XMIRROR_PT_FAULT_MISSING: range fault, after the look at the VMAs and at the present
  *	entries, and before missing pages are faulted in; no lock held
  * @XMIRROR_PT_NR: number of points; not a point
  *
- * Nobody in particular evicts or unplugs: these points are reached by every
+ * Eviction and unplug belong to no mirror: these points are reached by every
  * mirror of the device that has armed them, whoever the pages belong to, and
  * have no range.
  */
@@ -1079,8 +1080,8 @@ struct xmirror_resident {
  * made, whose own return value is then in @result, a negative errno or as told; what
  * one call has locked or referenced is let go before it returns.
  *
- * Private memory for them is a pool of 16 MiB that has nothing to do with the devices,
- * made when it is first needed.
+ * Private memory for them is a pool of eight huge pages (16 MiB with pages of 4 KiB) that
+ * has nothing to do with the devices, made when it is first needed.
  */
 #define XMIRROR_IOC_RAW_EXCLUSIVE	_IO(XMIRROR_IOC_TYPE, 0x20)
 #define XMIRROR_IOC_RAW_HMM		_IO(XMIRROR_IOC_TYPE, 0x21)
@@ -1137,7 +1138,7 @@ struct xmirror_raw_exclusive {
 #define XMIRROR_HMM_VALID	(1U << 0)	/* in: HMM_PFN_REQ_FAULT */
 #define XMIRROR_HMM_WRITE	(1U << 1)	/* in: HMM_PFN_REQ_WRITE */
 #define XMIRROR_HMM_ERROR	(1U << 2)
-#define XMIRROR_HMM_STICKY	(1U << 3)	/* HMM_PFN_DMA_MAPPED, Linux 6.17 */
+#define XMIRROR_HMM_STICKY	(1U << 3)	/* HMM_PFN_DMA_MAPPED, Linux 6.16 */
 
 /**
  * struct xmirror_raw_pfn - one entry of hmm_range.hmm_pfns
@@ -1171,7 +1172,7 @@ struct xmirror_raw_pfn {
  * @retry: out: what mmu_interval_read_retry() said afterwards
  * @ns: out: nanoseconds from mmu_interval_read_begin() until mmap_lock was let go
  *
- * -EOPNOTSUPP: this kernel has no such call, or no CONFIG_HMM_MIRROR.
+ * -EOPNOTSUPP: this kernel has no such call.
  */
 struct xmirror_raw_hmm {
 	__u32 size;
@@ -1200,7 +1201,7 @@ struct xmirror_raw_hmm {
  * frame @addr on.
  */
 #define XMIRROR_RAW_RANGE		(1U << 5)
-/** XMIRROR_RAW_PFNS: the same by migrate_device_pfns() (Linux 6.14). */
+/** XMIRROR_RAW_PFNS: the same by migrate_device_pfns() (Linux 6.15). */
 #define XMIRROR_RAW_PFNS		(1U << 6)
 /* What migrate_vma_setup() has to refuse */
 #define XMIRROR_RAW_NO_VMA		(1U << 7)
