@@ -55,6 +55,10 @@ static inline softleaf_t softleaf_from_pmd(pmd_t pmd)
 #define alloc_pages_bulk_node	alloc_pages_bulk_array_node
 #endif
 
+#ifndef __uninitialized
+#define __uninitialized
+#endif
+
 #ifndef VM_SHADOW_STACK
 #define VM_SHADOW_STACK	0
 #endif

@@ -118,18 +118,16 @@ static void xm_mark_accessed(unsigned long pte)
 static void xm_unmap_settle(struct xmirror_interval *iv,
 			    const struct xmirror_unmap *u)
 {
+	const struct xmirror_unmap_entry *e;
 	unsigned long dirtied = 0, lost = 0;
-	unsigned int i;
 
-	for (i = 0; i < u->nr; i++) {
-		unsigned long addr = u->old[i].addr, pte = u->old[i].pte;
-
-		if (pte & XM_PTE_EXCLUSIVE)
+	for (e = u->old; e < u->old + u->nr; e++) {
+		if (e->pte & XM_PTE_EXCLUSIVE)
 			lost++;
-		if (pte & XM_PTE_ACCESSED)
-			xm_mark_accessed(pte);
-		if (pte & XM_PTE_DIRTY)
-			dirtied += xm_mark_dirty(iv, addr, pte);
+		if (e->pte & XM_PTE_ACCESSED)
+			xm_mark_accessed(e->pte);
+		if (e->pte & XM_PTE_DIRTY)
+			dirtied += xm_mark_dirty(iv, e->addr, e->pte);
 	}
 	if (lost)
 		xm_count(iv->m, EXCL_LOST, lost);
@@ -138,8 +136,8 @@ static void xm_unmap_settle(struct xmirror_interval *iv,
 }
 
 /*
- * Clear the entries of [@start, @end). Needs the lock for writing. With @fork, note what
- * the device was working on.
+ * Clear the entries of [@start, @end). Needs the lock for writing. In @u only @gone is
+ * set before. With @fork, note what the device was working on.
  */
 static void xm_unmap(struct xmirror_interval *iv, unsigned long start,
 		     unsigned long end, struct xmirror_unmap *u, bool fork)
@@ -149,6 +147,8 @@ static void xm_unmap(struct xmirror_interval *iv, unsigned long start,
 	start &= PAGE_MASK;
 	end = PAGE_ALIGN(end);
 	u->start = start;
+	u->spilled = false;
+	u->cleared = 0;
 	while (start < end) {
 		u->nr = 0;
 		start = iv->m->ops->unmap(iv, start, end, u);
@@ -181,10 +181,8 @@ static bool xm_invalidate(struct mmu_interval_notifier *notifier,
 	unsigned long end = min(range->end, iv->end);
 	bool own = range->event == MMU_NOTIFY_EXCLUSIVE && range->owner == m;
 	bool fork = range->event == MMU_NOTIFY_PROTECTION_PAGE, stopped;
-	struct xmirror_unmap u = {
-		.gone = range->event == MMU_NOTIFY_UNMAP ||
-			range->event == MMU_NOTIFY_RELEASE,
-	};
+	/* CONFIG_INIT_STACK_ALL_ZERO would clear half a KiB for each page that goes. */
+	struct xmirror_unmap u __uninitialized;
 	int idx;
 
 	atomic64_inc(&m->stat[XM_STAT_INVAL +
@@ -204,6 +202,8 @@ static bool xm_invalidate(struct mmu_interval_notifier *notifier,
 	stopped = xm_stop_queues(m, start, end);
 	if (stopped)
 		xm_point_inval(m, XM_PT_QUEUES_STOPPED, start, end, range);
+	u.gone = range->event == MMU_NOTIFY_UNMAP ||
+		 range->event == MMU_NOTIFY_RELEASE;
 	write_lock(&iv->lock);
 	mmu_interval_set_seq(notifier, cur_seq);
 	iv->inval[iv->inval_count % XM_INVAL_HISTORY].start = start;
@@ -275,7 +275,7 @@ unsigned long xm_pte(struct xmirror_interval *iv, unsigned long addr)
 bool xm_next_exclusive(struct xmirror_interval *iv, unsigned long *addr,
 		       unsigned long end)
 {
-	unsigned long ptes[32], i, n, pos = *addr;
+	unsigned long ptes[32] __uninitialized, i, n, pos = *addr;
 	bool found = false;
 
 	*addr = end;
@@ -361,8 +361,9 @@ struct xmirror_interval *xm_interval_get(struct xmirror *m, unsigned long addr)
 /* Nobody uses it any more but its notifier. */
 void xm_interval_free(struct xmirror_interval *iv)
 {
-	struct xmirror_unmap u = { .gone = true };
+	struct xmirror_unmap u __uninitialized;
 
+	u.gone = true;
 	/* While the notifier is there the pages of the entries are, too. */
 	write_lock(&iv->lock);
 	xm_unmap(iv, iv->start, iv->end, &u, false);

@@ -180,7 +180,7 @@ struct xmirror_unmap {
 	bool spilled;
 	unsigned long cleared;
 	unsigned int nr;
-	struct {
+	struct xmirror_unmap_entry {
 		unsigned long addr;
 		unsigned long pte;
 	} old[XM_UNMAP_BATCH];
@@ -206,11 +206,11 @@ static inline unsigned int xmirror_unmap_room(const struct xmirror_unmap *u)
 static inline void xmirror_unmap_note(struct xmirror_unmap *u,
 				      unsigned long addr, unsigned long pte)
 {
-	if (pte & (XM_PTE_EXCLUSIVE | XM_PTE_ACCESSED | XM_PTE_DIRTY)) {
-		u->old[u->nr].addr = addr;
-		u->old[u->nr].pte = pte;
-		u->nr++;
-	}
+	if (pte & (XM_PTE_EXCLUSIVE | XM_PTE_ACCESSED | XM_PTE_DIRTY))
+		u->old[u->nr++] = (struct xmirror_unmap_entry){
+			.addr = addr,
+			.pte = pte,
+		};
 }
 
 /**
