@@ -122,6 +122,27 @@ void xm_debugfs_remove(struct xmirror *m);
 int xm_snapshot(struct xmirror *m, unsigned long start, unsigned long end,
 		struct xmirror_view *views);
 
+/*
+ * [@start, @end) is about to be invalidated: stop the queues if that is a part of a
+ * range, and return true. In a notifier: neither sleeps nor fails.
+ */
+static inline bool xm_resident_stop(struct xmirror *m, unsigned long start,
+				    unsigned long end)
+{
+	return READ_ONCE(m->resident.nr) && __xm_resident_stop(m, start, end);
+}
+
+/*
+ * The entries of [@start, @end) are gone: have them mapped again. @stopped is what
+ * xm_resident_stop() returned.
+ */
+static inline void xm_resident_start(struct xmirror *m, unsigned long start,
+				     unsigned long end, bool stopped)
+{
+	if (stopped || READ_ONCE(m->resident.nr))
+		__xm_resident_start(m, start, end, stopped);
+}
+
 static inline unsigned long xm_deadline(struct xmirror *m)
 {
 	return jiffies + msecs_to_jiffies(READ_ONCE(m->timeout));

@@ -157,17 +157,13 @@ static bool xm_resident_hit_locked(struct xmirror *m, unsigned long start,
 	return hit;
 }
 
-/*
- * [@start, @end) is about to be invalidated: stop the queues if that is a part of a
- * range, and return true. In a notifier: neither sleeps nor fails.
- */
-bool xm_resident_stop(struct xmirror *m, unsigned long start, unsigned long end)
+/* xm_resident_stop() where there are ranges */
+bool __xm_resident_stop(struct xmirror *m, unsigned long start,
+			unsigned long end)
 {
 	struct xm_resident *rs = &m->resident;
 	bool hit;
 
-	if (!READ_ONCE(rs->nr))
-		return false;
 	spin_lock(&rs->lock);
 	hit = xm_resident_hit_locked(m, start, end);
 	rs->invalidating += hit;
@@ -175,17 +171,12 @@ bool xm_resident_stop(struct xmirror *m, unsigned long start, unsigned long end)
 	return hit;
 }
 
-/*
- * The entries of [@start, @end) are gone: have them mapped again. @stopped is what
- * xm_resident_stop() returned.
- */
-void xm_resident_start(struct xmirror *m, unsigned long start,
-		       unsigned long end, bool stopped)
+/* xm_resident_start() where there are ranges, or there were some */
+void __xm_resident_start(struct xmirror *m, unsigned long start,
+			 unsigned long end, bool stopped)
 {
 	struct xm_resident *rs = &m->resident;
 
-	if (!stopped && !READ_ONCE(rs->nr))
-		return;
 	spin_lock(&rs->lock);
 	rs->invalidating -= stopped;
 	if (xm_resident_hit_locked(m, start, end) || stopped)

@@ -46,9 +46,11 @@ extern struct srcu_struct xm_resident_srcu;
 void xm_resident_create(struct xmirror *m);
 void xm_resident_end(struct xmirror *m);
 void xm_resident_free(struct xmirror *m);
-bool xm_resident_stop(struct xmirror *m, unsigned long start,
-		      unsigned long end);
-void xm_resident_start(struct xmirror *m, unsigned long start,
-		       unsigned long end, bool stopped);
+
+/* For xm_resident_stop() and xm_resident_start() in mirror.h */
+bool __xm_resident_stop(struct xmirror *m, unsigned long start,
+			unsigned long end);
+void __xm_resident_start(struct xmirror *m, unsigned long start,
+			 unsigned long end, bool stopped);
 
 #endif /* _XM_RESIDENT_H */
