@@ -40,12 +40,14 @@ static atomic64_t xt_last_generation;
 
 /**
  * struct xt_table - the page table of an interval
+ * @hw: the hardware
  * @gen: its generation
  * @used: for each PDE the number of valid entries in its table, 0 if it has none
  * @spare: a table for the next large entry that is split, or NULL
  * @pde: the PDEs
  */
 struct xt_table {
+	struct xt_hw *hw;
 	u64 gen;
 	u16 *used;
 	unsigned long *spare;
@@ -54,11 +56,6 @@ struct xt_table {
 
 /* Bytes for each PDE. */
 #define XT_PDE_BYTES	(sizeof(unsigned long) + sizeof(u16))
-
-static struct xt_hw *xt_hw(struct xmirror_interval *iv)
-{
-	return xmirror_priv(iv->m);
-}
 
 static bool xt_pde_is_large(unsigned long pde)
 {
@@ -96,10 +93,11 @@ static int xt_pt_add(struct xmirror_interval *iv)
 	t = kvzalloc(sizeof(*t) + nr * XT_PDE_BYTES, GFP_KERNEL_ACCOUNT);
 	if (!t)
 		return -ENOMEM;
+	t->hw = xmirror_priv(iv->m);
 	t->gen = atomic64_inc_return(&xt_last_generation);
 	t->used = (u16 *)&t->pde[nr];
 	iv->priv = t;
-	xt_count(xt_hw(iv), TABLE_BYTES, nr * XT_PDE_BYTES);
+	xt_count(t->hw, TABLE_BYTES, nr * XT_PDE_BYTES);
 	return 0;
 }
 
@@ -110,9 +108,9 @@ static void xt_pt_remove(struct xmirror_interval *iv)
 	struct xt_table *t = iv->priv;
 
 	if (t->spare)
-		xt_count(xt_hw(iv), TABLE_BYTES, -(long)XT_PT_SIZE);
+		xt_count(t->hw, TABLE_BYTES, -(long)XT_PT_SIZE);
 	kfree(t->spare);
-	xt_count(xt_hw(iv), TABLE_BYTES, -(long)(nr * XT_PDE_BYTES));
+	xt_count(t->hw, TABLE_BYTES, -(long)(nr * XT_PDE_BYTES));
 	kvfree(t);
 }
 
@@ -137,11 +135,11 @@ static int xt_pt_prepare(struct xmirror_interval *iv, unsigned long addr)
 	write_lock(&iv->lock);
 	if (!*pde) {
 		WRITE_ONCE(*pde, (unsigned long)table);
-		xt_count(xt_hw(iv), TABLE_BYTES, XT_PT_SIZE);
+		xt_count(t->hw, TABLE_BYTES, XT_PT_SIZE);
 		table = NULL;
 	} else if (xt_pde_is_large(*pde) && !t->spare) {
 		WRITE_ONCE(t->spare, table);
-		xt_count(xt_hw(iv), TABLE_BYTES, XT_PT_SIZE);
+		xt_count(t->hw, TABLE_BYTES, XT_PT_SIZE);
 		table = NULL;
 	}
 	write_unlock(&iv->lock);
@@ -221,7 +219,7 @@ static void xt_contig_clear(struct xmirror_interval *iv, unsigned long nr,
 		return;
 	for (i = first; i < first + XT_CONTIG_PAGES; i++)
 		table[i] &= ~(unsigned long)XMIRROR_PTE_64K;
-	xt_count(xt_hw(iv), SPLITS, 1);
+	xt_count(t->hw, SPLITS, 1);
 	trace_xt_split(xmirror_id(iv->m), xt_pt_address(iv, nr, first),
 		       xt_pt_address(iv, nr, first + XT_CONTIG_PAGES));
 }
@@ -235,7 +233,7 @@ static void xt_free_table(struct xmirror_interval *iv, unsigned long nr)
 		return;
 	WRITE_ONCE(t->pde[nr], 0);
 	kfree(table);
-	xt_count(xt_hw(iv), TABLE_BYTES, -(long)XT_PT_SIZE);
+	xt_count(t->hw, TABLE_BYTES, -(long)XT_PT_SIZE);
 }
 
 static void xt_clear_large(struct xmirror_interval *iv, unsigned long nr,
@@ -245,8 +243,8 @@ static void xt_clear_large(struct xmirror_interval *iv, unsigned long nr,
 
 	xmirror_unmap_note(u, xt_pt_address(iv, nr, 0), t->pde[nr]);
 	u->cleared++;
-	xt_count(xt_hw(iv), LEAVES, -1L);
-	xt_count(xt_hw(iv), INV_LEAVES, 1);
+	xt_count(t->hw, LEAVES, -1L);
+	xt_count(t->hw, INV_LEAVES, 1);
 	WRITE_ONCE(t->pde[nr], 0);
 }
 
@@ -269,7 +267,7 @@ static unsigned long *xt_split_table(struct xmirror_interval *iv)
 	table = kzalloc(XT_PT_SIZE,
 			GFP_NOWAIT | __GFP_NOWARN | __GFP_NOMEMALLOC);
 	if (table)
-		xt_count(xt_hw(iv), TABLE_BYTES, XT_PT_SIZE);
+		xt_count(t->hw, TABLE_BYTES, XT_PT_SIZE);
 	return table;
 }
 
@@ -286,8 +284,8 @@ static bool xt_split_large(struct xmirror_interval *iv, unsigned long nr)
 		table[i] = pte + (i << PAGE_SHIFT);
 	WRITE_ONCE(t->pde[nr], (unsigned long)table);
 	t->used[nr] = XM_SPAN_PAGES;
-	xt_count(xt_hw(iv), LEAVES, (long)XM_SPAN_PAGES - 1);
-	xt_count(xt_hw(iv), SPLITS, 1);
+	xt_count(t->hw, LEAVES, (long)XM_SPAN_PAGES - 1);
+	xt_count(t->hw, SPLITS, 1);
 	trace_xt_split(xmirror_id(iv->m), xt_pt_address(iv, nr, 0),
 		       xt_pt_address(iv, nr + 1, 0));
 	return true;
@@ -350,8 +348,8 @@ static unsigned long xt_clear_table(struct xmirror_interval *iv,
 	}
 	t->used[nr] -= cleared;
 	u->cleared += cleared;
-	xt_count(xt_hw(iv), LEAVES, -cleared);
-	xt_count(xt_hw(iv), INV_LEAVES, cleared);
+	xt_count(t->hw, LEAVES, -cleared);
+	xt_count(t->hw, INV_LEAVES, cleared);
 	return i;
 }
 
@@ -410,7 +408,7 @@ static void xt_pte_set(struct xmirror_interval *iv, unsigned long nr,
 		pte |= *p & XM_PTE_BITS;
 	} else {
 		t->used[nr]++;
-		xt_count(xt_hw(iv), LEAVES, 1);
+		xt_count(t->hw, LEAVES, 1);
 	}
 	*p = pte;
 }
@@ -429,8 +427,8 @@ static void xt_large_set(struct xmirror_interval *iv, unsigned long nr,
 		/* It is one folio: what was written is its. */
 		for (i = 0; t->used[nr] && i < XM_SPAN_PAGES; i++)
 			pte |= table[i] & (XM_PTE_ACCESSED | XM_PTE_DIRTY);
-		xt_count(xt_hw(iv), LEAVES, 1 - (long)t->used[nr]);
-		xt_count(xt_hw(iv), INV_LEAVES, t->used[nr]);
+		xt_count(t->hw, LEAVES, 1 - (long)t->used[nr]);
+		xt_count(t->hw, INV_LEAVES, t->used[nr]);
 		t->used[nr] = 0;
 		xt_free_table(iv, nr);
 	}
