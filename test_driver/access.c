@@ -502,6 +502,7 @@ static int xt_copy_fault(struct xt_hw *hw, const struct xt_copy *c)
 int xt_copy(struct xt_hw *hw, struct xt_copy *c)
 {
 	unsigned long deadline = xt_deadline(hw);
+	size_t faulted = 0;
 	int ret;
 
 	c->done = 0;
@@ -516,12 +517,12 @@ int xt_copy(struct xt_hw *hw, struct xt_copy *c)
 		ret = xt_queues_admit(hw, c->addr + c->done, c->write, &c->pass);
 		if (ret)
 			return ret;
-		if (c->pass.waited)
-			deadline = xt_deadline(hw);
-		if (xt_copy_page(hw, c)) {
-			deadline = xt_deadline(hw);
+		if (xt_copy_page(hw, c))
 			continue;
-		}
+		/* Too late only if the last fault was of no use. */
+		if (c->pass.waited || c->done != faulted)
+			deadline = xt_deadline(hw);
+		faulted = c->done;
 		ret = time_after(jiffies, deadline) ? -EBUSY :
 		      c->pass.held ? 0 : xt_copy_fault(hw, c);
 		if (ret)

@@ -58,35 +58,19 @@ static void xt_queues_wait(struct xt_queues *q)
 		wait_event_killable(q->wait, !READ_ONCE(q->stopped));
 }
 
-/**
- * xt_queues_admit() - may the device work on a page now, and how?
- * @hw: the hardware
- * @addr: an address in the page
- * @write: to write to it
- * @pass: out: for xt_queues_admitted()
- *
- * Waits while the queues are stopped. The deadline of an access does not count that:
- * the core has one of its own.
- *
- * Return: 0; -EPERM: to write to a range that is held to be read; the error of a range
- * that is suspended; or one of xmirror_check_cancel().
- */
-int xt_queues_admit(struct xt_hw *hw, u64 addr, bool write,
-		    struct xt_pass *pass)
+/* xt_queues_admit() where there are ranges, or the queues are stopped */
+static noinline int xt_queues_admit_ranges(struct xt_hw *hw, u64 addr,
+					   bool write, struct xt_pass *pass)
 {
 	struct xmirror_resident_info info;
 	struct xt_queues *q = &hw->queues;
 	bool running;
 	int ret;
 
-	pass->waited = false;
 	for (;;) {
-		/*
-		 * First the two, in this order: if they run since stop number @stops, a
-		 * range that is then looked for in vain is added later and stops them. Had
-		 * they been stopped, it could come and be mapped without a further stop.
-		 */
+		/* In the order of xt_queues_admit() */
 		pass->stops = smp_load_acquire(&q->stops);
+		/* After the number, and before the ranges */
 		running = !smp_load_acquire(&q->stopped);
 		pass->ranges = xmirror_resident_any(hw->m);
 		pass->held = !xmirror_resident_get(hw->m, addr, &info);
@@ -104,6 +88,40 @@ int xt_queues_admit(struct xt_hw *hw, u64 addr, bool write,
 	if (info.state == XM_RESIDENT_SUSPENDED)
 		return info.error;
 	return write && info.mode == XM_READ ? -EPERM : 0;
+}
+
+/**
+ * xt_queues_admit() - may the device work on a page now, and how?
+ * @hw: the hardware
+ * @addr: an address in the page
+ * @write: to write to it
+ * @pass: out: for xt_queues_admitted()
+ *
+ * Waits while the queues are stopped. The deadline of an access does not count that:
+ * the core has one of its own.
+ *
+ * Return: 0; -EPERM: to write to a range that is held to be read; the error of a range
+ * that is suspended; or one of xmirror_check_cancel().
+ */
+int xt_queues_admit(struct xt_hw *hw, u64 addr, bool write,
+		    struct xt_pass *pass)
+{
+	struct xt_queues *q = &hw->queues;
+	bool stopped;
+
+	/*
+	 * If they run since stop number @stops, a range that is then looked for in vain is
+	 * added later and stops them. Had they been stopped, it could come and be mapped
+	 * without a further stop.
+	 */
+	pass->stops = smp_load_acquire(&q->stops);
+	/* After the number, and before the ranges */
+	stopped = smp_load_acquire(&q->stopped);
+	pass->ranges = xmirror_resident_any(hw->m);
+	pass->held = false;
+	pass->waited = false;
+	return pass->ranges || stopped ?
+	       xt_queues_admit_ranges(hw, addr, write, pass) : 0;
 }
 
 /**
