@@ -207,21 +207,26 @@ static bool xt_pt_lookup(struct xmirror_interval *iv, unsigned long start,
 	return true;
 }
 
-/* Break up the contiguous block of @index, if it is one. */
-static void xt_contig_clear(struct xmirror_interval *iv, unsigned long nr,
+static void xt_contig_break(struct xmirror_interval *iv, unsigned long nr,
 			    unsigned long index)
 {
 	struct xt_table *t = iv->priv;
 	unsigned long *table = xt_pde_table(t->pde[nr]);
 	unsigned long i, first = ALIGN_DOWN(index, XT_CONTIG_PAGES);
 
-	if (!(table[index] & XMIRROR_PTE_64K))
-		return;
 	for (i = first; i < first + XT_CONTIG_PAGES; i++)
 		table[i] &= ~(unsigned long)XMIRROR_PTE_64K;
 	xt_count(t->hw, SPLITS, 1);
 	trace_xt_split(xmirror_id(iv->m), xt_pt_address(iv, nr, first),
 		       xt_pt_address(iv, nr, first + XT_CONTIG_PAGES));
+}
+
+/* Break up the contiguous block of @index, if it is one. */
+static void xt_contig_clear(struct xmirror_interval *iv, unsigned long nr,
+			    const unsigned long *table, unsigned long index)
+{
+	if (table[index] & XMIRROR_PTE_64K)
+		xt_contig_break(iv, nr, index);
 }
 
 static void xt_free_table(struct xmirror_interval *iv, unsigned long nr)
@@ -329,9 +334,9 @@ static unsigned long xt_clear_table(struct xmirror_interval *iv,
 	unsigned long i, cleared = 0;
 
 	if (!IS_ALIGNED(first, XT_CONTIG_PAGES))
-		xt_contig_clear(iv, nr, first);
+		xt_contig_clear(iv, nr, table, first);
 	if (!IS_ALIGNED(last + 1, XT_CONTIG_PAGES))
-		xt_contig_clear(iv, nr, last);
+		xt_contig_clear(iv, nr, table, last);
 	for (i = first; i <= last; i++) {
 		if (IS_ALIGNED(i, XT_CONTIG_PAGES) &&
 		    xmirror_unmap_room(u) < XT_CONTIG_PAGES)
@@ -404,7 +409,7 @@ static void xt_pte_set(struct xmirror_interval *iv, unsigned long nr,
 		/* A fault around it comes across many that stay as they are. */
 		if (!(pte & ~*p & XM_PTE_BITS))
 			return;
-		xt_contig_clear(iv, nr, index);
+		xt_contig_clear(iv, nr, table, index);
 		pte |= *p & XM_PTE_BITS;
 	} else {
 		t->used[nr]++;
@@ -497,7 +502,7 @@ bool xt_pt_map(struct xmirror_interval *iv, const struct xmirror_map *map)
 	for (; i < n; i++)
 		if (map->ptes[i])
 			xt_pte_set(iv, nr, table, first + i, map->ptes[i]);
-	if (xmirror_granule(iv->m) >= XT_CONTIG_SIZE)
+	if (n >= XT_CONTIG_PAGES && xmirror_granule(iv->m) >= XT_CONTIG_SIZE)
 		xt_contig_set(table, first, first + n - 1);
 	return true;
 }
