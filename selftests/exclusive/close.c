@@ -80,6 +80,30 @@ FIXTURE_TEARDOWN(closer)
 		ASSERT_EQ(0, hold_reached(self->hold, 0, XM_LONG, NULL)); \
 	} while (0)
 
+/*
+ * The one page that it has begun with may go back still; a closer that gives back the
+ * others, too, would take as long to die as there is memory.
+ */
+TEST_F(closer, goes_when_it_is_killed)
+{
+	size_t i;
+
+	ASSERT_EQ(0, xm_exclusive(self->fd, self->p, SIZE, NULL));
+	for (i = 0; i < PAGES; i++) {
+		ASSERT_EQ(0, xm_add(self->fd, &self->p[i * XM_WORDS], 100));
+	}
+	ASSERT_EQ(PAGES, xm_count_exclusive(self->p, SIZE));
+	HOLD_THE_CLOSER();
+	ASSERT_EQ(0, kill(self->c.pid, SIGKILL));
+	EXPECT_EQ(128 + SIGKILL, child_end(&self->c));
+	EXPECT_LE(PAGES - 1, xm_count_exclusive(self->p, SIZE));
+	/* No device has them any more; the CPU does when it wants one. */
+	for (i = 0; i < PAGES; i++) {
+		EXPECT_EQ(i + 100, XM_LOAD(&self->p[i * XM_WORDS]));
+	}
+	EXPECT_EQ(0, xm_count_exclusive(self->p, SIZE));
+}
+
 /* The page goes meanwhile, and only a userfaultfd of its owner could fill it. */
 TEST_F(closer, does_not_wait_for_the_owner_s_userfaultfd)
 {
