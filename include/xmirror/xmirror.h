@@ -25,8 +25,9 @@
  *	  +------ CPU access, fork, reclaim, unmap ... <-----------+
  *
  * An exclusive page stays where it is. A CPU operation on it ends the entry or keeps it,
- * as Documentation/behaviour.md says in section B; the device hears of it first. A private page moves to a page of a pool, which has a page struct and no
- * memory that the CPU could address.
+ * as Documentation/behaviour.md says in section B; the device hears of it first. A
+ * private page moves to a page of a pool, which has a page struct and no memory that the
+ * CPU could address.
  *
  * Unless said otherwise a function may sleep, takes mmap_lock of the mirrored
  * mm for reading, and must be called without it; and it returns

@@ -709,8 +709,8 @@ struct xmirror_verify {
  * @leaves: valid leaves now; one of 2 MiB counts once, one of 64 KiB as its
  *	pages
  * @table_bytes: bytes of device page table now: tables of leaves, spare ones
- *	to split a leaf of 2 MiB with, and ten bytes for each 2 MiB of the pieces of address space (&struct
- *	xmirror_info.chunk_size) that the device has touched
+ *	to split a leaf of 2 MiB with, and ten bytes for each 2 MiB of the pieces of
+ *	address space (&struct xmirror_info.chunk_size) that the device has touched
  * @splits: leaves of 64 KiB or 2 MiB that were split
  * @hmm_pfn_wrong: pages that hmm_range_fault() reported the wrong page frame
  *	for, and that were put right; a bug of the kernel
