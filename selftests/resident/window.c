@@ -203,15 +203,16 @@ TEST_F(window, removed_range_is_not_relied_on)
 }
 
 /*
- * An invalidation has looked for ranges and found none, and no leaf is cleared yet. A
- * range that is added now is not mapped before that is over.
+ * An invalidation has looked for ranges and found another one, and no leaf is cleared
+ * yet. A range that is added now is not mapped before that is over.
  */
 TEST_F(window, range_waits_for_what_has_not_seen_it)
 {
 	struct xmirror_resident r = {};
 	int i;
 
-	ATTACH("xm_resident_stop");
+	ATTACH("__xm_resident_stop");
+	ASSERT_EQ(0, resident_add(self->fd, self->q, SIZE, 0));
 	ASSERT_EQ(0, xm_fault(self->fd, self->p, SIZE, XMIRROR_FAULT_WRITE,
 			      NULL));
 	HOLD_AT(work_drop_held, self->p + 3 * WORDS);
@@ -232,7 +233,7 @@ TEST_F(window, range_waits_for_what_has_not_seen_it)
 	ASSERT_EQ(0, resident_settled(self->fd, self->p, &r));
 	EXPECT_EQ(XMIRROR_RESIDENT_MAPPED, r.state);
 	EXPECT_EQ(PAGES, mapped(self->fd, self->p, PAGES));
-	EXPECT_EQ(1, r.stops);
+	EXPECT_EQ(2, r.stops);
 }
 
 TEST_HARNESS_MAIN
