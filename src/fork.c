@@ -14,7 +14,8 @@
  * a write by the parent would, and the child keeps what it has.
  *
  * This is best effort, an optimisation. The device faults other pages later. The event is
- * known by its type, which means that pages are being write-protected; other reasons for that do not concern exclusive pages.
+ * known by its type, which means that pages are being write-protected; other reasons for
+ * that do not concern exclusive pages.
  *
  * The work runs without a reference to the mirror, hence the end of the mirror
  * cancels it twice: so that it does not use intervals that go, and again when no
