@@ -9,6 +9,7 @@
 
 #include <linux/eventfd.h>
 #include <linux/gfp.h>
+#include <linux/highmem.h>
 #include <linux/hmm.h>
 #include <linux/mempolicy.h>
 #include <linux/memremap.h>
@@ -57,6 +58,15 @@ static inline softleaf_t softleaf_from_pmd(pmd_t pmd)
 
 #ifndef __uninitialized
 #define __uninitialized
+#endif
+
+/* A memory error in the source is a machine check that nobody handles. */
+#if !XM_HAVE_COPY_MC_HIGHPAGE
+static inline int copy_mc_highpage(struct page *to, struct page *from)
+{
+	copy_highpage(to, from);
+	return 0;
+}
 #endif
 
 #ifndef VM_SHADOW_STACK

@@ -589,6 +589,21 @@ void xmirror_devmem_stats(struct xmirror_devmem *dm, u64 *total, u64 *free,
 EXPORT_SYMBOL_GPL(xmirror_devmem_stats);
 
 /**
+ * xmirror_devmem_copy_errors() - copies that failed
+ * @dm: the pool
+ *
+ * Context: any.
+ * Return: how many pages, or large folios, stayed where they were because
+ * &struct xmirror_devmem_ops.copy failed: those that were to move to @dm, and those
+ * of @dm that were to move to system memory.
+ */
+unsigned long xmirror_devmem_copy_errors(struct xmirror_devmem *dm)
+{
+	return atomic_long_read(&dm->copy_errors);
+}
+EXPORT_SYMBOL_GPL(xmirror_devmem_copy_errors);
+
+/**
  * xmirror_devmem_destroy() - free a pool
  * @dm: the pool, attached to no mirror
  *

@@ -3,6 +3,7 @@
 #ifndef _XM_DEVMEM_H
 #define _XM_DEVMEM_H
 
+#include <linux/atomic.h>
 #include <linux/bits.h>
 #include <linux/huge_mm.h>
 #include <linux/list.h>
@@ -69,6 +70,7 @@ struct xm_reserve {
  * @lru: all blocks, the least recently used first
  * @free: pages that are free
  * @evicted: pages evicted to make room
+ * @copy_errors: copies to, or else from, the pool that the driver could not make
  */
 struct xmirror_devmem {
 	struct dev_pagemap pgmap;
@@ -90,6 +92,7 @@ struct xmirror_devmem {
 	struct list_head lru;
 	unsigned long free;
 	unsigned long evicted;
+	atomic_long_t copy_errors;
 };
 
 extern const struct dev_pagemap_ops xm_devmem_ops;

@@ -164,18 +164,51 @@ static struct page *xm_target_alloc(const struct xm_target *t,
 	return &folio->page;
 }
 
+/**
+ * struct xm_migration - what a migration allocates and copies
+ * @t: where the pages go
+ * @src: from the core
+ * @dst: for the core
+ * @nr: how many entries both have
+ * @addr: address of the first
+ * @can_split: the core can split a large source
+ * @reserve: small pages that were taken in advance
+ * @fault_page: what the CPU touched, NULL if this is for no CPU fault
+ * @fault_error: what the copy of it failed with
+ */
+struct xm_migration {
+	const struct xm_target *t;
+	unsigned long *src;
+	unsigned long *dst;
+	unsigned long nr;
+	unsigned long addr;
+	bool can_split;
+	struct xm_reserve reserve;
+	struct page *fault_page;
+	int fault_error;
+};
+
 /*
  * Copy to a new destination, or clear it if there is no source. False if that
  * fails. The driver copies.
  */
-static bool xm_copy(const struct xm_target *t, struct page *dst,
+static bool xm_copy(struct xm_migration *mig, struct page *dst,
 		    struct page *src, unsigned long addr, unsigned int nr)
 {
+	const struct xm_target *t = mig->t;
 	struct xmirror_devmem *dm = t->dm ?: xmirror_devmem_of(src);
+	int ret;
 
-	return !xm_step_fails(t, XM_PT_MIGRATE_COPY, addr, nr) &&
-	       !dm->ops->copy(dst, src, nr) &&
-	       !xm_step_fails(t, XM_PT_MIGRATE_PAGE, addr, nr);
+	if (xm_step_fails(t, XM_PT_MIGRATE_COPY, addr, nr))
+		return false;
+	ret = dm->ops->copy(dst, src, nr);
+	if (ret) {
+		atomic_long_inc(&dm->copy_errors);
+		if (src && src == mig->fault_page)
+			mig->fault_error = ret;
+		return false;
+	}
+	return !xm_step_fails(t, XM_PT_MIGRATE_PAGE, addr, nr);
 }
 
 /* Drop a destination that is not needed. */
@@ -217,26 +250,6 @@ static bool xm_may_move(const struct xm_target *t, struct folio *folio)
 	       !xm_already_migrated(t, folio);
 }
 
-/**
- * struct xm_migration - what a migration allocates and copies
- * @t: where the pages go
- * @src: from the core
- * @dst: for the core
- * @nr: how many entries both have
- * @addr: address of the first
- * @can_split: the core can split a large source
- * @reserve: small pages that were taken in advance
- */
-struct xm_migration {
-	const struct xm_target *t;
-	unsigned long *src;
-	unsigned long *dst;
-	unsigned long nr;
-	unsigned long addr;
-	bool can_split;
-	struct xm_reserve reserve;
-};
-
 /* To one large folio: false if the allocation fails. */
 static bool xm_migrate_large(struct xm_migration *mig, unsigned long i,
 			     struct page *from)
@@ -251,7 +264,7 @@ static bool xm_migrate_large(struct xm_migration *mig, unsigned long i,
 	if (!to)
 		return false;
 	mig->dst[i] = migrate_pfn(page_to_pfn(to)) | MIGRATE_PFN_COMPOUND;
-	if (!xm_copy(t, to, from, addr, XM_BLOCK_PAGES))
+	if (!xm_copy(mig, to, from, addr, XM_BLOCK_PAGES))
 		xm_migrate_drop_dst(&mig->dst[i]);
 	return true;
 }
@@ -271,7 +284,7 @@ static bool xm_migrate_page(struct xm_migration *mig, unsigned long i,
 	if (!to)
 		return false;
 	mig->dst[i] = migrate_pfn(page_to_pfn(to));
-	if (xm_copy(t, to, from, addr, 1))
+	if (xm_copy(mig, to, from, addr, 1))
 		return true;
 	xm_migrate_drop_dst(&mig->dst[i]);
 	return false;
@@ -362,8 +375,12 @@ static void xm_migrate_point(const struct xm_target *t,
 				args->start, args->end);
 }
 
-/* Needs mmap_lock. Returns pages moved or a negative errno. */
-static long xm_migrate_vma(struct migrate_vma *args, const struct xm_target *t)
+/*
+ * Needs mmap_lock. Returns pages moved or a negative errno. *@fault_error gets what the
+ * copy of the page that a CPU fault is for failed with, if it did; it may be NULL.
+ */
+static long xm_migrate_vma(struct migrate_vma *args, const struct xm_target *t,
+			   int *fault_error)
 {
 	struct xm_migration mig = {
 		.t = t,
@@ -371,6 +388,7 @@ static long xm_migrate_vma(struct migrate_vma *args, const struct xm_target *t)
 		.dst = args->dst,
 		.addr = args->start,
 		.can_split = true,
+		.fault_page = args->fault_page,
 	};
 	unsigned long moved;
 	int ret;
@@ -389,6 +407,8 @@ static long xm_migrate_vma(struct migrate_vma *args, const struct xm_target *t)
 	xm_migrate_point(t, args, XM_PT_MIGRATE_MOVED,
 			 XM_PT_TO_RAM_MOVED);
 	migrate_vma_finalize(args);
+	if (fault_error)
+		*fault_error = mig.fault_error;
 	return moved;
 }
 
@@ -443,16 +463,18 @@ static void xm_to_ram_range(struct migrate_vma *args, struct vm_fault *vmf)
 
 /*
  * The result of a CPU fault. A page that somebody else holds may stay: the CPU
- * faults again. One for which there was no memory may not.
+ * faults again. One for which there was no memory, or that cannot be read, may not.
  */
 static vm_fault_t xm_to_ram_result(const struct migrate_vma *args,
-				   unsigned long address, long moved)
+				   unsigned long address, long moved, int error)
 {
 	unsigned long i = (address - args->start) >> PAGE_SHIFT;
 
 	if (args->flags & MIGRATE_VMA_SELECT_COMPOUND)
 		i = 0;
-	if (moved < 0)
+	if (error == -EHWPOISON)
+		return VM_FAULT_HWPOISON;
+	if (moved < 0 || error)
 		return VM_FAULT_SIGBUS;
 	return !args->dst[i] && args->src[i] & MIGRATE_PFN_VALID ?
 	       VM_FAULT_OOM : 0;
@@ -475,6 +497,7 @@ vm_fault_t xm_migrate_to_ram(struct vm_fault *vmf)
 		.fault_page = vmf->page,
 	};
 	vm_fault_t ret;
+	int error = 0;
 	long moved;
 
 	xm_to_ram_range(&args, vmf);
@@ -483,8 +506,8 @@ vm_fault_t xm_migrate_to_ram(struct vm_fault *vmf)
 
 	xm_point_device(dm, vma->vm_mm, XM_PT_TO_RAM_BEGIN, args.start,
 			args.end);
-	moved = xm_migrate_vma(&args, &t);
-	ret = xm_to_ram_result(&args, vmf->address, moved);
+	moved = xm_migrate_vma(&args, &t, &error);
+	ret = xm_to_ram_result(&args, vmf->address, moved, error);
 	trace_xm_to_ram(args.start, args.end, moved);
 	xm_point_device(dm, vma->vm_mm, XM_PT_TO_RAM_DONE, args.start,
 			args.end);
@@ -588,7 +611,7 @@ static long xm_migrate_step(struct xm_target *t, struct migrate_vma *args,
 		args->flags |= MIGRATE_VMA_SELECT_DEVICE_PRIVATE;
 	memset(args->dst, 0, ((*next - addr) >> PAGE_SHIFT) *
 	       sizeof(*args->dst));
-	moved = xm_migrate_vma(args, t);
+	moved = xm_migrate_vma(args, t, NULL);
 out:
 	mmap_read_unlock(m->mm);
 	return moved;

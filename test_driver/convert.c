@@ -125,9 +125,12 @@ void xt_get_stats(struct xt_file *f, struct xmirror_stats *s)
 	s->devmem_pages = 0;
 	s->devmem_free = 0;
 	s->devmem_evicted = 0;
-	if (f->dev->mem)
-		xmirror_devmem_stats(f->dev->mem->dm, &s->devmem_pages,
-				     &s->devmem_free, &s->devmem_evicted);
+	s->devmem_copy_errors = 0;
+	if (!f->dev->mem)
+		return;
+	xmirror_devmem_stats(f->dev->mem->dm, &s->devmem_pages, &s->devmem_free,
+			     &s->devmem_evicted);
+	s->devmem_copy_errors = xmirror_devmem_copy_errors(f->dev->mem->dm);
 }
 
 /**

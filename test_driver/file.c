@@ -67,6 +67,13 @@ static struct xt_file *xt_file_visit(struct xmirror_devmem *dm,
 	return NULL;
 }
 
+/* The file may be freed right after; only its address is used then. */
+static void xt_file_leave(struct xt_file *f)
+{
+	if (atomic_dec_and_test(&f->visitors))
+		wake_up_var(&f->visitors);
+}
+
 /* &struct xmirror_hooks.device */
 void xt_point_device(struct xmirror_devmem *dm, struct mm_struct *mm,
 		     const struct xm_visit *visit)
@@ -77,10 +84,23 @@ void xt_point_device(struct xmirror_devmem *dm, struct mm_struct *mm,
 	while ((f = xt_file_visit(dm, mm, id))) {
 		id = f->id;
 		xt_point(f->mirror, visit);
-		/* The file may be freed right after; only its address is used then. */
-		if (atomic_dec_and_test(&f->visitors))
-			wake_up_var(&f->visitors);
+		xt_file_leave(f);
 	}
+}
+
+/* 0, or what a file of the device with @dm has injected. May sleep. */
+int xt_inject_device(struct xmirror_devmem *dm, enum xmirror_inject_what what)
+{
+	struct xt_file *f;
+	int ret = 0;
+	u64 id = 0;
+
+	while (!ret && (f = xt_file_visit(dm, NULL, id))) {
+		id = f->id;
+		ret = xt_inject_file(f, what, true);
+		xt_file_leave(f);
+	}
+	return ret;
 }
 
 static int xt_open(struct inode *inode, struct file *file)

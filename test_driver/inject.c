@@ -2,9 +2,9 @@
 /*
  * Injected failures of a device.
  *
- * They happen at the places of sync points, and are disarmed like these: with the
- * file, or by the next call. If both a sync point and this make an operation fail,
- * the sync point comes first and this does not count.
+ * They happen at the places of sync points, or in the device's memory, and are
+ * disarmed like sync points: with the file, or by the next call. If both a sync point
+ * and this make an operation fail, the sync point comes first and this does not count.
  *
  * xt_file.sync_lock protects the armed failures. xt_file.injecting is read without
  * the lock, so that a point costs nothing when none is armed; a thread that reads
@@ -62,10 +62,10 @@ static bool xt_inject_hit_locked(struct xt_inject *inj)
 	return true;
 }
 
-static int xt_inject_point(struct xt_file *f, enum xm_point point,
-			   bool can_sleep)
+/* 0, or what was injected into this file */
+int xt_inject_file(struct xt_file *f, enum xmirror_inject_what what,
+		   bool can_sleep)
 {
-	enum xmirror_inject_what what = xt_inject_what(point);
 	unsigned long delay = 0;
 	struct xt_inject *inj;
 	int ret = 0;
@@ -107,7 +107,8 @@ int xt_point(struct xmirror *m, const struct xm_visit *visit)
 	struct xt_file *f = xt_file_of(m);
 	int ret = xt_sync_point(f, visit);
 
-	return ret ?: xt_inject_point(f, visit->point, visit->can_sleep);
+	return ret ?: xt_inject_file(f, xt_inject_what(visit->point),
+				     visit->can_sleep);
 }
 
 /*
@@ -123,7 +124,7 @@ static void xt_refused(struct xmirror_interval *iv, unsigned long addr,
 		.ptes = &pte,
 	};
 
-	if (!xt_inject_point(xt_file_of(iv->m), XM_PT_EXCL_STALE, true))
+	if (!xt_inject_file(xt_file_of(iv->m), XMIRROR_INJECT_STALE, true))
 		return;
 	write_lock(&iv->lock);
 	xt_pt_map(iv, &map);

@@ -659,7 +659,7 @@ XT_SIZE(xmirror_submit, 48);
 XT_SIZE(xmirror_wait, 56);
 XT_SIZE(xmirror_snapshot, 40);
 XT_SIZE(xmirror_verify, 40);
-XT_SIZE(xmirror_stats, 256);
+XT_SIZE(xmirror_stats, 264);
 XT_SIZE(xmirror_sync, 72);
 XT_SIZE(xmirror_migrate, 48);
 XT_SIZE(xmirror_unplug, 24);
@@ -684,7 +684,7 @@ static_assert(offsetof(struct xmirror_page, dev) == 16);
 static_assert(XMIRROR_OP_NR == 13);
 static_assert(XMIRROR_V_BITS == 5);
 static_assert(XMIRROR_PT_FAULT_MISSING == 36);
-static_assert(XMIRROR_INJECT_STALE == 6);
+static_assert(XMIRROR_INJECT_POISON == 7);
 
 static const struct xt_ioctl_desc *xt_ioctl_find(unsigned int cmd)
 {

@@ -13,7 +13,7 @@
 #include <linux/mm.h>
 #include <linux/slab.h>
 #include "compat.h"
-#include "hw.h"
+#include "test_driver.h"
 
 #define XT_WHOLE_ORDER	(PMD_SHIFT - PAGE_SHIFT)
 #define XT_WHOLE_PAGES	BIT(XT_WHOLE_ORDER)
@@ -86,7 +86,7 @@ static void xt_memory_split(void *priv, unsigned long index)
 		split_page(mem->backing[index], XT_WHOLE_ORDER);
 }
 
-/* The page with the data. The data of a folio is contiguous, wherever it is. */
+/* The page with the data */
 static struct page *xt_memory_data(struct page *page)
 {
 	struct xmirror_devmem *dm = xmirror_devmem_of(page);
@@ -96,20 +96,39 @@ static struct page *xt_memory_data(struct page *page)
 	       mem->backing[page_to_pfn(page) - mem->first_pfn] : page;
 }
 
+static int xt_memory_error(struct page *page)
+{
+	struct xmirror_devmem *dm = xmirror_devmem_of(page);
+
+	return dm ? xt_inject_device(dm, XMIRROR_INJECT_POISON) : 0;
+}
+
+static int xt_memory_copy_page(struct page *dst, struct page *src)
+{
+	if (copy_mc_highpage(xt_memory_data(dst), xt_memory_data(src)))
+		return -EHWPOISON;
+	if (xt_points_are_on() && (xt_memory_error(src) || xt_memory_error(dst)))
+		return -EHWPOISON;
+	return 0;
+}
+
+/*
+ * A page with a memory error is copied in part, and the core leaves it where it is.
+ * If it is system memory, copy_mc_highpage() has had the kernel deal with it; memory
+ * of a device has no other user.
+ */
 static int xt_memory_copy(struct page *dst, struct page *src, unsigned int nr)
 {
 	unsigned int i;
+	int ret = 0;
 
-	dst = xt_memory_data(dst);
-	if (src)
-		src = xt_memory_data(src);
-	for (i = 0; i < nr; i++) {
+	for (i = 0; i < nr && !ret; i++) {
 		if (src)
-			copy_highpage(dst + i, src + i);
+			ret = xt_memory_copy_page(dst + i, src + i);
 		else
-			clear_highpage(dst + i);
+			clear_highpage(xt_memory_data(dst + i));
 	}
-	return 0;
+	return ret;
 }
 
 const struct xmirror_devmem_ops xt_memory_ops = {

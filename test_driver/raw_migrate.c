@@ -73,17 +73,19 @@ static bool xt_raw_can_copy(struct page *page)
 	       (folio_test_anon(folio) || folio_test_swapbacked(folio));
 }
 
-static void xt_raw_copy(struct page *dst, struct page *src, unsigned long nr)
+/* False: there is a memory error in the source. */
+static bool xt_raw_copy(struct page *dst, struct page *src, unsigned long nr)
 {
 	unsigned long i;
 
 	for (i = 0; i < nr; i++) {
-		if (src)
-			copy_highpage(xt_raw_data(dst + i),
-				      xt_raw_data(src + i));
-		else
+		if (!src)
 			clear_highpage(xt_raw_data(dst + i));
+		else if (copy_mc_highpage(xt_raw_data(dst + i),
+					  xt_raw_data(src + i)))
+			return false;
 	}
+	return true;
 }
 
 static struct page *xt_raw_system(unsigned int order)
@@ -171,7 +173,8 @@ static void xt_raw_prepare_one(const struct xmirror_raw_migrate *r,
 		return;
 	dst[0] = xt_raw_alloc(moves[0].dst);
 	if (dst[0] & MIGRATE_PFN_COMPOUND) {
-		xt_raw_copy(migrate_pfn_to_page(dst[0]), from, nr);
+		if (!xt_raw_copy(migrate_pfn_to_page(dst[0]), from, nr))
+			xt_raw_drop_dst(dst);
 		return;
 	}
 	for (i = 0; i < nr; i++) {
@@ -180,8 +183,9 @@ static void xt_raw_prepare_one(const struct xmirror_raw_migrate *r,
 		if (!dst[i])
 			continue;
 		got++;
-		xt_raw_copy(migrate_pfn_to_page(dst[i]),
-			    from ? from + i : NULL, 1);
+		if (!xt_raw_copy(migrate_pfn_to_page(dst[i]),
+				 from ? from + i : NULL, 1))
+			xt_raw_drop_dst(&dst[i]);
 	}
 	/* See __migrate_device_pages() in mm/migrate_device.c of v7.3. */
 	if (!from && got < nr && !(r->flags & XMIRROR_RAW_UNSAFE))

@@ -187,8 +187,14 @@ void xt_points_switch_on(void)
 	mutex_lock(&xt_sync_mutex);
 	if (!xt_sync_on)
 		xmirror_hooks_set(&xt_hooks);
-	xt_sync_on = true;
+	WRITE_ONCE(xt_sync_on, true);
 	mutex_unlock(&xt_sync_mutex);
+}
+
+/* Has a file ever armed anything? Who reads it late came before. */
+bool xt_points_are_on(void)
+{
+	return READ_ONCE(xt_sync_on);
 }
 
 /* No file is open any more. */

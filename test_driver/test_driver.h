@@ -166,6 +166,7 @@ extern const struct file_operations xt_fops;
 void xt_file_free(void *priv);
 void xt_point_device(struct xmirror_devmem *dm, struct mm_struct *mm,
 		     const struct xm_visit *visit);
+int xt_inject_device(struct xmirror_devmem *dm, enum xmirror_inject_what what);
 
 /* bare.c */
 int xt_exclusive_bare(struct xmirror *m, unsigned long start,
@@ -204,12 +205,15 @@ int xt_vram_ioctl(struct xt_file *f, struct xmirror_vram *v);
 
 /* inject.c */
 int xt_inject(struct xt_file *f, struct xmirror_inject *inj);
+int xt_inject_file(struct xt_file *f, enum xmirror_inject_what what,
+		   bool can_sleep);
 int xt_point(struct xmirror *m, const struct xm_visit *visit);
 extern const struct xmirror_hooks xt_hooks;
 void xt_inject_close(struct xt_file *f);
 
 /* syncpoint.c */
 void xt_points_switch_on(void);
+bool xt_points_are_on(void);
 void xt_sync_init(struct xt_file *f);
 void xt_sync_close(struct xt_file *f);
 void xt_sync_exit(void);

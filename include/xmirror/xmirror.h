@@ -273,7 +273,9 @@ struct xmirror_ops {
  *	may be called in atomic context. NULL with @alloc
  * @copy: copy @nr pages from @src, or zeroes if it is NULL, to @dst. Each is
  *	@nr contiguous page structs, of system memory or of a pool with these
- *	operations. 0 or a negative errno. May sleep
+ *	operations. 0 or a negative errno, with which all of them stay: -EHWPOISON if
+ *	@src has a memory error, as copy_mc_highpage() tells. A CPU that touched the
+ *	page gets a SIGBUS then, as for any page with an error. May sleep
  */
 struct xmirror_devmem_ops {
 	unsigned int (*alloc)(void *priv, unsigned long index, unsigned int nr,
@@ -509,6 +511,7 @@ int xmirror_devmem_unplug(struct xmirror_devmem *dm, unsigned int timeout_ms);
 void xmirror_devmem_replug(struct xmirror_devmem *dm);
 void xmirror_devmem_stats(struct xmirror_devmem *dm, u64 *total, u64 *free,
 			  u64 *evicted);
+unsigned long xmirror_devmem_copy_errors(struct xmirror_devmem *dm);
 unsigned long xmirror_devmem_first_pfn(struct xmirror_devmem *dm);
 struct xmirror_devmem *xmirror_devmem_of(struct page *page);
 void *xmirror_devmem_priv(struct xmirror_devmem *dm);

@@ -108,7 +108,8 @@ static const struct call {
 } calls[] = {
 #define COMMITS		(1U << XMIRROR_INJECT_COMMIT)
 #define MOVES		(1U << XMIRROR_INJECT_COPY | \
-			 1U << XMIRROR_INJECT_PARTIAL)
+			 1U << XMIRROR_INJECT_PARTIAL | \
+			 1U << XMIRROR_INJECT_POISON)
 #define ALLOCATES	(1U << XMIRROR_INJECT_ALLOC | MOVES)
 	{ "FAULT", do_read_fault, NULL, 0, COMMITS },
 	{ "FAULT for writing", do_write_fault, NULL, 0, COMMITS },

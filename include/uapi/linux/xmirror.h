@@ -48,7 +48,7 @@
 #include <linux/types.h>
 
 /** XMIRROR_UAPI_VERSION: goes up with each change; INFO has that of the module. */
-#define XMIRROR_UAPI_VERSION	6
+#define XMIRROR_UAPI_VERSION	7
 
 /* Free in Documentation/userspace-api/ioctl/ioctl-number.rst of Linux 7.3. */
 #define XMIRROR_IOC_TYPE	0xbd
@@ -720,6 +720,9 @@ struct xmirror_verify {
  *	following are the device's, not the mirror's
  * @devmem_free: those that are free
  * @devmem_evicted: pages evicted to make room, since the module was loaded
+ * @devmem_copy_errors: pages, or large folios, that did not move to this device, or
+ *	from it to system memory, because their copy found a memory error, since the
+ *	module was loaded
  */
 struct xmirror_stats {
 	__u32 size;
@@ -748,6 +751,7 @@ struct xmirror_stats {
 	__u64 devmem_pages;
 	__u64 devmem_free;
 	__u64 devmem_evicted;
+	__u64 devmem_copy_errors;
 };
 
 /**
@@ -949,10 +953,14 @@ struct xmirror_sync {
  * @XMIRROR_INJECT_STALE: noticing that an exclusive page was invalidated while
  *	it was made: its leaf is committed, as by a driver that relies on the
  *	folio lock alone, and may be wrong
+ * @XMIRROR_INJECT_POISON: reading a page for a copy, whoever moves it: as if the
+ *	hardware had told of a memory error. It stays where it is, and so does all of
+ *	its large folio; a CPU that touched it gets a SIGBUS
  * @XMIRROR_INJECT_NR: number of them; not one
  *
  * The first three are about XMIRROR_IOC_MIGRATE of this file. Evictions and CPU
- * faults belong to nobody.
+ * faults belong to nobody. XMIRROR_INJECT_POISON is about all that this device has,
+ * or is to get, of whatever process.
  */
 enum xmirror_inject_what {
 	XMIRROR_INJECT_ALLOC,
@@ -962,6 +970,7 @@ enum xmirror_inject_what {
 	XMIRROR_INJECT_NOTIFIER,
 	XMIRROR_INJECT_DIRTY,
 	XMIRROR_INJECT_STALE,
+	XMIRROR_INJECT_POISON,
 	XMIRROR_INJECT_NR
 };
 
