@@ -275,6 +275,9 @@ class Table(unittest.TestCase):
         self.assertTrue(kernels.kernel("dkms-6.1").dkms)
         self.assertRegex("7.4.1+deb13-amd64", kernels.kernel("stock-7.4").release)
         self.assertEqual("plain", kernels.kernel("7.3-plain").flavour)
+        for row in kernels.KERNELS.values():
+            base = kernels.KERNELS[row.origin]
+            self.assertEqual(base, row._replace(name=base.name, base="", append=""))
         for name in ("7.9", "nothing"):
             with self.subTest(name), self.assertRaises(Usage):
                 kernels.kernel(name)

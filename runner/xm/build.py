@@ -54,14 +54,14 @@ class Target(Programs):
 
     def __init__(self, name, flavour="debug", make=()):
         self.name, self.make, self.row, self.tree = name, tuple(make), None, None
-        self.bin, self.names = None, None
+        self.bin, self.names, self.append = None, None, ""
         if "/" in name:
             self.own_tree(Path(name).resolve())
         else:
             row = kernels.kernel(name)
             if flavour == "plain" and row.flavour == "debug":
                 row = kernels.kernel(name + "-plain")
-            self.row = row
+            self.row, self.append = row, row.append
             self.name = row.name
             self.machine, self.arch, self.page_size = row.machine, row.arch, row.page_size
             self.flavour = row.flavour
@@ -70,7 +70,7 @@ class Target(Programs):
             if row.flavour == "stock":
                 self.stock(row)
             else:
-                self.built(Path(script("kernel.sh", row.name)[-1]))
+                self.built(Path(script("kernel.sh", row.origin)[-1]))
 
     def own_tree(self, kdir):
         self.flavour = "own"
@@ -95,11 +95,11 @@ class Target(Programs):
 
     def stock(self, row):
         image, root, self.release = script(
-            "stock.sh", "image", row.name.replace("dkms-", "stock-"))[-1].split()
+            "stock.sh", "image", row.origin.replace("dkms-", "stock-"))[-1].split()
         self.image = Path(image)
         self.tree = Path(root) / "lib/modules" / self.release
         if row.dkms:
-            self.symbols = Path(script("stock-dkms.sh", row.name)[-1])
+            self.symbols = Path(script("stock-dkms.sh", row.origin)[-1])
             own = [next(self.symbols.glob(f"{m}.ko*")) for m in MODULES]
         else:
             self.symbols = modules(self)
@@ -136,7 +136,7 @@ def make_modules(target, directory):
             *target.machine.make, "modules",
             what=f"building the modules for {target.kdir} failed")
     else:
-        script("stock.sh", "make", target.row.name.replace("dkms-", "stock-"), directory)
+        script("stock.sh", "make", target.row.origin.replace("dkms-", "stock-"), directory)
 
 
 def modules(target):

@@ -338,7 +338,7 @@ def cmd_kernel(args, _words):
         print(kernels.shell(kernels.kernel(args.args[0])))
     else:
         for row in kernels.KERNELS.values():
-            print(f"{row.name:12} {row.flavour:6} {row.arch} {row.suite}")
+            print(f"{row.name:16} {row.flavour:6} {row.arch} {row.suite}")
     return OK
 
 

@@ -126,7 +126,7 @@ class Guest:
                           "filter-buffer,id=turn,netdev=nobody,interval=1000"]
         else:
             accel = ["-accel", "kvm", "-cpu", "host"]
-        append += " " + os.environ.get("XM_APPEND", "")
+        append += f" {self.target.append} " + os.environ.get("XM_APPEND", "")
         cpus = 2 if self.exact else 1   # of a node
         disks = [swap, scratch] + ([boot.gcov] if boot.gcov else [])
         return [

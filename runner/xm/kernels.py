@@ -85,10 +85,16 @@ class Kernel(NamedTuple):
     configs: tuple = ()         # fragments in runner/guest/config
     debian: str = "trixie"      # the suite whose compiler built it
     dkms: bool = False          # modules by DKMS
+    base: str = ""      # the row whose image, modules and expected skips it has
+    append: str = ""    # kernel command line
 
     @property
     def machine(self):
         return MACHINES[self.arch]
+
+    @property
+    def origin(self):
+        return self.base or self.name
 
 
 def _built(version, suite):
@@ -101,6 +107,9 @@ KERNELS = {k.name: k for k in (
     Kernel("stock-7.x", "7.x", "trixie-backports", r"7\.[0-9].*-amd64"),
     Kernel("stock-6.12", "6.12", "trixie", r"6\.12\.[0-9].*-amd64"),
     Kernel("stock-6.1", "6.1", "bookworm", r"6\.1\.[0-9].*-amd64", debian="bookworm"),
+    # Without preemption, which x86 and arm64 of 7.x can't be: stock-7.x is "lazy" as it is.
+    Kernel("stock-6.12-none", "6.12", "trixie", r"6\.12\.[0-9].*-amd64",
+           base="stock-6.12", append="preempt=none"),
     Kernel("stock-rt", "7.x", "trixie-backports", r"7\.[0-9].*-rt-amd64"),
     Kernel("stock-arm64", "7.x", "trixie-backports", r"7\.[0-9].*-arm64", arch="arm64"),
     Kernel("stock-arm64-16k", "7.x", "trixie-backports", r"7\.[0-9].*-arm64-16k",
