@@ -113,16 +113,20 @@ int klog_wait(struct klog *log, const char *pattern, unsigned int times)
 
 bool klog_has_debug_vm(void)
 {
-	FILE *f = fopen("/proc/kallsyms", "re");
+	static int known = -1;
 	char line[512], name[64];
-	bool found = false;
+	FILE *f;
 
-	while (f && !found && fgets(line, sizeof(line), f))
-		found = sscanf(line, "%*s %*s %63s", name) == 1 &&
+	if (known >= 0)
+		return known;
+	known = 0;
+	f = fopen("/proc/kallsyms", "re");
+	while (f && !known && fgets(line, sizeof(line), f))
+		known = sscanf(line, "%*s %*s %63s", name) == 1 &&
 			!strcmp(name, "dump_mm");
 	if (f)
 		fclose(f);
-	return found;
+	return known;
 }
 
 bool klog_is_report(const char *line)
