@@ -148,7 +148,13 @@ static bool xt_raw_may_go(const struct xmirror_raw_migrate *r,
 	/* A small page to a large folio: finding 27. */
 	if (dst >= XMIRROR_RAW_PRIVATE_LARGE && !(src & MIGRATE_PFN_COMPOUND))
 		return false;
-	if (!from || folio_test_anon(page_folio(from)))
+	if (!from)
+		return true;
+	/* One that is still written to swap: finding 32. It is locked, so that this stays. */
+	if ((dst == XMIRROR_RAW_SYSTEM || dst == XMIRROR_RAW_SYSTEM_LARGE) &&
+	    folio_test_writeback(page_folio(from)))
+		return false;
+	if (folio_test_anon(page_folio(from)))
 		return true;
 	/* Its old page would be freed with a mapping: finding 28. */
 	if (dst == XMIRROR_RAW_SYSTEM || dst == XMIRROR_RAW_SYSTEM_LARGE)
