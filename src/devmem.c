@@ -29,6 +29,7 @@
 #include <linux/migrate.h>
 #include <linux/mm.h>
 #include <linux/module.h>
+#include <linux/rwsem.h>
 #include <linux/slab.h>
 #include <linux/sched/signal.h>
 #include "compat.h"
@@ -36,6 +37,10 @@
 #include "mirror.h"
 #include "points.h"
 #include "trace.h"
+
+static LIST_HEAD(xm_pools);
+/* Protects the list, and keeps its pools. Taken outside all locks but xm_resident.mutex */
+static DECLARE_RWSEM(xm_pools_sem);
 
 static unsigned long xm_index_of(struct xmirror_devmem *dm, struct page *page)
 {
@@ -253,19 +258,6 @@ void *xmirror_devmem_priv(struct xmirror_devmem *dm)
 }
 EXPORT_SYMBOL_GPL(xmirror_devmem_priv);
 
-/**
- * xmirror_devmem_in_use() - is anything in a pool?
- * @dm: the pool
- *
- * Context: any.
- * Return: whether pages are allocated.
- */
-bool xmirror_devmem_in_use(struct xmirror_devmem *dm)
-{
-	return xm_dev_in_use(dm);
-}
-EXPORT_SYMBOL_GPL(xmirror_devmem_in_use);
-
 /* The device works on this page: its block is the last to be evicted. */
 void xm_dev_touch(struct xmirror_devmem *dm, struct page *page)
 {
@@ -403,6 +395,9 @@ xmirror_devmem_create(u64 size, u64 addr, int node,
 	if (ret)
 		goto err_free;
 	xm_add_blocks(dm);
+	down_write(&xm_pools_sem);
+	list_add_tail(&dm->pools, &xm_pools);
+	up_write(&xm_pools_sem);
 	return dm;
 
 err_free:
@@ -412,6 +407,46 @@ err_free:
 	return ERR_PTR(ret);
 }
 EXPORT_SYMBOL_GPL(xmirror_devmem_create);
+
+/* No pool goes until xm_pools_unlock(). -EINTR on a fatal signal. */
+int xm_pools_lock(void)
+{
+	return down_read_killable(&xm_pools_sem);
+}
+
+void xm_pools_unlock(void)
+{
+	up_read(&xm_pools_sem);
+}
+
+/* Has the pool any of these @nr pages? */
+static bool xm_dev_has(const struct xmirror_devmem *dm,
+		       const struct xmirror_view *views, unsigned long nr)
+{
+	unsigned long i;
+
+	for (i = 0; i < nr; i++)
+		if (views[i].flags & (XM_CPU_PRIVATE | XM_CPU_COHERENT) &&
+		    views[i].pfn - dm->first_pfn < dm->nr_pages)
+			return true;
+	return false;
+}
+
+/*
+ * The next pool after @dm, or the first if it is NULL, that has any of these @nr pages,
+ * but not @other. Needs xm_pools_lock().
+ */
+struct xmirror_devmem *xm_pool_next(struct xmirror_devmem *dm,
+				    const struct xmirror_devmem *other,
+				    const struct xmirror_view *views,
+				    unsigned long nr)
+{
+	dm = list_prepare_entry(dm, &xm_pools, pools);
+	list_for_each_entry_continue(dm, &xm_pools, pools)
+		if (dm != other && xm_dev_has(dm, views, nr))
+			return dm;
+	return NULL;
+}
 
 /*
  * Find the next pages of @owner (0: of anybody) from *@index on that go in one
@@ -615,6 +650,9 @@ EXPORT_SYMBOL_GPL(xmirror_devmem_copy_errors);
  */
 void xmirror_devmem_destroy(struct xmirror_devmem *dm)
 {
+	down_write(&xm_pools_sem);
+	list_del(&dm->pools);
+	up_write(&xm_pools_sem);
 	/*
 	 * Also if the caller was killed. A page may be pinned first, and then only
 	 * be mapped, which only an eviction ends: memunmap_pages() would wait for

@@ -49,6 +49,7 @@ struct xm_reserve {
 
 /**
  * struct xmirror_devmem - a pool
+ * @pools: on the list of all pools
  * @pgmap: what the kernel knows of it
  * @ops: the driver's operations
  * @priv: the driver's
@@ -73,6 +74,7 @@ struct xm_reserve {
  * @copy_errors: copies to, or else from, the pool that the driver could not make
  */
 struct xmirror_devmem {
+	struct list_head pools;
 	struct dev_pagemap pgmap;
 	const struct xmirror_devmem_ops *ops;
 	void *priv;
@@ -122,10 +124,18 @@ struct page *xm_dev_alloc_large(struct xmirror_devmem *dm, u64 owner);
 void xm_dev_touch(struct xmirror_devmem *dm, struct page *page);
 void xm_dev_make_room(struct xmirror_devmem *dm, unsigned long nr);
 void xm_evict_owner(struct xmirror_devmem *dm, u64 owner);
+int xm_pools_lock(void);
+void xm_pools_unlock(void);
+struct xmirror_devmem *xm_pool_next(struct xmirror_devmem *dm,
+				    const struct xmirror_devmem *other,
+				    const struct xmirror_view *views,
+				    unsigned long nr);
 
 /* migrate.c */
 unsigned long xm_evict_pages(struct xmirror_devmem *dm, unsigned long index,
 			     unsigned int nr, u64 owner);
 vm_fault_t xm_migrate_to_ram(struct vm_fault *vmf);
+int xm_migrate(struct xmirror *m, const struct xmirror_move *move, int node,
+	       struct xmirror_result *res);
 
 #endif /* _XM_DEVMEM_H */

@@ -519,6 +519,9 @@ static int xm_fault_span(struct xm_fault *f, unsigned long start,
 	unsigned long deadline = xm_deadline(f->m);
 	int ret;
 
+	ret = xm_place(f->m, start, end);
+	if (ret)
+		return ret;
 	f->iv = xm_interval_get(f->m, start);
 	if (IS_ERR(f->iv))
 		return PTR_ERR(f->iv);
@@ -614,12 +617,12 @@ static int xm_fault(struct xm_fault *f, unsigned long start, unsigned long end,
  * @m: the mirror
  * @start: first address, page aligned
  * @end: address behind the last, page aligned
- * @mode: what the device needs; with %XM_LOCAL nothing is faulted in and
- *	nothing moves
+ * @mode: what the device needs; with %XM_LOCAL nothing is faulted in
  * @res: out: how far it got; counts the walks that the most disturbed span took,
  *	0 if all of it was mapped already
  *
- * The mapping may go again at any time, by invalidation.
+ * Pages move to where they are preferred to be first, see xmirror_prefer(). The mapping
+ * may go again at any time, by invalidation.
  *
  * Context: may sleep, takes mmap_lock.
  * Return: 0; -EFAULT: nothing is mapped there, PROT_NONE, or no memory that a

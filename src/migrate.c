@@ -45,14 +45,18 @@ MODULE_PARM_DESC(prefetch, "most pages that a CPU fault on device memory brings 
  * @dm: to this pool, or to system memory if it is NULL
  * @from: from this pool, or from system memory if it is NULL: only then empty
  *	entries are filled
+ * @also: with system memory, from this pool as well, unless it is NULL
  * @m: for this mirror; a CPU fault and an eviction know none
  * @vma: system memory is allocated for it, unless it is NULL
+ * @node: or on this node, unless it is %NUMA_NO_NODE
  */
 struct xm_target {
 	struct xmirror_devmem *dm;
 	struct xmirror_devmem *from;
+	struct xmirror_devmem *also;
 	struct xmirror *m;
 	struct vm_area_struct *vma;
+	int node;
 };
 
 static bool xm_fails_large(const struct xm_target *t, struct page *from)
@@ -106,7 +110,7 @@ static void xm_target_reserve(const struct xm_target *t,
 	gfp_t gfp;
 
 	if (!t->dm) {
-		if (xm_has_policy(t->vma))
+		if (t->node == NUMA_NO_NODE && xm_has_policy(t->vma))
 			return;
 		nr = min(nr, XM_RESERVE_PAGES);
 	}
@@ -122,8 +126,7 @@ static void xm_target_reserve(const struct xm_target *t,
 	gfp = current_gfp_context(xm_system_gfp(t, 0));
 	memset(reserve->page, 0, nr * sizeof(*reserve->page));
 	reserve->index = 0;
-	reserve->nr = alloc_pages_bulk_node(gfp, NUMA_NO_NODE, nr,
-					    reserve->page);
+	reserve->nr = alloc_pages_bulk_node(gfp, t->node, nr, reserve->page);
 }
 
 static void xm_target_unreserve(const struct xm_target *t,
@@ -156,8 +159,11 @@ static struct page *xm_target_alloc(const struct xm_target *t,
 		lock_page(page);
 		return page;
 	}
-	folio = t->vma ? xm_vma_alloc_folio(gfp, order, t->vma, addr) :
-			 folio_alloc(gfp, order);
+	if (t->node != NUMA_NO_NODE)
+		folio = __folio_alloc_node(gfp, order, t->node);
+	else
+		folio = t->vma ? xm_vma_alloc_folio(gfp, order, t->vma, addr) :
+				 folio_alloc(gfp, order);
 	if (!folio)
 		return NULL;
 	folio_lock(folio);
@@ -489,7 +495,7 @@ vm_fault_t xm_migrate_to_ram(struct vm_fault *vmf)
 {
 	struct xmirror_devmem *dm = xmirror_devmem_of(vmf->page);
 	struct vm_area_struct *vma = vmf->vma;
-	struct xm_target t = { .from = dm, .vma = vma };
+	struct xm_target t = { .from = dm, .vma = vma, .node = NUMA_NO_NODE };
 	struct migrate_vma args = {
 		.vma = vma,
 		.pgmap_owner = dm,
@@ -522,7 +528,7 @@ vm_fault_t xm_migrate_to_ram(struct vm_fault *vmf)
 unsigned long xm_evict_pages(struct xmirror_devmem *dm, unsigned long index,
 			     unsigned int nr, u64 owner)
 {
-	struct xm_target t = { .from = dm };
+	struct xm_target t = { .from = dm, .node = NUMA_NO_NODE };
 	struct xm_migration mig = { .t = &t, .nr = nr };
 	unsigned long moved, i;
 	struct migrate_vma args;
@@ -577,7 +583,7 @@ static void xm_make_room(struct xmirror *m, struct xmirror_devmem *dm,
 static long xm_migrate_step(struct xm_target *t, struct migrate_vma *args,
 			    unsigned long addr, unsigned long *next)
 {
-	struct xmirror_devmem *from = t->from;
+	struct xmirror_devmem *pool = t->from ?: t->also;
 	struct xmirror *m = t->m;
 	struct vm_area_struct *vma;
 	long moved;
@@ -598,23 +604,114 @@ static long xm_migrate_step(struct xm_target *t, struct migrate_vma *args,
 	args->vma = vma;
 	args->start = addr;
 	args->end = *next;
-	args->pgmap_owner = from ? from : m->dm;
+	args->pgmap_owner = pool ?: m->dm;
 	args->flags = 0;
 	/* To a pool of small pages the core had better split them at once. */
 	if (!t->dm || !t->dm->coherent)
 		args->flags |= MIGRATE_VMA_SELECT_COMPOUND;
-	if (!from)
+	if (!t->from)
 		args->flags |= MIGRATE_VMA_SELECT_SYSTEM;
-	else if (from->coherent)
-		args->flags |= MIGRATE_VMA_SELECT_DEVICE_COHERENT;
-	else
-		args->flags |= MIGRATE_VMA_SELECT_DEVICE_PRIVATE;
+	if (pool)
+		args->flags |= pool->coherent ?
+			       MIGRATE_VMA_SELECT_DEVICE_COHERENT :
+			       MIGRATE_VMA_SELECT_DEVICE_PRIVATE;
 	memset(args->dst, 0, ((*next - addr) >> PAGE_SHIFT) *
 	       sizeof(*args->dst));
 	moved = xm_migrate_vma(args, t, NULL);
 out:
 	mmap_read_unlock(m->mm);
 	return moved;
+}
+
+/*
+ * xm_migrate_step() from all other memory. migrate_vma_setup() takes the pages of the
+ * system together with those of one owner, &struct dev_pagemap.owner, and each pool is
+ * an owner, since hmm_range_fault() takes all pages of an owner for the device's own. So
+ * it is one step of the core for each further pool that has any of the pages.
+ */
+static long xm_migrate_gather(struct xm_target *t, struct migrate_vma *args,
+			      unsigned long addr, unsigned long *next)
+{
+	unsigned long nr = (*next - addr) >> PAGE_SHIFT;
+	struct xmirror_devmem *pool;
+	struct xmirror_view *views;
+	long moved = 0, ret;
+
+	views = kvmalloc_array(nr, sizeof(*views), GFP_KERNEL);
+	if (!views)
+		return -ENOMEM;
+	ret = xm_snapshot(t->m, addr, *next, views) ?: xm_pools_lock();
+	if (ret)
+		goto out;
+	pool = xm_pool_next(NULL, t->dm, views, nr);
+	if (t->dm) {
+		t->from = NULL;
+		t->also = pool;
+		moved = xm_migrate_step(t, args, addr, next);
+		t->also = NULL;
+		if (pool)
+			pool = xm_pool_next(pool, t->dm, views, nr);
+	}
+	while (pool && moved >= 0) {
+		t->from = pool;
+		ret = xm_migrate_step(t, args, addr, next);
+		moved = ret < 0 ? ret : moved + ret;
+		pool = xm_pool_next(pool, t->dm, views, nr);
+	}
+	xm_pools_unlock();
+out:
+	kvfree(views);
+	return ret < 0 ? ret : moved;
+}
+
+/* xmirror_migrate(), inside a call; system memory is on @node or on any */
+int xm_migrate(struct xmirror *m, const struct xmirror_move *move, int node,
+	       struct xmirror_result *res)
+{
+	struct xm_target t = {
+		.dm = move->to,
+		.from = move->from,
+		.m = m,
+		.node = node,
+	};
+	unsigned long addr = move->start, end = move->end, next, pos;
+	struct migrate_vma args = {};
+	u64 released;
+	long ret = 0;
+
+	if (!xm_alloc_pfns(&args, min((end - addr) >> PAGE_SHIFT,
+				      XM_BLOCK_PAGES)))
+		return -ENOMEM;
+	/* From now on there may be something to evict when the mirror goes. */
+	if (t.dm)
+		WRITE_ONCE(m->has_devmem, true);
+	for (; addr < end; addr = next) {
+		next = min(end, ALIGN(addr + 1, XM_BLOCK_PAGES * PAGE_SIZE));
+		ret = xm_point(m, XM_PT_MIGRATE_BEGIN, addr, next);
+		if (ret)
+			break;
+		pos = addr;
+		released = 0;
+		if (!move->from && t.dm)
+			ret = xm_release_pages(m, &pos, next, &released);
+		if (ret)
+			break;
+		if (t.dm)
+			xm_make_room(m, t.dm, addr, next);
+		ret = move->gather ? xm_migrate_gather(&t, &args, addr, &next) :
+				     xm_migrate_step(&t, &args, addr, &next);
+		if (ret < 0)
+			break;
+		res->count += ret;
+		res->done = next - move->start;
+		ret = next < end ? xmirror_check_cancel(m) : 0;
+		if (ret)
+			break;
+	}
+	trace_xm_migrate(m, move->start, move->start + res->done, res->count,
+			 ret);
+	kvfree(args.src);
+	return ret;
 }
 
 /**
@@ -632,61 +729,27 @@ out:
  * Context: may sleep, takes mmap_lock.
  * Return: 0; -EFAULT: nothing is mapped there, or PROT_NONE; -EOPNOTSUPP: a
  * mapping whose pages cannot migrate; -EINVAL: @move->from and @move->to are the
- * same, or @move->to is not the mirror's pool; or an error that every call can return.
+ * same, or @move->to is not the mirror's pool, or @move->gather with @move->from; or an
+ * error that every call can return.
  */
 int xmirror_migrate(struct xmirror *m, const struct xmirror_move *move,
 		    struct xmirror_result *res)
 {
-	struct xm_target t = { .dm = move->to, .from = move->from, .m = m };
-	unsigned long addr = move->start, end = move->end, next, pos;
-	struct migrate_vma args = {};
-	u64 released;
-	long ret;
+	int ret;
 
 	res->done = 0;
 	res->count = 0;
-	if (t.from == t.dm || (t.dm && t.dm != m->dm))
+	if (move->gather ? !!move->from : move->from == move->to)
 		return -EINVAL;
-	ret = xm_check_range(m, addr, end);
+	if (move->to && move->to != m->dm)
+		return -EINVAL;
+	ret = xm_check_range(m, move->start, move->end);
 	if (ret)
 		return ret;
 	ret = xmirror_enter(m);
 	if (ret)
 		return ret;
-	if (!xm_alloc_pfns(&args, min((end - addr) >> PAGE_SHIFT,
-				      XM_BLOCK_PAGES))) {
-		ret = -ENOMEM;
-		goto out;
-	}
-	/* From now on there may be something to evict when the mirror goes. */
-	if (t.dm)
-		WRITE_ONCE(m->has_devmem, true);
-	for (; addr < end; addr = next) {
-		next = min(end, ALIGN(addr + 1, XM_BLOCK_PAGES * PAGE_SIZE));
-		ret = xm_point(m, XM_PT_MIGRATE_BEGIN, addr, next);
-		if (ret)
-			break;
-		pos = addr;
-		released = 0;
-		if (!t.from)
-			ret = xm_release_pages(m, &pos, next, &released);
-		if (ret)
-			break;
-		if (t.dm)
-			xm_make_room(m, t.dm, addr, next);
-		ret = xm_migrate_step(&t, &args, addr, &next);
-		if (ret < 0)
-			break;
-		res->count += ret;
-		res->done = next - move->start;
-		ret = next < end ? xmirror_check_cancel(m) : 0;
-		if (ret)
-			break;
-	}
-	trace_xm_migrate(m, move->start, move->start + res->done, res->count,
-			 ret);
-	kvfree(args.src);
-out:
+	ret = xm_migrate(m, move, NUMA_NO_NODE, res);
 	xmirror_leave(m);
 	return ret;
 }

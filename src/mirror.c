@@ -242,6 +242,7 @@ struct xmirror *xmirror_create(struct mm_struct *mm, struct xmirror_devmem *dm,
 	m->timeout = XM_DEFAULT_TIMEOUT_MS;
 	xm_fork_create(m);
 	xm_resident_create(m);
+	xm_place_create(m);
 	xa_init(&m->intervals);
 	mutex_init(&m->interval_mutex);
 	kref_init(&m->ref);
@@ -313,6 +314,7 @@ static void xm_release(struct kref *ref)
 	/* A notifier may have started it in between; there is none any more. */
 	xm_fork_cancel(m);
 	xmirror_evict(m);
+	xm_place_free(m);
 	xm_mm_put(m->shared);
 	mmdrop(m->mm);
 	if (m->ops->release)

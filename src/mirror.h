@@ -34,10 +34,12 @@
 #include <linux/jiffies.h>
 #include <linux/kref.h>
 #include <linux/list.h>
+#include <linux/maple_tree.h>
 #include <linux/mutex.h>
 #include <linux/xarray.h>
 #include <xmirror/xmirror.h>
 #include "fork.h"
+#include "place.h"
 #include "resident.h"
 
 /**
@@ -75,6 +77,7 @@ struct xm_mm {
  * @timeout: milliseconds that a range may be retried
  * @fork: the policy for forks
  * @resident: ranges that the device holds as a whole
+ * @places: where pages are preferred to be, by address
  * @debugfs: its directory there
  * @stat: the counters, by enum xm_stat
  *
@@ -99,6 +102,7 @@ struct xmirror {
 	unsigned int timeout;
 	struct xm_fork fork;
 	struct xm_resident resident;
+	struct maple_tree places;
 	struct dentry *debugfs;
 	atomic64_t stat[XM_NR_STATS];
 };

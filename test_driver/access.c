@@ -340,7 +340,7 @@ static int xt_access_fault(struct xt_hw *hw, struct xt_access *a)
 		return xmirror_fault(hw->m, addr, end, need & XM_PTE_WRITE ?
 				     XM_WRITE : XM_READ, &res);
 	/* To make a page exclusive would bring it back from the device. */
-	if (hw->mem && xmirror_devmem_in_use(hw->mem->dm)) {
+	if (hw->mem && xmirror_may_be_local(hw->m, addr)) {
 		ret = xmirror_fault(hw->m, addr, end, XM_LOCAL, &res);
 		if (ret && ret != -ENOENT)
 			return ret;

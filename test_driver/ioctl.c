@@ -54,6 +54,7 @@
  * @raw_state: XMIRROR_IOC_RAW_STATE
  * @hold: XMIRROR_IOC_HOLD
  * @resident: XMIRROR_IOC_RESIDENT
+ * @prefer: XMIRROR_IOC_PREFER
  */
 union xt_arg {
 	u32 size;
@@ -78,6 +79,7 @@ union xt_arg {
 	struct xmirror_raw_state raw_state;
 	struct xmirror_hold hold;
 	struct xmirror_resident resident;
+	struct xmirror_prefer prefer;
 };
 
 /**
@@ -456,8 +458,10 @@ static int xt_ioctl_migrate(struct xt_file *f, union xt_arg *arg)
 	switch (mig->flags) {
 	case 0:
 	case XMIRROR_MIGRATE_TO_SYSTEM:
+	case XMIRROR_MIGRATE_GATHER:
 		if (mig->peer)
 			return -EINVAL;
+		move.gather = mig->flags == XMIRROR_MIGRATE_GATHER;
 		break;
 	case XMIRROR_MIGRATE_FROM_PEER:
 		peer = xt_device_get(mig->peer);
@@ -468,8 +472,8 @@ static int xt_ioctl_migrate(struct xt_file *f, union xt_arg *arg)
 	default:
 		return -EINVAL;
 	}
-	if (!move.to || (mig->flags && !move.from &&
-			 mig->flags != XMIRROR_MIGRATE_TO_SYSTEM))
+	if (!move.to ||
+	    (mig->flags == XMIRROR_MIGRATE_FROM_PEER && !move.from))
 		return -EOPNOTSUPP;
 	if (mig->flags == XMIRROR_MIGRATE_TO_SYSTEM)
 		swap(move.from, move.to);
@@ -563,6 +567,22 @@ static int xt_ioctl_resident(struct xt_file *f, union xt_arg *arg)
 	return xt_resident(f, &arg->resident);
 }
 
+static int xt_ioctl_prefer(struct xt_file *f, union xt_arg *arg)
+{
+	struct xmirror_prefer *p = &arg->prefer;
+	struct xmirror_preference to = {
+		.start = p->addr,
+		.end = p->addr + p->length,
+		.place = p->where,
+		.node = p->node,
+	};
+
+	if (p->flags || p->where > XMIRROR_PREFER_SYSTEM ||
+	    (p->where != XMIRROR_PREFER_SYSTEM && p->node))
+		return -EINVAL;
+	return xmirror_prefer(f->mirror, &to);
+}
+
 /**
  * struct xt_ioctl_desc - what xt_ioctl() has to know of a call
  * @min_size: size of the first version of its struct
@@ -617,6 +637,7 @@ static const struct xt_ioctl_desc xt_ioctls[] = {
 	XT_IOCTL(HOLD, 72, xmirror_hold, xt_ioctl_hold,
 		 .any_mm = true, .admin = true),
 	XT_IOCTL(RESIDENT, 80, xmirror_resident, xt_ioctl_resident),
+	XT_IOCTL(PREFER, 32, xmirror_prefer, xt_ioctl_prefer),
 };
 
 /*
@@ -650,6 +671,7 @@ XT_FIRST(xmirror_raw_notifier, __reserved, 88);
 XT_FIRST(xmirror_raw_state, pages, 32);
 XT_FIRST(xmirror_hold, held_ns, 72);
 XT_FIRST(xmirror_resident, failures, 80);
+XT_FIRST(xmirror_prefer, node, 32);
 
 XT_SIZE(xmirror_info, 608);
 XT_SIZE(xmirror_set, 24);
@@ -672,6 +694,7 @@ XT_SIZE(xmirror_raw_notifier, 88);
 XT_SIZE(xmirror_raw_state, 32);
 XT_SIZE(xmirror_hold, 72);
 XT_SIZE(xmirror_resident, 80);
+XT_SIZE(xmirror_prefer, 32);
 XT_SIZE(xmirror_cmd, 40);
 XT_SIZE(xmirror_page, 24);
 XT_SIZE(xmirror_raw_pfn, 16);

@@ -289,7 +289,8 @@ struct xmirror_devmem_ops {
  * enum xmirror_mode - what a device fault needs
  * @XM_READ: to read
  * @XM_WRITE: to write
- * @XM_LOCAL: whatever the device's own memory has there, fault nothing
+ * @XM_LOCAL: whatever the device's own memory has there, or has then if that is where
+ *	the page is preferred to be; fault nothing
  */
 enum xmirror_mode {
 	XM_READ,
@@ -303,12 +304,41 @@ enum xmirror_mode {
  * @end: address behind the last, page aligned
  * @from: pool that they move from, NULL for system memory
  * @to: pool that they move to, NULL for system memory
+ * @gather: from all other memory instead: @from is NULL
  */
 struct xmirror_move {
 	unsigned long start;
 	unsigned long end;
 	struct xmirror_devmem *from;
 	struct xmirror_devmem *to;
+	bool gather;
+};
+
+/**
+ * enum xmirror_place - where pages are preferred to be
+ * @XM_PLACE_ANY: where they are
+ * @XM_PLACE_DEVICE: in the memory of the mirror's device
+ * @XM_PLACE_SYSTEM: in system memory
+ */
+enum xmirror_place {
+	XM_PLACE_ANY,
+	XM_PLACE_DEVICE,
+	XM_PLACE_SYSTEM,
+};
+
+/**
+ * struct xmirror_preference - where pages of a range are preferred to be
+ * @start: first address, page aligned
+ * @end: address behind the last, page aligned
+ * @place: where
+ * @node: with %XM_PLACE_SYSTEM the node that a page comes to when it comes from a
+ *	device, or %NUMA_NO_NODE
+ */
+struct xmirror_preference {
+	unsigned long start;
+	unsigned long end;
+	enum xmirror_place place;
+	int node;
 };
 
 /**
@@ -515,10 +545,12 @@ unsigned long xmirror_devmem_copy_errors(struct xmirror_devmem *dm);
 unsigned long xmirror_devmem_first_pfn(struct xmirror_devmem *dm);
 struct xmirror_devmem *xmirror_devmem_of(struct page *page);
 void *xmirror_devmem_priv(struct xmirror_devmem *dm);
-bool xmirror_devmem_in_use(struct xmirror_devmem *dm);
 void xmirror_evict(struct xmirror *m);
 int xmirror_migrate(struct xmirror *m, const struct xmirror_move *move,
 		    struct xmirror_result *res);
+
+int xmirror_prefer(struct xmirror *m, const struct xmirror_preference *p);
+bool xmirror_may_be_local(struct xmirror *m, unsigned long addr);
 
 int xmirror_snapshot(struct xmirror *m, unsigned long start,
 		     unsigned long nr_pages, struct xmirror_view *views);

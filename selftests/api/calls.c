@@ -38,6 +38,7 @@ union any {
 	struct xmirror_raw_state raw_state;
 	struct xmirror_hold hold;
 	struct xmirror_resident resident;
+	struct xmirror_prefer prefer;
 	unsigned char raw[XM_PAGE];
 };
 
@@ -72,7 +73,8 @@ static const struct call {
 	CALL(STATS, stats, 256, 0, 0),
 	CALL(SYNC, sync, 72, 0, -ENOENT),
 	CALL(MIGRATE, migrate, 48,
-	     XMIRROR_MIGRATE_TO_SYSTEM | XMIRROR_MIGRATE_FROM_PEER, 0),
+	     XMIRROR_MIGRATE_TO_SYSTEM | XMIRROR_MIGRATE_FROM_PEER |
+	     XMIRROR_MIGRATE_GATHER, 0),
 	CALL(UNPLUG, unplug, 24, XMIRROR_UNPLUG_REPLUG, 0),
 	CALL(VRAM, vram, 88, 0, 0),
 	CALL(INJECT, inject, 56, 0, 0),
@@ -85,6 +87,7 @@ static const struct call {
 	CALL(RAW_STATE, raw_state, 32, 0, 0),
 	CALL(HOLD, hold, 72, 0, -ENOENT),
 	CALL(RESIDENT, resident, 80, XMIRROR_RESIDENT_WRITE, -ENOENT),
+	CALL(PREFER, prefer, 32, 0, 0),
 };
 
 static struct xmirror_cmd load_cmd;
@@ -177,6 +180,10 @@ static void fill(const struct call *call, void *p, union any *u)
 		u->resident.cmd = XMIRROR_RESIDENT_REMOVE;
 		u->resident.addr = (uintptr_t)p;
 		u->resident.length = XM_PAGE;
+		break;
+	case XMIRROR_IOC_PREFER:
+		u->prefer.addr = (uintptr_t)p;
+		u->prefer.length = XM_PAGE;
 		break;
 	}
 }

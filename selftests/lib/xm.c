@@ -171,6 +171,19 @@ int xm_migrate(int fd, const void *addr, size_t len, __u32 flags, __u32 peer,
 	return err;
 }
 
+int xm_prefer(int fd, const void *addr, size_t len, __u32 where)
+{
+	struct xmirror_prefer p = {
+		.size = sizeof(p),
+		.addr = (uintptr_t)addr,
+		.length = len,
+		.where = where,
+		.node = where == XMIRROR_PREFER_SYSTEM ? -1 : 0,
+	};
+
+	return xm_ioctl(fd, XMIRROR_IOC_PREFER, &p);
+}
+
 int xm_rw(int fd, const void *addr, void *buf, size_t len, __u32 flags,
 	  __u64 *done)
 {

@@ -111,6 +111,8 @@ int xm_release(int fd, const void *addr, size_t len, __u64 *done);
 /** xm_migrate: @peer counts with XMIRROR_MIGRATE_FROM_PEER; @moved may be NULL. */
 int xm_migrate(int fd, const void *addr, size_t len, __u32 flags, __u32 peer,
 	       __u64 *moved);
+/** xm_prefer: @where is enum xmirror_where; of system memory any node will do. */
+int xm_prefer(int fd, const void *addr, size_t len, __u32 where);
 /** xm_rw: the device copies between @addr and @buf, @flags as the ioctl's. */
 int xm_rw(int fd, const void *addr, void *buf, size_t len, __u32 flags,
 	  __u64 *done);

@@ -48,7 +48,7 @@
 #include <linux/types.h>
 
 /** XMIRROR_UAPI_VERSION: goes up with each change; INFO has that of the module. */
-#define XMIRROR_UAPI_VERSION	7
+#define XMIRROR_UAPI_VERSION	8
 
 /* Free in Documentation/userspace-api/ioctl/ioctl-number.rst of Linux 7.3. */
 #define XMIRROR_IOC_TYPE	0xbd
@@ -71,6 +71,7 @@
 #define XMIRROR_IOC_INJECT	_IO(XMIRROR_IOC_TYPE, 0x0f)
 #define XMIRROR_IOC_HOLD	_IO(XMIRROR_IOC_TYPE, 0x10)
 #define XMIRROR_IOC_RESIDENT	_IO(XMIRROR_IOC_TYPE, 0x11)
+#define XMIRROR_IOC_PREFER	_IO(XMIRROR_IOC_TYPE, 0x12)
 
 /* Capabilities, struct xmirror_info.caps and .lacks */
 /** XMIRROR_CAP_MIRROR: range faults, loads and stores (CONFIG_HMM_MIRROR). */
@@ -435,12 +436,17 @@ struct xmirror_wait {
 #define XMIRROR_MIGRATE_TO_SYSTEM	(1U << 0)
 /** XMIRROR_MIGRATE_FROM_PEER: from the memory of device @peer to this one. */
 #define XMIRROR_MIGRATE_FROM_PEER	(1U << 1)
+/**
+ * XMIRROR_MIGRATE_GATHER: from system memory and from all other devices to this one.
+ * Not with XMIRROR_MIGRATE_FROM_PEER or XMIRROR_MIGRATE_TO_SYSTEM (-EINVAL).
+ */
+#define XMIRROR_MIGRATE_GATHER		(1U << 2)
 
 /**
  * struct xmirror_migrate - move a range between system and device memory
  * @size: sizeof(struct xmirror_migrate)
- * @flags: XMIRROR_MIGRATE_TO_SYSTEM, XMIRROR_MIGRATE_FROM_PEER, or zero: from
- *	system memory to the device
+ * @flags: XMIRROR_MIGRATE_TO_SYSTEM, XMIRROR_MIGRATE_FROM_PEER,
+ *	XMIRROR_MIGRATE_GATHER, or zero: from system memory to the device
  * @addr: first byte, page aligned
  * @length: bytes, page aligned
  * @peer: with XMIRROR_MIGRATE_FROM_PEER the number of another device
@@ -468,6 +474,43 @@ struct xmirror_migrate {
 	__u32 __reserved;
 	__u64 done;
 	__u64 moved;
+};
+
+/**
+ * enum xmirror_where - where the device prefers pages to be
+ * @XMIRROR_PREFER_ANY: where they are, as all are at first
+ * @XMIRROR_PREFER_DEVICE: in its own memory
+ * @XMIRROR_PREFER_SYSTEM: in system memory
+ */
+enum xmirror_where {
+	XMIRROR_PREFER_ANY,
+	XMIRROR_PREFER_DEVICE,
+	XMIRROR_PREFER_SYSTEM,
+};
+
+/**
+ * struct xmirror_prefer - where the device prefers the pages of a range to be
+ * @size: sizeof(struct xmirror_prefer)
+ * @flags: must be zero
+ * @addr: first byte, page aligned
+ * @length: bytes, page aligned
+ * @where: enum xmirror_where; -EINVAL if unknown
+ * @node: with XMIRROR_PREFER_SYSTEM the NUMA node that pages go to when they come from a
+ *	device, or -1 for any (-EINVAL: there is no such node); else must be zero
+ *
+ * Nothing moves now. From now on an access of this mirror that faults, and
+ * XMIRROR_IOC_FAULT, move the pages that they are about there first, from wherever they
+ * are, and go on where they find them: it is a hint. It is about addresses and stays
+ * when something else is mapped there. -EOPNOTSUPP: XMIRROR_PREFER_DEVICE of a device
+ * without memory; -ENOMEM.
+ */
+struct xmirror_prefer {
+	__u32 size;
+	__u32 flags;
+	__u64 addr;
+	__u64 length;
+	__u32 where;
+	__s32 node;
 };
 
 /** XMIRROR_UNPLUG_REPLUG: use the memory again. */

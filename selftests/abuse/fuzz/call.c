@@ -37,6 +37,7 @@ union arg {
 	struct xmirror_vram vram;
 	struct xmirror_inject inject;
 	struct xmirror_resident resident;
+	struct xmirror_prefer prefer;
 	struct hmm_dmirror_cmd hmm;
 	__u64 words[XM_PAGE / 8];
 };
@@ -61,6 +62,7 @@ const struct kind kinds[] = {
 	{ XMIRROR_IOC_VRAM, "VRAM", 3, sizeof(struct xmirror_vram) },
 	{ XMIRROR_IOC_INJECT, "INJECT", 4, sizeof(struct xmirror_inject) },
 	{ XMIRROR_IOC_RESIDENT, "RESIDENT", 6, sizeof(struct xmirror_resident) },
+	{ XMIRROR_IOC_PREFER, "PREFER", 4, sizeof(struct xmirror_prefer) },
 	{ 0, "unknown call", 1, 64 },
 	{ HMM_IOC(0), "hmm_dmirror", 8, sizeof(struct hmm_dmirror_cmd) },
 };
@@ -296,7 +298,8 @@ static void fill(struct thread *t, const struct kind *kind, union arg *a,
 	case XMIRROR_IOC_MIGRATE:
 		a->migrate.addr = addr;
 		a->migrate.length = len;
-		a->migrate.flags = below(t, 3);
+		a->migrate.flags = one_in(t, 4) ? XMIRROR_MIGRATE_GATHER :
+						  below(t, 3);
 		a->migrate.peer = a->migrate.flags == 2 ? below(t, 3) : 0;
 		break;
 	case XMIRROR_IOC_UNPLUG:
@@ -305,6 +308,13 @@ static void fill(struct thread *t, const struct kind *kind, union arg *a,
 		break;
 	case XMIRROR_IOC_RESIDENT:
 		some_resident(t, &a->resident);
+		break;
+	case XMIRROR_IOC_PREFER:
+		a->prefer.addr = addr;
+		a->prefer.length = len;
+		a->prefer.where = below(t, 3 + one_in(t, 30));
+		if (a->prefer.where == XMIRROR_PREFER_SYSTEM)
+			a->prefer.node = (int)below(t, 3) - 1;
 		break;
 	case HMM_IOC(0):
 		a->hmm.addr = addr;
