@@ -30,7 +30,8 @@ from generated import Error
 # Files in the order of the document, with their sections in the order of the file
 FILES = ("include/xmirror/xmirror.h", "src/mirror.h", "src/mirror.c",
          "src/interval.c", "src/fault.c", "src/exclusive.c", "src/fork.c",
-         "src/resident.c", "src/devmem.c", "src/migrate.c", "src/place.c", "src/verify.c",
+         "src/resident.c", "src/devmem.c", "src/migrate.c", "src/slice.c",
+         "src/place.c", "src/verify.c",
          "samples/toy.c")
 END = "/* End of the example. */"
 

@@ -293,6 +293,24 @@ static inline bool xm_can_migrate(struct folio *folio)
 	       !folio_test_swapcache(folio);
 }
 
+/*
+ * The lock of the page that migrate_to_ram() is called with, to drop it for a while. It
+ * is called without one before 6.15, and there is nothing to probe for.
+ */
+#define XM_TO_RAM_LOCKED	(LINUX_VERSION_CODE >= KERNEL_VERSION(6, 15, 0))
+
+static inline void xm_to_ram_unlock(struct page *page)
+{
+	if (XM_TO_RAM_LOCKED)
+		unlock_page(page);
+}
+
+static inline void xm_to_ram_lock(struct page *page)
+{
+	if (XM_TO_RAM_LOCKED)
+		lock_page(page);
+}
+
 #if !XM_HAVE_FOLIO_MEMCG_CHARGED
 static inline bool folio_memcg_charged(struct folio *folio)
 {

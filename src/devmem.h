@@ -114,6 +114,13 @@ static inline bool xm_dev_belongs(const struct xmirror_devmem *dm,
 	return owner ? has == owner : has;
 }
 
+/* Number of the mirror that a page in use was allocated for. */
+static inline u64 xm_dev_owner(const struct xmirror_devmem *dm,
+			       struct page *page)
+{
+	return READ_ONCE(dm->owner[page_to_pfn(page) - dm->first_pfn]);
+}
+
 /* devmem.c */
 void xm_dev_reserve(struct xmirror_devmem *dm, struct xm_reserve *reserve,
 		    unsigned int nr);

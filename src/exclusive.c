@@ -209,6 +209,9 @@ static int xm_exclusive_attempt(struct xm_excl *x)
 	unsigned long start = x->pos, end = x->end;
 	int ret;
 
+	ret = xm_slice_respect(m, start);
+	if (ret)
+		return ret;
 	ret = xm_point(m, XM_PT_EXCL_BEGIN, start, end);
 	if (ret)
 		return ret;

@@ -532,6 +532,10 @@ static int xm_fault_span(struct xm_fault *f, unsigned long start,
 	f->range.start = ALIGN_DOWN(start, f->granule);
 	f->range.end = min(ALIGN(end, f->granule), f->m->mm->task_size);
 	for (;;) {
+		/* What somebody else has would come back. */
+		ret = f->mode == XM_LOCAL ? 0 : xm_slice_respect(f->m, start);
+		if (ret)
+			break;
 		ret = xm_fault_attempt(f);
 		if (ret != -EBUSY)
 			break;

@@ -506,6 +506,8 @@ vm_fault_t xm_migrate_to_ram(struct vm_fault *vmf)
 	int error = 0;
 	long moved;
 
+	if (xm_slice_cpu_wait(vmf, xm_dev_owner(dm, vmf->page)))
+		return VM_FAULT_RETRY;
 	xm_to_ram_range(&args, vmf);
 	if (!xm_alloc_pfns(&args, (args.end - args.start) >> PAGE_SHIFT))
 		return VM_FAULT_OOM;
@@ -687,7 +689,9 @@ int xm_migrate(struct xmirror *m, const struct xmirror_move *move, int node,
 		WRITE_ONCE(m->has_devmem, true);
 	for (; addr < end; addr = next) {
 		next = min(end, ALIGN(addr + 1, XM_BLOCK_PAGES * PAGE_SIZE));
-		ret = xm_point(m, XM_PT_MIGRATE_BEGIN, addr, next);
+		ret = t.dm ? xm_slice_take(m, addr) : xm_slice_respect(m, addr);
+		if (!ret)
+			ret = xm_point(m, XM_PT_MIGRATE_BEGIN, addr, next);
 		if (ret)
 			break;
 		pos = addr;
@@ -724,7 +728,8 @@ int xm_migrate(struct xmirror *m, const struct xmirror_move *move, int node,
  * swapped out, merged by KSM, or for which @move->to has no room stay where they are.
  * From system memory to a device empty entries move, too, as pages of zeroes. Exclusive
  * pages of this mirror are given back first, because the core does not migrate them.
- * @move->to is made room in by evicting what was used least recently.
+ * @move->to is made room in by evicting what was used least recently. A block that
+ * somebody else has a time slice of is waited for.
  *
  * Context: may sleep, takes mmap_lock.
  * Return: 0; -EFAULT: nothing is mapped there, or PROT_NONE; -EOPNOTSUPP: a

@@ -53,36 +53,64 @@ struct workqueue_struct *xm_work_queue;
 static atomic64_t xm_last_id;
 
 static LIST_HEAD(xm_mms);
-static DEFINE_MUTEX(xm_mms_mutex); /* protects xm_mms and xm_mm.mirrors */
+static DEFINE_SPINLOCK(xm_mms_lock); /* protects xm_mms and xm_mm.refs */
 
-static struct xm_mm *xm_mm_get(struct mm_struct *mm)
+static struct xm_mm *xm_mm_find_locked(struct mm_struct *mm)
 {
 	struct xm_mm *s;
 
-	mutex_lock(&xm_mms_mutex);
-	list_for_each_entry(s, &xm_mms, node)
-		if (s->mm == mm)
-			goto found;
-	s = kzalloc_obj(*s, GFP_KERNEL);
-	if (!s)
-		goto out;
-	s->mm = mm;
-	list_add(&s->node, &xm_mms);
-found:
-	s->mirrors++;
-out:
-	mutex_unlock(&xm_mms_mutex);
+	list_for_each_entry(s, &xm_mms, node) {
+		if (s->mm == mm) {
+			s->refs++;
+			return s;
+		}
+	}
+	return NULL;
+}
+
+/* What the mirrors of an mm share, with a reference; NULL if it has none. */
+struct xm_mm *xm_mm_find(struct mm_struct *mm)
+{
+	struct xm_mm *s;
+
+	spin_lock(&xm_mms_lock);
+	s = xm_mm_find_locked(mm);
+	spin_unlock(&xm_mms_lock);
 	return s;
 }
 
-static void xm_mm_put(struct xm_mm *s)
+static struct xm_mm *xm_mm_get(struct mm_struct *mm)
 {
-	mutex_lock(&xm_mms_mutex);
-	if (!--s->mirrors) {
+	struct xm_mm *new = kzalloc_obj(*new, GFP_KERNEL), *s;
+
+	if (!new)
+		return NULL;
+	new->mm = mm;
+	new->refs = 1;
+	xm_slices_create(&new->slices);
+	spin_lock(&xm_mms_lock);
+	s = xm_mm_find_locked(mm);
+	if (!s)
+		list_add(&new->node, &xm_mms);
+	spin_unlock(&xm_mms_lock);
+	if (s)
+		kfree(new);
+	return s ?: new;
+}
+
+void xm_mm_put(struct xm_mm *s)
+{
+	bool last;
+
+	spin_lock(&xm_mms_lock);
+	last = !--s->refs;
+	if (last)
 		list_del(&s->node);
-		kfree(s);
-	}
-	mutex_unlock(&xm_mms_mutex);
+	spin_unlock(&xm_mms_lock);
+	if (!last)
+		return;
+	xm_slices_free(&s->slices);
+	kfree(s);
 }
 
 /*
@@ -486,6 +514,8 @@ static const char * const xm_stat_names[XM_NR_STATS] = {
 	[XM_STAT_RESTORE_RUNS] = "restore_runs",
 	[XM_STAT_RESTORES] = "restores",
 	[XM_STAT_RESTORE_FAILURES] = "restore_failures",
+	[XM_STAT_SLICE_WAITS] = "slice_waits",
+	[XM_STAT_SLICE_LONGEST] = "slice_longest",
 };
 
 /**

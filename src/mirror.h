@@ -15,7 +15,8 @@
  * 8. the locks that folio_mark_dirty() takes, xm_fork.lock, xmirror_devmem.lock,
  *    and what the driver takes in its map and unmap
  *
- * xm_mms_mutex, for the list of all mirrored mms, is taken with none of them.
+ * Innermost, with nothing taken inside: xm_slices.lock, and xm_mms_lock for the list of
+ * all mirrored mms.
  *
  * xmirror_interval.lock is a spinning lock. Device accesses hold it for reading
  * over a bounded number of locations; commits and invalidations hold it for
@@ -41,19 +42,22 @@
 #include "fork.h"
 #include "place.h"
 #include "resident.h"
+#include "slice.h"
 
 /**
  * struct xm_mm - what the mirrors of an mm share
  * @node: on the list of all of them
  * @mm: the mm; each mirror holds mm_count
- * @mirrors: how many there are
+ * @refs: its mirrors, and CPU faults that look at it
+ * @slices: its time slices
  * @entered: calls that began, each of which then held mm_users
  * @left: calls that were about to give it back
  */
 struct xm_mm {
 	struct list_head node;
 	struct mm_struct *mm;
-	unsigned int mirrors;
+	unsigned int refs;
+	struct xm_slices slices;
 	atomic_t entered;
 	atomic_t left;
 };
@@ -113,6 +117,8 @@ struct xmirror {
 /* Unbound: it may take as long as a call. No device works in a suspend. */
 extern struct workqueue_struct *xm_work_queue;
 
+struct xm_mm *xm_mm_find(struct mm_struct *mm);
+void xm_mm_put(struct xm_mm *s);
 int xm_check_range(struct xmirror *m, unsigned long start, unsigned long end);
 int xm_check_retry(struct xmirror *m, unsigned long deadline);
 

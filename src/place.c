@@ -6,11 +6,11 @@
  * device's memory, system memory of some node or of any, or wherever they are, which is
  * how a mirror begins. A range fault first moves the pages that it is about, and no
  * others, from wherever they are; then it maps them where it finds them. That is a hint:
- * a page that cannot move is mapped where it is, and a page that is mapped is not looked
- * at, since the device does not fault on it. What is preferred is about addresses, not
- * about mappings: it stays when the range is unmapped.
+ * a page that cannot move is mapped where it is, and a page that is mapped stays, since
+ * the device does not fault on it. A preference belongs to addresses, not to mappings: it
+ * stays when the range is unmapped.
  *
- * Two mirrors that prefer different places move the pages to and fro.
+ * Two mirrors that prefer different places move the pages to and fro, see Time slices.
  */
 
 #include <linux/maple_tree.h>
@@ -101,7 +101,7 @@ void xm_place_free(struct xmirror *m)
  * @m: the mirror
  * @p: the range and the place, instead of what was preferred there before
  *
- * From now on faults of this mirror move what they are about there, if it can move; see
+ * From now on range faults of this mirror move the pages there, if they can move; see
  * Preferred places.
  *
  * Context: may sleep.
@@ -137,10 +137,10 @@ EXPORT_SYMBOL_GPL(xmirror_prefer);
  * @m: the mirror
  * @addr: address of the page
  *
- * For a driver that does atomics in its own memory: whether it is worth asking for the
- * page with %XM_LOCAL first.
+ * For a driver that does atomics in its own memory: whether to ask for the page with
+ * %XM_LOCAL first.
  *
- * Context: may sleep.
+ * Context: any.
  * Return: true if something is in that memory, or if it is preferred for the page.
  */
 bool xmirror_may_be_local(struct xmirror *m, unsigned long addr)

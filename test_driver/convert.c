@@ -124,6 +124,9 @@ void xt_get_stats(struct xt_file *f, struct xmirror_stats *s)
 	s->dirtied = xmirror_stat(m, XM_STAT_DIRTIED);
 	s->hmm_pfn_wrong = xmirror_stat(m, XM_STAT_HMM_PFN_WRONG);
 	s->fork_taken = xmirror_stat(m, XM_STAT_FORK_TAKEN);
+	s->slice_waits = xmirror_stat(m, XM_STAT_SLICE_WAITS);
+	s->slice_longest = xmirror_stat(m, XM_STAT_SLICE_LONGEST);
+	s->cpu_slice_waits = xmirror_slice_cpu_waits(m);
 	xt_get_hw_stats(&f->hw, s);
 	s->jobs = xt_jobs_count(f);
 	s->devmem_pages = 0;

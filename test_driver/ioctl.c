@@ -188,6 +188,11 @@ static int xt_ioctl_set(struct xt_file *f, union xt_arg *arg)
 		old = xmirror_set_fork_eager(f->mirror, set->value) ?
 			XMIRROR_FORK_EAGER : XMIRROR_FORK_LAZY;
 		break;
+	case XMIRROR_SET_SLICE:
+		if (set->value > 60000)
+			return -EINVAL;
+		old = xmirror_set_slice(f->mirror, set->value);
+		break;
 	default:
 		return -EINVAL;
 	}
@@ -681,7 +686,7 @@ XT_SIZE(xmirror_submit, 48);
 XT_SIZE(xmirror_wait, 56);
 XT_SIZE(xmirror_snapshot, 40);
 XT_SIZE(xmirror_verify, 40);
-XT_SIZE(xmirror_stats, 264);
+XT_SIZE(xmirror_stats, 288);
 XT_SIZE(xmirror_sync, 72);
 XT_SIZE(xmirror_migrate, 48);
 XT_SIZE(xmirror_unplug, 24);

@@ -376,6 +376,8 @@ struct xmirror_result {
  * @XM_STAT_RESTORE_RUNS: runs of the work that maps ranges again
  * @XM_STAT_RESTORES: ranges that it mapped again
  * @XM_STAT_RESTORE_FAILURES: tries of it that failed
+ * @XM_STAT_SLICE_WAITS: times that a call has waited for a time slice
+ * @XM_STAT_SLICE_LONGEST: most slices of others that one of them has waited for
  * @XM_NR_STATS: how many there are
  */
 enum xm_stat {
@@ -398,6 +400,8 @@ enum xm_stat {
 	XM_STAT_RESTORE_RUNS,
 	XM_STAT_RESTORES,
 	XM_STAT_RESTORE_FAILURES,
+	XM_STAT_SLICE_WAITS,
+	XM_STAT_SLICE_LONGEST,
 	XM_NR_STATS
 };
 
@@ -505,6 +509,8 @@ void xmirror_set_timeout(struct xmirror *m, unsigned int ms);
 unsigned long xmirror_granule(struct xmirror *m);
 int xmirror_set_granule(struct xmirror *m, unsigned long bytes);
 bool xmirror_set_fork_eager(struct xmirror *m, bool eager);
+unsigned int xmirror_set_slice(struct xmirror *m, unsigned int ms);
+u64 xmirror_slice_cpu_waits(struct xmirror *m);
 unsigned long xmirror_interval_size(void);
 
 int xmirror_enter(struct xmirror *m);

@@ -184,6 +184,16 @@ struct xmirror_info {
  */
 #define XMIRROR_SET_FORK		5
 
+/**
+ * XMIRROR_SET_SLICE: milliseconds (0 to 60000) that pages of private memory stay with who
+ * got them last, device or CPU, in blocks of PMD size; 0, with which an address space
+ * begins: no time. It is one value for all mirrors of the address space. A CPU that touches
+ * memory of the device that has the block waits for the end of that slice; a fault or a
+ * migration of a device waits for those that came before it. All waits end when the slice
+ * is set to 0.
+ */
+#define XMIRROR_SET_SLICE		6
+
 /** XMIRROR_FORK_LAZY: the device gets a page back when it next wants it. */
 #define XMIRROR_FORK_LAZY	0
 /**
@@ -499,10 +509,10 @@ enum xmirror_where {
  *	device, or -1 for any (-EINVAL: there is no such node); else must be zero
  *
  * Nothing moves now. From now on an access of this mirror that faults, and
- * XMIRROR_IOC_FAULT, move the pages that they are about there first, from wherever they
- * are, and go on where they find them: it is a hint. It is about addresses and stays
- * when something else is mapped there. -EOPNOTSUPP: XMIRROR_PREFER_DEVICE of a device
- * without memory; -ENOMEM.
+ * XMIRROR_IOC_FAULT, move the pages there first, from wherever they are, and go on where
+ * they find them: it is a hint. It belongs to the addresses and stays when something else
+ * is mapped there. -EOPNOTSUPP: XMIRROR_PREFER_DEVICE of a device without memory;
+ * -ENOMEM.
  */
 struct xmirror_prefer {
 	__u32 size;
@@ -766,6 +776,10 @@ struct xmirror_verify {
  * @devmem_copy_errors: pages, or large folios, that did not move to this device, or
  *	from it to system memory, because their copy found a memory error, since the
  *	module was loaded
+ * @slice_waits: calls of this mirror that have waited for a time slice, see
+ *	XMIRROR_SET_SLICE
+ * @slice_longest: most slices of others that one of them has waited for
+ * @cpu_slice_waits: CPU faults of this address space that have waited for one
  */
 struct xmirror_stats {
 	__u32 size;
@@ -795,6 +809,9 @@ struct xmirror_stats {
 	__u64 devmem_free;
 	__u64 devmem_evicted;
 	__u64 devmem_copy_errors;
+	__u64 slice_waits;
+	__u64 slice_longest;
+	__u64 cpu_slice_waits;
 };
 
 /**

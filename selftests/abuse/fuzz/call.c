@@ -154,6 +154,10 @@ static void some_set(struct thread *t, struct xmirror_set *s)
 	case XMIRROR_SET_FORK:
 		s->value = below(t, 3);
 		break;
+	case XMIRROR_SET_SLICE:
+		/* Short, and off as often as not: everybody waits for it. */
+		s->value = one_in(t, 2) ? 0 : below(t, SHORT);
+		return;
 	default:
 		s->value = XM_PAGE << below(t, 11);
 	}

@@ -25,7 +25,7 @@
 #define TAPE		64
 #define KEPT		1024
 
-#define PARAMS		(XMIRROR_SET_FORK + 1)
+#define PARAMS		(XMIRROR_SET_SLICE + 1)
 #define KINDS		20
 /* That of them with the calls of /dev/hmm_dmirror0 */
 #define HMM		(KINDS - 1)
