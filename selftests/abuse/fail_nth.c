@@ -66,6 +66,12 @@ static int to_peer(struct stage *s)
 	return xm_migrate(s->peer, s->p, SIZE, 0, 0, NULL);
 }
 
+static int preferred(struct stage *s)
+{
+	return xm_set(s->fd, XMIRROR_SET_SLICE, 1, NULL) ?:
+	       xm_prefer(s->fd, s->p, SIZE, XMIRROR_PREFER_DEVICE);
+}
+
 static int exclusive(struct stage *s)
 {
 	return xm_exclusive(s->fd, s->p, SIZE, NULL);
@@ -260,6 +266,16 @@ static int do_from_peer(struct stage *s)
 			  NULL);
 }
 
+static int do_gather(struct stage *s)
+{
+	return xm_migrate(s->fd, s->p, SIZE, XMIRROR_MIGRATE_GATHER, 0, NULL);
+}
+
+static int do_prefer(struct stage *s)
+{
+	return xm_prefer(s->fd, s->p, SIZE, XMIRROR_PREFER_DEVICE);
+}
+
 static int do_unplug(struct stage *s)
 {
 	struct xmirror_unplug u = { .size = sizeof(u), .timeout_ms = 1 };
@@ -399,6 +415,8 @@ static const struct call {
 	{ "FAULT, after mprotect", do_fault, write_protected, 0, MAY_FAULT },
 	{ "FAULT, peer's memory", do_fault, to_peer, XMIRROR_CAP_PRIVATE,
 	  MAY_FAULT },
+	{ "FAULT, preferred", do_fault, preferred, XMIRROR_CAP_PRIVATE,
+	  MAY_FAULT },
 	{ "EXCLUSIVE", do_exclusive, NULL, XMIRROR_CAP_EXCLUSIVE, MAY_FAULT },
 	{ "EXCLUSIVE, device memory", do_exclusive, to_device,
 	  XMIRROR_CAP_EXCLUSIVE | XMIRROR_CAP_PRIVATE, MAY_FAULT },
@@ -424,6 +442,8 @@ static const struct call {
 	{ "MIGRATE, to system", do_to_system, to_device, XMIRROR_CAP_PRIVATE,
 	  0 },
 	{ "MIGRATE, from peer", do_from_peer, to_peer, XMIRROR_CAP_PRIVATE, 0 },
+	{ "MIGRATE, gather", do_gather, to_peer, XMIRROR_CAP_PRIVATE, 0 },
+	{ "PREFER", do_prefer, NULL, XMIRROR_CAP_PRIVATE, 0 },
 	{ "UNPLUG", do_unplug, to_device, XMIRROR_CAP_PRIVATE, MAY_BUSY },
 	{ "UNPLUG, replug", do_replug, NULL, XMIRROR_CAP_PRIVATE, 0 },
 };
