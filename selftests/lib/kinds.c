@@ -3,7 +3,6 @@
  * Memory of every kind, see kinds.h.
  */
 #include <fcntl.h>
-#include <sched.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
 
@@ -174,18 +173,6 @@ static int make_hugetlb(struct memory *m)
 	return 0;
 }
 
-static bool is_written_back(const void *p)
-{
-	__u64 start = xm_now_ns();
-
-	while (xm_kpageflags(xm_pfn(p)) & XM_KPF_WRITEBACK) {
-		if (xm_expired(start, XM_LONG))
-			return false;
-		sched_yield();
-	}
-	return true;
-}
-
 /*
  * The kernel drops pages from a swap cache that is half full. A page may come back before
  * the disk has it; then it does not migrate (finding 32).
@@ -206,8 +193,9 @@ static int make_swapped(struct memory *m, int fd, bool mapped)
 		return 0;
 	if (XM_LOAD(m->p) != KIND_WORD)
 		return failed(m, "paging it in", -EIO);
-	if (!is_written_back(m->p))
-		return failed(m, "writing it back", -ETIMEDOUT);
+	err = xm_written_back(m->p, XM_PAGE);
+	if (err)
+		return failed(m, "writing it back", err);
 	if (!(raw_page(fd, m->p).folio & XMIRROR_FOLIO_SWAPCACHE))
 		return lacks(m, "page that stays in the swap cache");
 	return 0;

@@ -324,13 +324,34 @@ static bool any_present(const char *p, size_t len)
 	return false;
 }
 
+int xm_written_back(const void *p, size_t len)
+{
+	__u64 start = xm_now_ns();
+	size_t i;
+
+	for (i = 0; i < len; i += XM_PAGE) {
+		while (xm_is_present(p + i) &&
+		       xm_kpageflags(xm_pfn(p + i)) & XM_KPF_WRITEBACK) {
+			if (xm_expired(start, XM_LONG))
+				return -ETIMEDOUT;
+			sched_yield();
+		}
+	}
+	return 0;
+}
+
 int xm_pageout(void *p, size_t len)
 {
 	int i;
 
-	/* MADV_PAGEOUT leaves pages alone that are in the LRU batch of a CPU. */
+	/*
+	 * MADV_PAGEOUT leaves pages alone that are in the LRU batch of a CPU, or still on
+	 * their way out from the last time.
+	 */
 	for (i = 0; i < 20; i++) {
 		xm_drain();
+		if (xm_written_back(p, len))
+			return -ETIMEDOUT;
 		if (madvise(p, len, MADV_PAGEOUT))
 			return -errno;
 		if (!any_present(p, len))

@@ -64,6 +64,11 @@ int xm_temp_file(const char *dir);
 bool xm_has_thp(void);
 /** xm_why_no_thp: why there was none: the reason of a skip. */
 const char *xm_why_no_thp(void);
+/**
+ * xm_written_back: wait until what is present of @len bytes at @p is not being written to
+ * swap: -ETIMEDOUT. A page may be faulted in again before that.
+ */
+int xm_written_back(const void *p, size_t len);
 /** xm_no_thp: no huge page comes into @len bytes at @p from now on; -errno. */
 int xm_no_thp(void *p, size_t len);
 /** xm_thp: a huge page filled with @byte, NULL if there is none to be had. */

@@ -278,7 +278,8 @@ TEST(large_destination_inside_a_huge_page_is_left_out)
 	ASSERT_NE(NULL, moves);
 	p = xm_anon_aligned(2 * XM_PMD, XM_PMD);
 	ASSERT_NE(NULL, p);
-	if (madvise(p, XM_PMD, MADV_HUGEPAGE))
+	/* All of it, which is to be one VMA; only the first is touched. */
+	if (madvise(p, 2 * XM_PMD, MADV_HUGEPAGE))
 		XM_SKIP(return, "%s", xm_why_no_thp());
 	for (i = 0; i < PAGES; i++)
 		p[i * WORDS] = value(i);
@@ -303,8 +304,10 @@ TEST(large_destination_inside_a_huge_page_is_left_out)
 }
 
 /*
- * The kernel splits for small destinations what it takes for anonymous memory, and frees
- * a page of a file with its mapping (finding 28): such a huge page stays.
+ * The kernel would split it for small destinations as it does anonymous memory, and free
+ * a page of a file with its mapping (finding 28). The raw call gives it none, and 7.3
+ * does not come to that: it takes the references of the page cache for those of a pin
+ * (migrate_vma_check_page() in mm/migrate_device.c).
  */
 TEST(huge_page_of_a_file_is_left_out)
 {
@@ -343,7 +346,6 @@ TEST(huge_page_of_a_file_is_left_out)
 		moves[0].dst = dsts[k];
 		moves[1].dst = XMIRROR_RAW_PRIVATE;
 		EXPECT_EQ(0, raw_migrate(fd, p, PAGES, &r, moves));
-		EXPECT_TRUE(moves[0].setup & XMIRROR_RAW_COMPOUND);
 		EXPECT_EQ(0, moves[0].dst_pfn);
 		EXPECT_EQ(0, moves[1].dst_pfn);
 		EXPECT_EQ(before.pfn, raw_page(fd, p).pfn);
