@@ -141,11 +141,12 @@ EXPORT_SYMBOL_GPL(xmirror_prefer);
  * %XM_LOCAL first.
  *
  * Context: any.
- * Return: true if something is in that memory, or if it is preferred for the page.
+ * Return: true if something is in that memory, or if some place is preferred for the
+ * page, where a fault with %XM_LOCAL moves it.
  */
 bool xmirror_may_be_local(struct xmirror *m, unsigned long addr)
 {
 	return m->dm && (xm_dev_in_use(m->dm) ||
-			 xm_place_at(m, addr) == XM_PLACE_DEVICE);
+			 xm_place_at(m, addr) != XM_PLACE_ANY);
 }
 EXPORT_SYMBOL_GPL(xmirror_may_be_local);
