@@ -4,8 +4,8 @@
  * own memory. Not one count may be missing, and nobody starves: the module counts how many
  * time slices of others a call has waited for.
  *
- * With a device that is overcommitted, other memory passes through it meanwhile, so that it
- * has four times as much to do with as it can hold, and evicts what it used last.
+ * Other memory passes through a device that is overcommitted, four times as much in all as
+ * it can hold, so that it evicts pages meanwhile.
  *
  * XM_COUNT in the environment is the number of accesses in all, 50000 if it is not set.
  */
@@ -19,6 +19,7 @@
 #define RUN		8UL	/* pages of a burst, one after the other */
 #define TIMES		16UL	/* accesses of each of them */
 #define BURST		(RUN * TIMES)
+#define AHEAD		(4 * BURST) /* a CPU thread is no more before the last device */
 #define SLICE		20	/* milliseconds */
 #define DEVICE		(4UL << 20)
 #define OTHER		(3 * DEVICE)
@@ -52,6 +53,7 @@ struct match {
 	struct party party[MOST_PARTIES];
 	unsigned int parties;
 	unsigned int devices;
+	bool failed;
 	__u64 *p;
 	size_t pages;
 };
@@ -89,11 +91,25 @@ static void waited(struct party *me, __u64 before)
 		me->longest = n;
 }
 
+/* CPUs are faster by far, and would be done before the devices have begun. */
+static void keep_pace(const struct party *me)
+{
+	const struct match *all = me->all;
+	unsigned int i;
+
+	for (i = 0; i < all->devices; i++) {
+		while (me->done > XM_LOAD(&all->party[i].done) + AHEAD &&
+		       !XM_LOAD(&all->failed))
+			sched_yield();
+	}
+}
+
 static void cpu_burst(struct party *me, __u64 *p)
 {
 	__u64 before;
 	unsigned int i, k;
 
+	keep_pace(me);
 	for (i = 0; i < RUN; i++) {
 		before = by_others(me);
 		XM_ADD(p + i * XM_WORDS, 1);
@@ -152,6 +168,8 @@ static int play(struct worker *w)
 		if (me->other && !err && i % OFTEN == 0)
 			err = pass_through(me, i / OFTEN);
 	}
+	if (err)
+		XM_STORE(&me->all->failed, true);
 	return err;
 }
 
