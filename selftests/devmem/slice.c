@@ -312,6 +312,8 @@ TEST_F(slice, device_gets_on_beside_another_one)
 	EXPECT_EQ(0, worker_join(&slow));
 	SET_SLICE(0);
 	EXPECT_EQ(0, worker_join(&other));
+	/* It has slept for the slice, and not for something else. */
+	EXPECT_EQ(1, stats(self->fd[1]).slice_waits);
 	EXPECT_EQ(55, self->p[0]);
 }
 
@@ -360,6 +362,7 @@ TEST_F(slice, cpu_gets_on_beside_a_device)
 		}
 		EXPECT_EQ(0, worker_join(&device[i]));
 	}
+	EXPECT_EQ(1, stats(self->fd[0]).slice_waits);
 	EXPECT_EQ(102, self->p[0]);
 }
 
