@@ -278,6 +278,8 @@ static void xm_dev_free(struct page *page, unsigned int nr)
 						 struct xmirror_devmem, pgmap);
 	unsigned long index = xm_index_of(dm, page);
 
+	/* Whoever has locked it has a reference, and would unlock another's page. */
+	WARN_ON(PageLocked(page));
 	trace_xm_devmem_free(dm->owner[index], page_to_pfn(page), nr);
 	xm_dev_free_backing(dm, index, nr);
 	xm_dev_free_slots(dm, index, nr);
