@@ -3,6 +3,7 @@
  * The race matrix: runs one cell and says how it ended, see matrix.h.
  */
 #include <fcntl.h>
+#include <linux/membarrier.h>
 #include <poll.h>
 #include <sched.h>
 #include <setjmp.h>
@@ -10,6 +11,7 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
+#include "group.h"
 #include "hold.h"
 #include "klog.h"
 #include "private.h"
@@ -255,11 +257,26 @@ static int make_memory(struct race_env *e)
 	return 0;
 }
 
+/*
+ * Empty this CPU's batches of pages that are on their way to an LRU list: each page in
+ * them has a reference, and would not be freed when the race drops the last other one.
+ * MADV_FREE does so first (madvise_free_single_vma() in mm/madvise.c of v7.3).
+ */
+static void drain_batches(void)
+{
+	char *p = xm_anon(XM_PAGE);
+
+	munlock(p, XM_PAGE);
+	madvise(p, XM_PAGE, MADV_FREE);
+	munmap(p, XM_PAGE);
+}
+
 static int prepare(struct race_env *e, struct worker *dev, struct worker *mm)
 {
 	struct sigaction sa = {
 		.sa_sigaction = bad_access, .sa_flags = SA_SIGINFO,
 	};
+	struct xmirror_stats s = {};
 	pthread_attr_t attr;
 	int err;
 
@@ -293,6 +310,10 @@ static int prepare(struct race_env *e, struct worker *dev, struct worker *mm)
 	if (err == RACE_NOT_HERE)
 		return unreachable(e->why);
 	CHECK(!err, "setting up the device op: %d", err);
+	drain_batches();
+	if (e->fd >= 0)
+		CHECK(!xm_stats(e->fd, &s), "no counters");
+	e->migrations = s.inv[XM_EV_MIGRATE];
 	return 0;
 }
 
@@ -571,6 +592,7 @@ struct which {
 	const struct race_mmop *m;
 	const struct race_window *w;
 	const struct race_hold *hold;
+	const struct group *group;
 };
 
 static int cell_process(struct child *c, void *arg)
@@ -583,6 +605,12 @@ static int cell_process(struct child *c, void *arg)
 	};
 
 	(void)c;
+	if (which->group && group_enter(which->group)) {
+		snprintf(race_cell->result.why, sizeof(race_cell->result.why),
+			 "its control group cannot be entered");
+		race_cell->done = true;
+		return 0;
+	}
 	if (which->hold)
 		run_held_cell(&e);
 	else
@@ -811,13 +839,37 @@ static bool has_both(const struct which *which, bool mm, struct race_result *r)
 	return false;
 }
 
+/*
+ * Page tables of the cell's control group have gone, too: after an RCU grace period,
+ * which a system call waits for, and when the kernel has summed up the counters, which
+ * it does every two seconds. Bytes that have not.
+ */
+static long lost_tables(const struct group *g)
+{
+	__u64 start = xm_now_ns();
+	long bytes;
+
+	while ((bytes = group_stat(g, "pagetables")) > 0) {
+		if (xm_expired(start, DEADLINE / 3))
+			return bytes;
+		syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0);
+	}
+	return 0;
+}
+
 static struct race_result run_which(struct which *which, bool mm)
 {
 	struct race_result r = { .verdict = RACE_UNREACHABLE };
 	__u64 start = xm_now_ns();
+	struct group g;
+	long lost;
 
 	if (!has_both(which, mm, &r))
 		return r;
+	/* A huge page brings a table for its parts. */
+	if (which->d->empty && which->hold && which->hold->huge &&
+	    !group_make(&g, "cell"))
+		which->group = &g;
 	run_child(which);
 	r = race_cell->result;
 	if (which->m->restore)
@@ -827,6 +879,13 @@ static struct race_result run_which(struct which *which, bool mm)
 		r.verdict = RACE_FAIL;
 		snprintf(r.why, sizeof(r.why), "device memory is missing");
 	}
+	lost = which->group ? lost_tables(&g) : 0;
+	if (lost) {
+		r.verdict = RACE_FAIL;
+		snprintf(r.why, sizeof(r.why), "%ld bytes of page tables are lost", lost);
+	}
+	if (which->group)
+		group_remove(&g);
 	if (kernel_log >= 0 && kernel_complains(r.why, sizeof(r.why)))
 		r.verdict = RACE_FAIL;
 	r.ms = (xm_now_ns() - start) / 1000000;

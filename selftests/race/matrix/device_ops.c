@@ -170,6 +170,16 @@ static int to_device(struct race_env *e)
 	return migrate(e, e->fd, 0, 0);
 }
 
+/* Nothing is there, but a notifier; the migration puts zeroes there. */
+static int make_empty(struct race_env *e)
+{
+	int err = map_neighbour(e);
+	size_t len;
+	void *p = what(e, &len);
+
+	return err ? err : madvise(p, len, MADV_DONTNEED) ? -errno : 0;
+}
+
 static int to_system(struct race_env *e)
 {
 	return migrate(e, e->fd, XMIRROR_MIGRATE_TO_SYSTEM, 0);
@@ -367,7 +377,7 @@ const struct race_devop race_devops[] = {
 	}, {
 		.name = "cpu_return", .cap = XMIRROR_CAP_PRIVATE,
 		.setup = put_on_device, .act = touch,
-		.reads = true, .cpu = true,
+		.reads = true, .cpu = true, .once = true,
 		.worst = "to_ram_copied", .worst_locked = "mm_inv_exit",
 		.windows = {
 			AT("to_ram_begin", TO_RAM_BEGIN),
@@ -395,6 +405,10 @@ const struct race_devop race_devops[] = {
 			AT("unplug", UNPLUG), EVICT_WINDOWS, DEV_WINDOWS,
 			MM_WINDOWS,
 		},
+	}, {
+		.name = "populate", .cap = XMIRROR_CAP_PRIVATE,
+		.setup = make_empty, .act = to_device, .moves = true,
+		.empty = true,
 	}, {
 		.name = "excl_read", .cap = XMIRROR_CAP_EXCLUSIVE,
 		.setup = make_exclusive, .act = touch, .reads = true,

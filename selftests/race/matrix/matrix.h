@@ -88,6 +88,7 @@ struct race_window;
  * @huge: the page is a part of a huge one, and all of that is the device's
  * @seen: what the device read
  * @pages_moved: what the migration reported
+ * @migrations: migrations that the mirror had been told of before the race
  * @mm_moved: the mm op moved the page to @q
  * @left: and left an empty mapping behind
  * @gone: nothing is mapped at @p any more
@@ -110,6 +111,7 @@ struct race_env {
 	bool huge;
 	__u64 seen;
 	__u64 pages_moved;
+	__u64 migrations;
 	bool mm_moved;
 	bool left;
 	bool gone;
@@ -150,6 +152,8 @@ struct race_window {
  * @reads: it reads the counter
  * @moves: it migrates the page
  * @cpu: it is the CPU that acts
+ * @empty: nothing is there before
+ * @once: the page comes back at the first try, whoever waits for it
  * @worst: its most dangerous window
  * @worst_locked: the same for an mm op that takes mmap_lock for writing, if a
  *	thread in @worst holds it
@@ -167,10 +171,18 @@ struct race_devop {
 	bool reads;
 	bool moves;
 	bool cpu;
+	bool empty;
+	bool once;
 	const char *worst;
 	const char *worst_locked;
 	struct race_window windows[RACE_MAX_WINDOWS];
 };
+
+/** race_start: the counter before the race */
+static inline __u64 race_start(const struct race_env *e)
+{
+	return e->devop->empty ? 0 : RACE_START;
+}
 
 /** enum race_data - what becomes of the page's content */
 enum race_data {
@@ -191,6 +203,7 @@ enum race_data {
 #define RACE_MAY_PERM	(1U << 6)	/* or nothing that it may write to */
 #define RACE_MAY_FAIL	(1U << 7)	/* may be refused by the kernel */
 #define RACE_HELPER	(1U << 8)	/* its helper says how it went */
+#define RACE_PROTECTS	(1U << 9)	/* userfaultfd has write-protected the page then */
 
 /**
  * struct race_mmop - what the mm does

@@ -159,7 +159,7 @@ static int look(struct race_env *e, bool write)
 	__u64 store = XM_LOAD(e->p + 1);
 	int i;
 
-	if (was < RACE_START || was > RACE_START + may)
+	if (was < race_start(e) || was > race_start(e) + may)
 		return 1;
 	for (i = 0; i < 200; i++) {
 		if (XM_LOAD(e->p) != was || XM_LOAD(e->p + 1) != store)
@@ -651,6 +651,7 @@ static int sigkill(struct race_env *e)
 #define MAY_FAULT		RACE_MAY_FAULT
 #define MAY_PERM		RACE_MAY_PERM
 #define MAY_FAIL		RACE_MAY_FAIL
+#define PROTECTS		RACE_PROTECTS
 
 const struct race_mmop race_mmops[] = {
 	OP(nothing),
@@ -715,7 +716,7 @@ const struct race_mmop race_mmops[] = {
 	OP(ksm_unmerge, FLAGS(WRITER), WITH(ksm_merged_prepare)),
 	OP(uffd_missing, FLAGS(EVENT | MAY_FAULT), WITH(uffd_missing_prepare),
 	   UNDO(uffd_end), DATA(ZERO)),
-	OP(uffd_wp, FLAGS(EVENT | MAY_FAULT), WITH(uffd_wp_prepare),
+	OP(uffd_wp, FLAGS(EVENT | MAY_FAULT | PROTECTS), WITH(uffd_wp_prepare),
 	   UNDO(uffd_end)),
 	OP(uffd_wp_on_off, FLAGS(EVENT | MAY_FAULT), WITH(uffd_wp_prepare),
 	   UNDO(uffd_end)),

@@ -65,13 +65,42 @@ static int check_views(struct race_env *e)
 	return race_check_leaf(e);
 }
 
+/* What userfaultfd has protected stays so, whatever the page has become meanwhile. */
+static int check_protection(struct race_env *e, int mm)
+{
+	if (!(e->mmop->flags & RACE_PROTECTS) || mm || e->devop->empty)
+		return 0;
+	CHECK(xm_pagemap(e->p) & XM_PM_UFFD_WP, "not write-protected: pagemap %#llx",
+	      (unsigned long long)xm_pagemap(e->p));
+	return 0;
+}
+
+/*
+ * Whoever brings a private page back has to try again if somebody else has a reference
+ * to it. Those that wait for the page have none since Linux 6.15 (do_swap_page()).
+ */
+static int check_tries(struct race_env *e)
+{
+	struct xmirror_stats s;
+	__u64 tries;
+
+	if (!e->devop->once || e->huge || xm_kver() < XM_KVER(6, 15))
+		return 0;
+	CHECK(!xm_stats(e->fd, &s), "no counters");
+	tries = s.inv[XM_EV_MIGRATE] - e->migrations;
+	CHECK(tries < 2, "the page came back in %llu tries", (unsigned long long)tries);
+	return 0;
+}
+
 /**
  * struct legal - what the page may hold now
+ * @start: the counter before the race
  * @low, @high: bounds of the increments that took place
  * @kept: it may be the old page
  * @lost: it may be a new one
  */
 struct legal {
+	__u64 start;
 	__u64 low;
 	__u64 high;
 	bool kept;
@@ -82,6 +111,7 @@ static struct legal legal(const struct race_env *e, int dev, int mm)
 {
 	bool lost = e->mmop->data == RACE_ZERO || e->mmop->data == RACE_EITHER;
 	struct legal l = {
+		.start = race_start(e),
 		.kept = e->mmop->data != RACE_ZERO || mm,
 		.lost = lost && (!mm || e->mmop->flags & RACE_MAY_FAIL),
 	};
@@ -93,8 +123,8 @@ static struct legal legal(const struct race_env *e, int dev, int mm)
 
 static int check_counter(const struct legal *l, __u64 value)
 {
-	if (l->kept && value >= RACE_START + l->low &&
-	    value <= RACE_START + l->high)
+	if (l->kept && value >= l->start + l->low &&
+	    value <= l->start + l->high)
 		return 0;
 	/* How much came after the loss is not known. */
 	if (l->lost && value <= l->high)
@@ -102,8 +132,8 @@ static int check_counter(const struct legal *l, __u64 value)
 	FAIL("the counter is %llu, not %s%llu to %llu",
 	     (unsigned long long)value,
 	     l->lost ? "a part of or " : "",
-	     (unsigned long long)RACE_START + l->low,
-	     (unsigned long long)RACE_START + l->high);
+	     (unsigned long long)l->start + l->low,
+	     (unsigned long long)l->start + l->high);
 }
 
 /* All words but the counter; the page is the old one, or a new one. */
@@ -125,6 +155,9 @@ static int check_words(struct race_env *e, const __u64 *p, bool old,
 		}
 		if (i && i == e->mmop->word && !mm)
 			want = RACE_MARK;
+		/* Of a file */
+		if (e->devop->empty && e->mmop->word && value == RACE_FILL(i))
+			continue;
 		CHECK(value == want, "word %u is %#llx, not %#llx", i,
 		      (unsigned long long)value, (unsigned long long)want);
 	}
@@ -142,10 +175,11 @@ static int check_moved(struct race_env *e, int dev, int mm)
 		left = XM_LOAD(e->p);
 		stored |= XM_LOAD(e->p + 1) == RACE_STORED;
 	}
-	CHECK(sum >= RACE_START, "the counter that moved is %llu",
+	CHECK(sum >= l.start, "the counter that moved is %llu",
 	      (unsigned long long)sum);
 	CHECK(!e->devop->stores || dev || stored, "the device's store is lost");
-	CHECK(XM_LOAD(e->q + 300) == RACE_FILL(300), "the page did not move");
+	CHECK(XM_LOAD(e->q + 300) == (e->devop->empty ? 0 : RACE_FILL(300)),
+	      "the page did not move");
 	return check_counter(&l, sum + left);
 }
 
@@ -155,7 +189,7 @@ static int check_data(struct race_env *e, int dev, int mm)
 	__u64 value;
 
 	if (e->devop->reads && !dev)
-		CHECK((e->seen >= RACE_START && e->seen <= RACE_START + l.high) ||
+		CHECK((e->seen >= l.start && e->seen <= l.start + l.high) ||
 		      (!e->seen && e->mmop->data != RACE_KEPT),
 		      "the device read %llu", (unsigned long long)e->seen);
 	if (e->mm_moved)
@@ -165,15 +199,16 @@ static int check_data(struct race_env *e, int dev, int mm)
 	value = XM_LOAD(e->p);
 	if (check_counter(&l, value))
 		return -1;
-	return check_words(e, e->p, value >= RACE_START, dev, mm);
+	return check_words(e, e->p, value >= RACE_START && !e->devop->empty, dev, mm);
 }
 
 /* Nobody has looked at the neighbour. */
 static int check_neighbour(struct race_env *e)
 {
 	__u64 value = XM_LOAD((__u64 *)e->area);
+	__u64 want = e->devop->empty && e->huge ? 0 : 3;
 
-	CHECK(value == 3, "the neighbour is %llu", (unsigned long long)value);
+	CHECK(value == want, "the neighbour is %llu", (unsigned long long)value);
 	return 0;
 }
 
@@ -263,7 +298,8 @@ int race_check(struct race_env *e, int dev, int mm)
 {
 	int err = 0;
 
-	if (check_result(e, dev, mm) || check_views(e))
+	if (check_result(e, dev, mm) || check_tries(e) || check_views(e) ||
+	    check_protection(e, mm))
 		return -1;
 	if (e->devop->end)
 		err = e->devop->end(e);
