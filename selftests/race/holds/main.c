@@ -57,7 +57,7 @@ static const char * const chosen[] = {
 static const char *wanted[MAX_WANTED];
 static unsigned int nr_wanted, nr_sides;
 static struct side *sides;
-static unsigned int most = CHECK_WINDOWS, part = 1, parts = 1;
+static unsigned int most = CHECK_WINDOWS, part = 1, parts = 1, times = 1;
 static bool all, only_list, only_count;
 static int fd;
 static unsigned int counts[RACE_OTHERS], stops[RACE_OTHERS];
@@ -195,7 +195,7 @@ static int find_windows(void)
 		}
 		if (!err)
 			err = find_stops(s);
-		nr_cells += s->why[0] ? 1 : s->nr;
+		nr_cells += s->why[0] ? 1 : s->nr * times;
 	}
 	ksft_print_msg("%u sides, %u windows, %u that not every run has, %u cells; %llu ms\n",
 		       nr_sides, nr_windows, unsteady, nr_cells,
@@ -251,8 +251,8 @@ static void run_side(const struct side *s)
 	} else if (s->why[0]) {
 		ksft_test_result_skip("%s: %s\n", name, s->why);
 	}
-	for (i = 0; i < s->nr; i++)
-		run_cell(s, &s->windows[i]);
+	for (i = 0; i < s->nr * times; i++)
+		run_cell(s, &s->windows[i / times]);
 }
 
 /* One part of many may have nothing but sides that this kernel lacks. */
@@ -308,6 +308,7 @@ static void print_help(FILE *f)
 	      "  -a, --all    run all windows of all pairs\n"
 	      "  --shard I/N  run one of N parts\n"
 	      "  -n NUMBER    run at most so many windows of a side; 0 for all\n"
+	      "  --times N    run each cell N times\n"
 	      "  -c           count functions, windows and cells by pair, run none\n"
 	      "  -l           list the cells, run none\n"
 	      "  --help       this text\n"
@@ -320,6 +321,7 @@ static int options(int argc, char **argv)
 	static const struct option longs[] = {
 		{ "all", no_argument, NULL, 'a' },
 		{ "shard", required_argument, NULL, 'i' },
+		{ "times", required_argument, NULL, 't' },
 		{ "exit", no_argument, NULL, 'x' },
 		{ "help", no_argument, NULL, 'h' },
 		{}
@@ -338,6 +340,9 @@ static int options(int argc, char **argv)
 			if (sscanf(optarg, "%u/%u", &part, &parts) != 2 ||
 			    !part || part > parts)
 				return -EINVAL;
+			break;
+		case 't':
+			times = atoi(optarg);
 			break;
 		case 'n':
 			most = xm_number("race_holds", optarg, 0, 1 << 20);
