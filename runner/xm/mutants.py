@@ -63,9 +63,10 @@ def stale(mutants):
         wrong = [line for m in mutants for line in m.wrong(tmp / "src")]
     directory = build.programs(build.Programs(), programs_of(mutants))
     known = {name: check.tests_of(directory, name) for name in programs_of(mutants)}
+    # The cells of this one are known to a guest only.
     return wrong + [f"runner/mutants/{m.name}.patch: no such test: {program} {test}"
                     for m in mutants for program, test in m.tests
-                    if test not in known.get(program, [])]
+                    if program != "race_holds" and test not in known.get(program, [])]
 
 
 def programs_of(mutants):
