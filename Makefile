@@ -28,7 +28,7 @@ tests	= -t '$(TESTS)'
 
 .PHONY: bench bisect bisect-demo boots check check-all check-stock clean compare
 .PHONY: coverage demo dkms-install dkms-remove fresh fuzz help install junit
-.PHONY: lifecycle lint list merge modules peer-bugs race-holds race-matrix
+.PHONY: lifecycle lint list merge modules peer-bugs planted race-holds race-matrix
 .PHONY: report report-check self-mutants selftests shell soak summary verdict
 .DEFAULT_GOAL := modules
 
@@ -110,6 +110,9 @@ peer-bugs:
 
 self-mutants:
 	$(xmtest) mutants $(call k,$(debug)) $(MUTANTS)
+
+planted:
+	$(xmtest) planted $(FAULTS)
 
 bisect-demo:
 	@runner/sh/bisect-demo.sh $(COMMIT)

@@ -122,7 +122,7 @@ build()
 
 main()
 {
-	local what=$1 flavour src hash fragments
+	local what=$1 flavour src hash fragments planted=''
 
 	if [[ $what == */* ]]; then
 		own_tree "$what"
@@ -136,8 +136,13 @@ main()
 	fragments=("${fragments[@]/%/.config}")
 	# The result depends on these: options, flags, source and compiler.
 	src=$(xm_source "$what")
+	if [ "$k_planted" = 1 ]; then
+		planted=$("$XM_TOP/runner/xmtest" plant "$src")
+		src=$(tail -n 1 <<<"$planted")
+	fi
 	hash=$({ cat "${fragments[@]}"; echo "${flags[@]}"; head -n 4 "$src/Makefile"
-		$k_cc --version; } | sha256sum | cut -c1-12)
+		$k_cc --version; [ -z "$planted" ] || echo "$planted"; } |
+		sha256sum | cut -c1-12)
 	hash=$XM_CACHE/kernel/$k_name-$hash
 	[ -e "$hash/$done" ] || xm_locked "kernel-$k_name" \
 		build "$what" "$k_arch, $flavour" "$hash" "$src" "${fragments[@]}"

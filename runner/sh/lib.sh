@@ -143,7 +143,7 @@ xm_busybox()
 
 # xm_kernel NAME: the row of that kernel in the table of kernels, as variables k_*.
 k_name='' k_version='' k_suite='' k_release='' k_flavour='' k_configs='' k_debian=''
-k_arch='' k_debian_arch='' k_packages='' k_make_args='' k_cc='' k_image=''
+k_planted='' k_arch='' k_debian_arch='' k_packages='' k_make_args='' k_cc='' k_image=''
 xm_kernel()
 {
 	local row

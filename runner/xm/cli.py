@@ -260,6 +260,11 @@ def cmd_mutants(args, words):
     return mutants.main(args.kernels[0], args.args, args.only_check, words)
 
 
+def cmd_planted(args, words):
+    from . import planted
+    return planted.main("7.3-planted", args.args, words)
+
+
 def cmd_coverage(args, words):
     from . import coverage
     return coverage.main(args.kernels[0], args.tests, words)
@@ -342,6 +347,14 @@ def cmd_kernel(args, _words):
     return OK
 
 
+def cmd_plant(args, _words):
+    """For kernel.sh: plant faults in a copy of a kernel's source. A digest of them, and
+    where it is."""
+    from . import planted
+    print(*planted.plant(Path(args.args[0])), sep="\n")
+    return OK
+
+
 def cmd_programs(args, _words):
     """Build the programs; where they are."""
     build.need()
@@ -407,6 +420,8 @@ COMMANDS = {
     "mutants": (cmd_mutants, "deliberate mistakes, and what catches them", ARGS,
                 option("-n", "--only-check", action="store_true",
                        help="only say which do not apply any more")),
+    "planted": (cmd_planted, "races planted in the kernel, and the cells that find them",
+                ARGS),
     "coverage": (cmd_coverage, "lines of the modules that the tests run"),
     "peer-bugs": (cmd_peer_bugs, "known bugs of the kernel's own test device"),
     "merge": (cmd_merge, "one result of the results of several shards", ARGS, OUTPUT),
@@ -415,6 +430,7 @@ COMMANDS = {
     "last": (cmd_last, "where the results of the last run are"),
     "junit": (cmd_junit, "the results of a run as JUnit XML", LOG, OUTPUT),
     "kernel": (cmd_kernel, "the table of kernels, or a row of it for a shell", ARGS),
+    "plant": (cmd_plant, "the source of a kernel with planted faults", ARGS),
     "programs": (cmd_programs, "build the programs, print where they are", ARGS),
     "names": (cmd_names, "do the tests exist that the documents name?"),
 }

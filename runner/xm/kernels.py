@@ -87,6 +87,7 @@ class Kernel(NamedTuple):
     dkms: bool = False          # modules by DKMS
     base: str = ""      # the row whose image, modules and expected skips it has
     append: str = ""    # kernel command line
+    planted: bool = False       # with faults that can be switched on: see planted.py
 
     @property
     def machine(self):
@@ -118,6 +119,8 @@ KERNELS = {k.name: k for k in (
            page_size=65536, flavour="debug",
            configs=("base", "arm64", "arm64-64k", "debug", "7.3")),
     *_built("7.3", "trixie-backports"),
+    Kernel("7.3-planted", "7.3", "trixie-backports", "7.3.*", flavour="debug",
+           configs=("base", "x86_64", "debug", "7.3"), planted=True),
     *_built("6.12", "bookworm-backports"),
     *_built("6.1", "bookworm"),
 )}
@@ -148,7 +151,7 @@ def kernel(name):
 def shell(row):
     """The row as assignments for a shell."""
     values = row._asdict() | {"configs": " ".join(row.configs),
-                              "dkms": int(row.dkms),
+                              "dkms": int(row.dkms), "planted": int(row.planted),
                               "debian_arch": row.machine.debian,
                               "image": row.machine.image, "cc": row.machine.cc,
                               "make_args": " ".join(row.machine.make),
