@@ -21,7 +21,7 @@
 #define BURST		(RUN * TIMES)
 #define AHEAD		(4 * BURST) /* a CPU thread is no more before the last device */
 #define SLICE		20	/* milliseconds */
-#define DEVICE		(4UL << 20)
+#define DEVICE		(1024 * XM_PAGE) /* 4 MiB, where a page has 4 KiB */
 #define OTHER		(3 * DEVICE)
 #define OFTEN		4	/* so many bursts for a block of the other memory */
 #define TIME		(20 * XM_LONG)
