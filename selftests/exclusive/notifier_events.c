@@ -387,8 +387,8 @@ TEST_F(quiet, row)
 	EXPECT_EQ(0x33, *e->all);
 }
 
-/* Two chunks, one on each side of a multiple of 1 GiB */
-#define GIB	(1UL << 30)
+/* Two chunks, one on each side of the end of a table of huge entries: 1 GiB with 4K pages */
+#define TABLE	(XM_PMD * (XM_PAGE / 8))
 
 /* An event may be smaller than the call: it leaves empty page tables out. */
 /* covers: D.smaller */
@@ -401,10 +401,10 @@ TEST(event_is_smaller_than_the_call)
 
 	NEED(XMIRROR_CAP_MIRROR);
 	OPEN(fd, 0);
-	all = mmap(NULL, 3 * GIB, PROT_NONE,
+	all = mmap(NULL, 3 * TABLE, PROT_NONE,
 		   MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	ASSERT_NE(MAP_FAILED, all);
-	mid = (char *)(((uintptr_t)all + 2 * GIB - 1) & ~(GIB - 1));
+	mid = (char *)(((uintptr_t)all + 2 * TABLE - 1) & ~(TABLE - 1));
 	/* The device faults on both sides, and finds no page. */
 	EXPECT_EQ(-EFAULT, xm_fault(fd, mid - chunk, XM_PAGE, 0, NULL));
 	EXPECT_EQ(-EFAULT, xm_fault(fd, mid, XM_PAGE, 0, NULL));
