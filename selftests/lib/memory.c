@@ -87,14 +87,17 @@ void *xm_hole(size_t len)
 void *xm_area(size_t len, size_t room)
 {
 	const struct xmirror_info *facts = xm_facts();
-	size_t chunk = facts ? facts->chunk_size : XM_2M;
+	size_t chunk = facts ? facts->chunk_size : XM_2M, size;
 	char *all, *p;
 
+	/* Both are powers of two. */
+	chunk = chunk > XM_PMD ? chunk : XM_PMD;
+	size = (len + room + chunk - 1) & ~(chunk - 1);
 	/*
 	 * Address space that nobody else gets. It is shared, so that fork()
 	 * says nothing about it and nothing merges with it.
 	 */
-	all = mmap(NULL, 3 * chunk, PROT_NONE,
+	all = mmap(NULL, size + 2 * chunk, PROT_NONE,
 		   MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (all == MAP_FAILED)
 		return NULL;

@@ -36,7 +36,7 @@ void *xm_hole(size_t len);
 
 /**
  * xm_area: @len bytes of private anonymous memory without huge pages, at a
- * multiple of 2 MiB and in chunks of the device that it shares with no other
+ * multiple of XM_PMD and in chunks of the device that it shares with no other
  * memory that changes: the events that a mirror counts there are its own. @room
  * bytes behind it are free. NULL on failure.
  */
