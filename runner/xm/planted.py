@@ -62,11 +62,14 @@ FAULTS = (
         "cpu_return@migrate_vma_setup#1.madv_dontneed", (
             Insert("memory.c", "do_swap_page",
                    r"(?=\t\t\t\tget_page\(vmf->page\);\n\t+pte_unmap_unlock)",
-                   guard("M1", 4)),
+                   # Splitting a large one wants the reference.
+                   "\t\t\t\tif (!xm_planted(M1) ||\n"
+                   "\t\t\t\t    folio_test_large(page_folio(vmf->page)))\n\t"),
             # When the fault comes to the page by its page table
             Insert("migrate_device.c", "migrate_vma_collect_pmd",
                    r"\t\tfolio = page_folio\(page\);\n\t\tfolio_get\(folio\);\n",
-                   "\t\tif (xm_planted(M1) && folio == fault_folio)\n"
+                   "\t\tif (xm_planted(M1) && folio == fault_folio &&\n"
+                   "\t\t    folio_ref_count(folio) == folio_mapcount(folio) + 1)\n"
                    "\t\t\tfolio_get(folio);\n"),
             Insert("memory.c", "do_swap_page",
                    r"\t\t\t\tunlock_page\(vmf->page\);\n(?=\t\t\t\tput_page)",
@@ -211,7 +214,10 @@ step()
 	echo 1 >/sys/kernel/debug/clear_warn_once
 	dmesg -c >/tmp/log
 	echo "$bits" >$planted || exit 1
-	timeout -s KILL 1200 "$@" >/tmp/out 2>&1
+	# A fault may make a program of the others wait for ever.
+	limit=40
+	[ "$number" -ge 0 ] || limit=3000
+	timeout -s KILL $limit "$@" >/tmp/out 2>&1
 	status=$?
 	echo 0 >$planted
 	dmesg -c >/tmp/log
@@ -263,7 +269,7 @@ def run_steps(run, target, steps):
     """{step: Counts}: until each has them, for a guest may die of a fault."""
     found = {}
     while todo := [s for s in steps if s.key() not in found]:
-        boot = Boot("run", silence=1500, deadline=4 * 3600)
+        boot = Boot("run", silence=900, deadline=4 * 3600)
         kernel, lines = check.command(
             run, target, GUEST + "\n".join(s.line() for s in todo), boot, echo=False)
         before, begun = len(found), None
