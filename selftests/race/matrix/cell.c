@@ -840,19 +840,37 @@ static bool has_both(const struct which *which, bool mm, struct race_result *r)
 }
 
 /*
- * Page tables of the cell's control group have gone, too: after an RCU grace period,
- * which a system call waits for, and when the kernel has summed up the counters, which
- * it does every two seconds. Bytes that have not.
+ * So many changes in the control group that the kernel sums up its counters when it is
+ * next asked: by pages of a file, which need no page table.
  */
-static long lost_tables(const struct group *g)
+static int stir(struct child *c, void *arg)
+{
+	long i, nr = 64 * (sysconf(_SC_NPROCESSORS_ONLN) + 1);
+	int fd = memfd_create("stir", MFD_CLOEXEC);
+
+	(void)c;
+	CHILD_CHECK(fd >= 0 && !group_enter(arg));
+	for (i = 0; i < nr; i++)
+		CHILD_CHECK(pwrite(fd, "", 1, i * XM_PAGE) == 1);
+	return 0;
+}
+
+/*
+ * Page tables of the cell's control group have gone, too, after an RCU grace period,
+ * which a system call waits for. Bytes that have not.
+ */
+static long lost_tables(struct group *g)
 {
 	__u64 start = xm_now_ns();
+	struct child c;
 	long bytes;
 
 	while ((bytes = group_stat(g, "pagetables")) > 0) {
-		if (xm_expired(start, DEADLINE / 3))
+		if (xm_expired(start, DEADLINE / 10))
 			return bytes;
 		syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0);
+		if (!child_start(&c, stir, g))
+			child_end(&c);
 	}
 	return 0;
 }
