@@ -204,6 +204,7 @@ enum race_data {
 #define RACE_MAY_FAIL	(1U << 7)	/* may be refused by the kernel */
 #define RACE_HELPER	(1U << 8)	/* its helper says how it went */
 #define RACE_PROTECTS	(1U << 9)	/* userfaultfd has write-protected the page then */
+#define RACE_PART	(1U << 10)	/* takes another part of a huge page */
 
 /**
  * struct race_mmop - what the mm does

@@ -686,7 +686,7 @@ const struct race_mmop race_mmops[] = {
 	OP(mprotect_same_twice, FLAGS(WRITER | EVENT | MAY_PERM),
 	   UNDO(mprotect_rw)),
 	OP(unmap, FLAGS(WRITER | EVENT | MAY_FAULT), DATA(GONE)),
-	OP(unmap_part, FLAGS(WRITER)),
+	OP(unmap_part, FLAGS(WRITER | RACE_PART)),
 	OP(map_over, FLAGS(WRITER | EVENT), DATA(ZERO)),
 	OP(mremap_move, FLAGS(WRITER | EVENT | MAY_FAULT), WITH(twin_prepare),
 	   DATA(MOVED)),

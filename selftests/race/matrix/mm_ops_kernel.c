@@ -80,9 +80,11 @@ int swap_off_prepare(struct race_env *e)
 /* Of a page that is in the swap cache, and has to leave it */
 int swap_off_cached(struct race_env *e)
 {
+	__u64 behind = e->devop->empty && e->huge ? 0 : BEHIND;
+
 	if (swapoff(swap_path()))
 		return -errno;
-	return XM_LOAD((__u64 *)(e->area + BEHIND)) == BEHIND ? 0 : -EIO;
+	return XM_LOAD((__u64 *)(e->area + BEHIND)) == behind ? 0 : -EIO;
 }
 
 /* Of one that goes out, as far as the device lets it */

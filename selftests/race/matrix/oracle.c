@@ -12,7 +12,8 @@
 int race_check_errors(const struct race_env *e, int dev, int mm)
 {
 	unsigned int flags = e->mmop->flags;
-	bool may = !dev || (dev == -EFAULT && (flags & RACE_MAY_FAULT)) ||
+	bool gone = flags & RACE_MAY_FAULT || (e->huge && flags & RACE_PART);
+	bool may = !dev || (dev == -EFAULT && gone) ||
 		   (dev == -EPERM && (flags & RACE_MAY_PERM)) ||
 		   (dev == -EOPNOTSUPP && race_is_too_large(e));
 
