@@ -94,8 +94,7 @@ class Target(Programs):
         self.vmlinux = vmlinux if vmlinux.exists() else None
 
     def stock(self, row):
-        image, root, self.release = script(
-            "stock.sh", "image", row.origin.replace("dkms-", "stock-"))[-1].split()
+        image, root, self.release = script("stock.sh", "image", row.origin)[-1].split()
         self.image = Path(image)
         self.tree = Path(root) / "lib/modules" / self.release
         if row.dkms:
@@ -136,7 +135,7 @@ def make_modules(target, directory):
             *target.machine.make, "modules",
             what=f"building the modules for {target.kdir} failed")
     else:
-        script("stock.sh", "make", target.row.origin.replace("dkms-", "stock-"), directory)
+        script("stock.sh", "make", target.row.origin, directory)
 
 
 def modules(target):

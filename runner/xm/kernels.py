@@ -85,7 +85,7 @@ class Kernel(NamedTuple):
     configs: tuple = ()         # fragments in runner/guest/config
     debian: str = "trixie"      # the suite whose compiler built it
     dkms: bool = False          # modules by DKMS
-    base: str = ""      # the row whose image, modules and expected skips it has
+    base: str = ""      # the row whose image, headers and expected skips it has
     append: str = ""    # kernel command line
     planted: bool = False       # with faults that can be switched on: see planted.py
 
@@ -135,7 +135,8 @@ def kernel(name):
     if name.startswith("dkms-"):
         row = kernel("stock-" + name[5:])
         # DKMS builds on the machine itself, which would be emulated.
-        return row if row.arch != "x86_64" else row._replace(name=name, dkms=True)
+        return row if row.arch != "x86_64" else row._replace(
+            name=name, dkms=True, base=row.origin)
     if name in KERNELS:
         return KERNELS[name]
     # Another 7 than the newest
