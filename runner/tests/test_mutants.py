@@ -3,8 +3,10 @@
 import tempfile
 import unittest
 from pathlib import Path
+from unittest import mock
 
-from xm import mutants
+from xm import check, mutants
+from xm.util import Error
 
 TEXT = """All is well.
 
@@ -72,6 +74,35 @@ class Mutants(unittest.TestCase):
         # All tests skipped
         self.assertIn("BROKEN", mutants.verdict("4", "1"))
         self.assertIn("MISSED", mutants.verdict("0", "4"))
+
+    def steps(self, *guests):
+        """Each guest prints these lines, and may be one that could not be judged."""
+        run = mock.Mock(results={})
+        shell = mock.Mock()
+        with mock.patch("xm.check.command", side_effect=[
+                ({"judged": judged}, lines) for judged, *lines in guests]), \
+                mock.patch("xm.check.say"):
+            found = check.steps(run, None, ["a 1", "a 2", "b 1"], shell, None)
+        return found, [call.args[0] for call in shell.call_args_list]
+
+    def test_steps_go_on_after_a_guest_that_died(self):
+        found, asked = self.steps(
+            (True, "step: a 1 begins", "step: a 1 ends 0", "step: a 2 begins"),
+            (True, "step: b 1 begins", "step: b 1 ends 1 2"))
+        self.assertEqual({"a 1": "0", "a 2": None, "b 1": "1 2"}, found)
+        self.assertEqual([["a 1", "a 2", "b 1"], ["b 1"]], asked)
+
+    def test_step_is_made_again_if_its_guest_was_lost(self):
+        found, asked = self.steps(
+            ("QEMU died", "step: a 1 begins", "step: a 1 ends 0", "step: a 2 begins"),
+            (True, "step: a 2 begins", "step: a 2 ends 0", "step: b 1 begins",
+             "step: b 1 ends 0"))
+        self.assertEqual({"a 1": "0", "a 2": "0", "b 1": "0"}, found)
+        self.assertEqual(["a 2", "b 1"], asked[1])
+
+    def test_guest_that_gets_nowhere_is_an_error(self):
+        with self.assertRaises(Error):
+            self.steps(("QEMU died", "step: a 1 begins"))
 
 
 if __name__ == "__main__":

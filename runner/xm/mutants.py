@@ -91,11 +91,11 @@ def build_one(mutant, target, tmp):
     return files
 
 
-def shell(steps):
-    """The commands of the guest, which say the exit status of each test. A step is the name of the
-    modules, a program, and its test."""
+def shell(keys):
+    """The commands of the guest for steps: NAME PROGRAM TEST, the modules and a test."""
     out = []
-    for name, program, test in steps:
+    for key in keys:
+        name, program, test = key.split()
         out.append(f"""
 # With the one before still loaded nothing would be tried.
 cd /lib/modules
@@ -103,42 +103,13 @@ cd /lib/modules
 ln -sf {name}.ko xmirror.ko
 ln -sf {name}-test.ko xmirror_test.ko
 insmod xmirror.ko && insmod xmirror_test.ko $(cat /xm/params.xmirror_test) || exit 1
-echo "mutant {name} {program} {test} begins"
+echo "step: {key} begins"
 timeout -s KILL 120 /xm/bin/{program} -r {shlex.quote(test)} >/tmp/out 2>&1
 rc=$?
 grep -q '^1\\.\\.1' /tmp/out || rc=none
-echo "mutant {name} {program} {test} exits $rc"
+echo "step: {key} ends $rc"
 rmmod xmirror_test; rmmod xmirror""")
     return "\n".join(out)
-
-
-def verdicts(run, target, steps, modules):
-    """{step: exit status, "none" or "crash"}: until each has one, for a guest may die
-    of a mutant."""
-    found = {}
-    while True:
-        todo = [s for s in steps if s not in found]
-        if not todo:
-            return found
-        boot = Boot("run", load=False, own_modules=False, modules=tuple(modules),
-                    silence=600, deadline=3600)
-        run.results["kernels"] = []
-        kernel, lines = check.command(run, target, shell(todo), boot, echo=False)
-        before = len(found)
-        begun = None
-        for line in lines:
-            match = re.fullmatch(r"mutant (\S+) (\S+) (\S+) (begins|exits (\S+))", line)
-            if match and match[4] == "begins":
-                begun = match.groups()[:3]
-            elif match:
-                found[match.groups()[:3]] = match[5]
-        # The one that has begun and not ended took the guest with it.
-        if begun and begun not in found and kernel["judged"] is True:
-            found[begun] = "crash"
-        if len(found) == before:
-            raise Error("the guest got nowhere: " + "; ".join(
-                [str(kernel["judged"])] + lines[-5:]))
-        say(f"{len(found)} of {len(steps)} runs done")
 
 
 def verdict(sound, with_mistake):
@@ -170,19 +141,16 @@ def main(kernel, names, only_check, words):
         modules = build_one(None, target, tmp)
         for mutant in mutants:
             modules += build_one(mutant, target, tmp)
-        steps = [(m.name, *test) for m in mutants for test in m.tests]
-        sound = [("none", *test) for test in sorted({s[1:] for s in steps})]
-        found = verdicts(run, target, sound + steps, modules)
+        keys = [" ".join((m.name, *test)) for m in mutants for test in m.tests]
+        sound = {key: "none " + key.partition(" ")[2] for key in keys}
+        found = check.steps(run, target, sorted(set(sound.values())) + keys, shell,
+                            Boot("run", load=False, own_modules=False,
+                                 modules=tuple(modules), silence=600, deadline=3600))
     tests = []
-    for name, *test in steps:
-        said = verdict(found["none", *test], found[name, *test])
-        print(f"{name:24} {': '.join(test):48} {said}")
-        tests.append({"name": f"{name}: {' '.join(test)}", "reason": said, "output": [],
-                      "seconds": None,
-                      "result": "pass" if said.startswith("caught") else "fail"})
-    kernel = run.results["kernels"][-1]
-    kernel["programs"] = [{"name": "mutants", "guest": 0, "seconds": None, "status": 0,
-                           "tests": tests, "reports": []}]
-    kernel["judged"] = True
-    run.results["kernels"] = [kernel]
+    for key in keys:
+        name, program, test = key.split()
+        said = verdict(*(found[k] or "crash" for k in (sound[key], key)))
+        print(f"{name:24} {program + ': ' + test:48} {said}")
+        tests.append((f"{name}: {program} {test}", said.startswith("caught"), said))
+    run.replace("mutants", tests)
     return run.finish()

@@ -13,12 +13,11 @@ import shutil
 import subprocess
 from typing import NamedTuple
 
-from . import build, check, results
+from . import build, check
 from .guest import Boot
 from .util import CACHE, Error, Usage, digest, locked, say
 
 TIMES = 100         # that a cell is run
-OTHERS = 1          # that a program is run that was not made for it
 ENOUGH = 99         # of the cells have to find it
 
 
@@ -210,7 +209,7 @@ step()
 {
 	name=$1 number=$2 bits=$3
 	shift 3
-	echo "planted $name $number $bits begins"
+	echo "step: $name $number $bits begins"
 	echo 1 >/sys/kernel/debug/clear_warn_once
 	dmesg -c >/tmp/log
 	echo "$bits" >$planted || exit 1
@@ -226,7 +225,7 @@ step()
 		$(grep -c '^ok.*SKIP' /tmp/out) \
 		$(grep -cE 'BUG: |WARNING: |Bad (page|rss)' /tmp/log)
 	grep -B 1 '^not ok' /tmp/out | grep '^#' | head -n 2
-	echo "planted $name $number $bits ends $*"
+	echo "step: $name $number $bits ends $*"
 }
 cd /tmp
 """
@@ -246,13 +245,13 @@ class Step(NamedTuple):
         if self.number < 0:
             return f"step {self.key()} race_holds --times {TIMES} -r " + shlex.quote(
                 self.fault.cell)
-        return f"step {self.key()} {self.fault.others[self.number % len(self.fault.others)]}"
+        return f"step {self.key()} {self.fault.others[self.number]}"
 
 
 def steps_of(fault):
     """First what the cells might spoil."""
-    others = range(OTHERS * len(fault.others))
-    return [Step(fault, n, on) for n in [*others, -1] for on in (False, True)]
+    return [Step(fault, n, on) for n in [*range(len(fault.others)), -1]
+            for on in (False, True)]
 
 
 class Counts(NamedTuple):
@@ -266,28 +265,13 @@ CRASH = Counts(1, 0, 0, 1)
 
 
 def run_steps(run, target, steps):
-    """{step: Counts}: until each has them, for a guest may die of a fault."""
-    found = {}
-    while todo := [s for s in steps if s.key() not in found]:
-        boot = Boot("run", silence=900, deadline=4 * 3600)
-        kernel, lines = check.command(
-            run, target, GUEST + "\n".join(s.line() for s in todo), boot, echo=False)
-        before, begun = len(found), None
-        for line in lines:
-            match = re.fullmatch(r"planted (\S+ \S+ \S+) (begins|ends ([0-9 ]+))", line)
-            if match and match[2] == "begins":
-                begun = match[1]
-            elif match:
-                found[match[1]] = Counts(*map(int, match[3].split()))
-            elif line.startswith("#"):
-                print(line, flush=True)
-        if begun and begun not in found and kernel["judged"] is True:
-            say(f"the guest died of {begun}")
-            found[begun] = CRASH
-        if len(found) == before:
-            raise Error("the guest got nowhere: " + "; ".join(
-                [str(kernel["judged"])] + lines[-5:]))
-    return {s: found[s.key()] for s in steps}
+    """{step: Counts}"""
+    of = {step.key(): step for step in steps}
+    found = check.steps(
+        run, target, list(of), lambda keys: GUEST + "\n".join(of[k].line() for k in keys),
+        Boot("run", silence=900, deadline=4 * 3600))
+    return {step: Counts(*map(int, found[key].split())) if found[key] else CRASH
+            for key, step in of.items()}
 
 
 def noticed(without, with_it):
@@ -299,14 +283,10 @@ def verdict(fault, found):
     """(is it as it should be, the row of the table)"""
     off, on = (found[Step(fault, -1, on)] for on in (False, True))
     good = on.failed >= ENOUGH and off.failed == 0 and off.passed == TIMES
-    others = [found[Step(fault, n, False)] for n in range(OTHERS * len(fault.others))]
-    those = [noticed(without, found[Step(fault, n, True)])
-             for n, without in enumerate(others)]
-    names = {}
-    for n, seen in enumerate(those):
-        name = fault.others[n % len(fault.others)].replace(MATRIX, "")
-        names[name] = names.get(name, 0) + seen
-    rest = ", ".join(f"`{name}` {count}" for name, count in names.items())
+    rest = ", ".join(
+        f"`{name.removeprefix(MATRIX)}` "
+        f"{noticed(found[Step(fault, n, False)], found[Step(fault, n, True)]):d}"
+        for n, name in enumerate(fault.others))
     return good, (f"| `{fault.name}` | {fault.what} | `{fault.cell}` | {on.failed} | "
                   f"{off.failed} of {off.failed + off.passed} | {rest} |")
 
@@ -316,24 +296,18 @@ def main(kernel, names, words):
     unknown = set(names) - {f.name for f in FAULTS}
     if unknown:
         raise Usage(f"no such fault: {' '.join(sorted(unknown))}")
-    run = check.Run(words, "planted")
+    run = check.Run(words, "planted", last=False)
     target = build.Target(kernel)
     build.programs(target, sorted({"race_holds", *(other.split()[0] for f in faults
                                                    for other in f.others)}))
-    rows, tests, kept = [], [], None
+    rows, tests = [], []
     for fault in faults:
-        run.results["kernels"] = []
         good, row = verdict(fault, run_steps(run, target, steps_of(fault)))
-        kept = run.results["kernels"][-1]
         say(row)
         rows.append(row)
-        tests.append({"name": fault.name, "reason": "" if good else row, "output": [],
-                      "seconds": None, "result": "pass" if good else "fail"})
-    print("| fault | is | cell | found, of 100 | without it | "
-          f"others that notice, of {OTHERS} |\n|---|---|---|---|---|---|")
+        tests.append((fault.name, good, "" if good else row))
+    print("| fault | is | cell | found, of 100 | without it | others that notice |\n"
+          "|---|---|---|---|---|---|")
     print("\n".join(rows))
-    kept["programs"] = [{"name": "planted", "guest": 0, "seconds": None, "status": 0,
-                         "tests": tests, "reports": []}]
-    kept["judged"], kept["totals"] = True, results.count(kept["programs"])
-    run.results["kernels"] = [kept]
+    run.replace("planted", tests)
     return run.finish()

@@ -42,7 +42,7 @@ from .util import CACHE, TOP, Error, digest, version
 
 KEYS = {"pass": "passed", "fail": "failed", "skip": "skipped", "xfail": "xfail",
         "xpass": "xpass"}
-GUEST = ("guest", "boot", "unload", "run", "modules", "mutants")
+GUEST = ("guest", "boot", "unload", "run", "modules", "mutants", "planted")
 
 
 def count(programs):
