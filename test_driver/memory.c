@@ -86,7 +86,7 @@ static void xt_memory_split(void *priv, unsigned long index)
 		split_page(mem->backing[index], XT_WHOLE_ORDER);
 }
 
-/* The page with the data */
+/* The page with the data. The data of a folio is contiguous, wherever it is. */
 static struct page *xt_memory_data(struct page *page)
 {
 	struct xmirror_devmem *dm = xmirror_devmem_of(page);
@@ -96,20 +96,12 @@ static struct page *xt_memory_data(struct page *page)
 	       mem->backing[page_to_pfn(page) - mem->first_pfn] : page;
 }
 
-static int xt_memory_error(struct page *page)
+/* Does a test say so of a page in the memory that @page is in? */
+static bool xt_memory_error(struct page *page)
 {
 	struct xmirror_devmem *dm = xmirror_devmem_of(page);
 
-	return dm ? xt_inject_device(dm, XMIRROR_INJECT_POISON) : 0;
-}
-
-static int xt_memory_copy_page(struct page *dst, struct page *src)
-{
-	if (copy_mc_highpage(xt_memory_data(dst), xt_memory_data(src)))
-		return -EHWPOISON;
-	if (xt_points_are_on() && (xt_memory_error(src) || xt_memory_error(dst)))
-		return -EHWPOISON;
-	return 0;
+	return dm && xt_inject_device(dm, XMIRROR_INJECT_POISON);
 }
 
 /*
@@ -119,16 +111,19 @@ static int xt_memory_copy_page(struct page *dst, struct page *src)
  */
 static int xt_memory_copy(struct page *dst, struct page *src, unsigned int nr)
 {
+	struct page *from = src ? xt_memory_data(src) : NULL;
+	struct page *to = xt_memory_data(dst);
 	unsigned int i;
-	int ret = 0;
 
-	for (i = 0; i < nr && !ret; i++) {
-		if (src)
-			ret = xt_memory_copy_page(dst + i, src + i);
-		else
-			clear_highpage(xt_memory_data(dst + i));
+	for (i = 0; i < nr; i++) {
+		if (!from)
+			clear_highpage(to + i);
+		else if (copy_mc_highpage(to + i, from + i) ||
+			 (xt_points_are_on() &&
+			  (xt_memory_error(src) || xt_memory_error(dst))))
+			return -EHWPOISON;
 	}
-	return ret;
+	return 0;
 }
 
 const struct xmirror_devmem_ops xt_memory_ops = {
