@@ -97,6 +97,13 @@ static bool xm_slice_runs(const struct xm_slices *s,
 	return s->ms && time_before(jiffies, b->until);
 }
 
+/* Has mirror number @owner, or the CPU, got the block now? Needs the lock. */
+static bool xm_slice_has_locked(const struct xm_slices *s,
+				const struct xm_block_slice *b, u64 owner)
+{
+	return xm_slice_runs(s, b) && b->owner == owner;
+}
+
 static void xm_slice_give(const struct xm_slices *s, struct xm_block_slice *b,
 			  u64 owner)
 {
@@ -242,14 +249,14 @@ static void xm_slice_give_cpu(const struct xm_slices *s,
 	xm_slice_give(s, b, XM_SLICE_CPU);
 }
 
-/* Has mirror number @owner got the block? */
+/* The same, and takes the lock */
 static bool xm_slice_has(struct xm_slices *s, const struct xm_block_slice *b,
 			 u64 owner)
 {
 	bool ret;
 
 	spin_lock(&s->lock);
-	ret = xm_slice_runs(s, b) && b->owner == owner;
+	ret = xm_slice_has_locked(s, b, owner);
 	spin_unlock(&s->lock);
 	return ret;
 }
@@ -261,7 +268,7 @@ static bool xm_slice_cpu_begin(struct xm_slices *s, struct xm_block_slice *b,
 	bool wait;
 
 	spin_lock(&s->lock);
-	wait = may && xm_slice_runs(s, b) && b->owner == owner;
+	wait = may && xm_slice_has_locked(s, b, owner);
 	if (wait)
 		b->cpus++;
 	else
