@@ -64,22 +64,22 @@ int group_make(struct group *g, const char *name)
 	return 0;
 }
 
-static int enter(const char *path)
+static int put(const char *path, const char *file, const char *text)
 {
-	char file[320];
+	char to[320];
 
-	snprintf(file, sizeof(file), "%s/cgroup.procs", path);
-	return xm_write_file(file, "0");
+	snprintf(to, sizeof(to), "%s/%s", path, file);
+	return xm_write_file(to, text);
 }
 
 int group_enter(const struct group *g)
 {
-	return enter(g->path);
+	return put(g->path, "cgroup.procs", "0");
 }
 
 int group_leave(const struct group *g)
 {
-	return enter(g->home);
+	return put(g->home, "cgroup.procs", "0");
 }
 
 long group_current(const struct group *g)
@@ -99,28 +99,21 @@ long group_event(const struct group *g, const char *field)
 
 int group_limit(const struct group *g, const char *bytes)
 {
-	char file[128];
-
-	snprintf(file, sizeof(file), "%s/memory.max", g->path);
-	return xm_write_file(file, bytes);
+	return put(g->path, "memory.max", bytes);
 }
 
 int group_no_swap(const struct group *g)
 {
-	char file[128];
+	int err = put(g->path, "memory.swap.max", "0");
 
-	snprintf(file, sizeof(file), "%s/memory.swap.max", g->path);
-	return access(file, F_OK) ? 0 : xm_write_file(file, "0");
+	return err == -ENOENT ? 0 : err;
 }
 
 int group_freeze(const struct group *g, bool on)
 {
 	__u64 start = xm_now_ns();
-	char file[128];
-	int err;
+	int err = put(g->path, "cgroup.freeze", on ? "1" : "0");
 
-	snprintf(file, sizeof(file), "%s/cgroup.freeze", g->path);
-	err = xm_write_file(file, on ? "1" : "0");
 	while (!err && file_number(g, "cgroup.events", "frozen") != on) {
 		if (xm_expired(start, XM_LONG))
 			err = -ETIMEDOUT;
@@ -145,12 +138,9 @@ int group_remove(struct group *g)
 
 int group_end(struct group *g)
 {
-	char file[128];
-
 	if (!g->path[0])
 		return 0;
-	snprintf(file, sizeof(file), "%s/cgroup.kill", g->path);
-	xm_write_file(file, "1");
+	put(g->path, "cgroup.kill", "1");
 	return group_remove(g);
 }
 
