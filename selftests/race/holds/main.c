@@ -342,7 +342,7 @@ static int options(int argc, char **argv)
 				return -EINVAL;
 			break;
 		case 't':
-			times = atoi(optarg);
+			times = xm_number("race_holds", optarg, 1, 1 << 20);
 			break;
 		case 'n':
 			most = xm_number("race_holds", optarg, 0, 1 << 20);
