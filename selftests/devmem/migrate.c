@@ -195,14 +195,6 @@ TEST_F(devmem, device_to_device)
 	EXPECT_EQ(peer_free, xm_devmem_free(self->peer));
 }
 
-static int node_of(void *p)
-{
-	int node = -1;
-
-	return syscall(SYS_move_pages, 0, 1UL, &p, NULL, &node, 0) ? -errno :
-								     node;
-}
-
 /* A page comes back to the node of the policy of the mapping, or of the task. */
 /* covers: J.policy */
 TEST_F(devmem, comes_back_where_the_policy_says)
@@ -224,7 +216,7 @@ TEST_F(devmem, comes_back_where_the_policy_says)
 					XMIRROR_MIGRATE_TO_SYSTEM, 0,
 					&self->moved));
 		for (k = 0; k < PAGES; k++) {
-			EXPECT_EQ((int)(i & 1), node_of(self->p + k * XM_PAGE)) {
+			EXPECT_EQ((int)(i & 1), xm_node_of(self->p + k * XM_PAGE)) {
 				TH_LOG("case %lu, page %lu", i, k);
 			}
 		}

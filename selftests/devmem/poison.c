@@ -48,11 +48,6 @@ static __u64 copy_errors(int fd)
 	return xm_stats(fd, &s) ? ALWAYS : s.devmem_copy_errors;
 }
 
-static bool is_local(int fd, const __u64 *p)
-{
-	return xm_page(fd, p).cpu & XMIRROR_CPU_LOCAL;
-}
-
 FIXTURE(poison) {
 	int fd;
 	int peer;
@@ -120,21 +115,21 @@ FIXTURE_TEARDOWN(poison)
 
 TEST_F(poison, stays_in_system_memory)
 {
-	EXPECT_ONE_STAYS(0, xm_is_present(q), is_local(self->fd, q));
+	EXPECT_ONE_STAYS(0, xm_is_present(q), xm_is_private(self->fd, q));
 }
 
 TEST_F(poison, stays_in_device_memory)
 {
 	TO_DEVICE(self->fd, LEN);
-	EXPECT_ONE_STAYS(XMIRROR_MIGRATE_TO_SYSTEM, is_local(self->fd, q),
+	EXPECT_ONE_STAYS(XMIRROR_MIGRATE_TO_SYSTEM, xm_is_private(self->fd, q),
 			 xm_is_present(q));
 }
 
 TEST_F(poison, stays_in_the_peer_s_memory)
 {
 	TO_DEVICE(self->peer, LEN);
-	EXPECT_ONE_STAYS(XMIRROR_MIGRATE_FROM_PEER, is_local(self->peer, q),
-			 is_local(self->fd, q));
+	EXPECT_ONE_STAYS(XMIRROR_MIGRATE_FROM_PEER, xm_is_private(self->peer, q),
+			 xm_is_private(self->fd, q));
 }
 
 /* As for any memory with an error: a SIGBUS that says so, and where. */
@@ -151,7 +146,7 @@ TEST_F(poison, cpu_that_touches_it_gets_a_sigbus)
 	/* It has not moved, for the kernel and another device neither. */
 	EXPECT_EQ(-EFAULT, xm_peek(bad, &value));
 	EXPECT_EQ(-EFAULT, xm_op(self->peer, XMIRROR_OP_LOAD, 8, bad, 0, &value));
-	EXPECT_TRUE(is_local(self->fd, bad));
+	EXPECT_TRUE(xm_is_private(self->fd, bad));
 	/* Its own device copies nothing. */
 	EXPECT_EQ(0, xm_op(self->fd, XMIRROR_OP_LOAD, 8, bad, 0, &value));
 	EXPECT_EQ(xm_page_value(BAD), value);
@@ -167,13 +162,13 @@ TEST_F(poison, neighbour_with_an_error_stays)
 	ASSERT_EQ(0, xm_setting("/sys/module/xmirror/parameters/prefetch", "2"));
 	EXPECT_EQ(0, read_signal(self->p));
 	EXPECT_EQ(0, read_signal(&self->p[XM_WORDS]));
-	ASSERT_TRUE(is_local(self->fd, &self->p[2 * XM_WORDS]));
+	ASSERT_TRUE(xm_is_private(self->fd, &self->p[2 * XM_WORDS]));
 	ASSERT_EQ(0, xm_inject(self->fd, XMIRROR_INJECT_POISON, 1, 1, 0));
 	EXPECT_EQ(0, read_signal(&self->p[2 * XM_WORDS]));
 	ASSERT_EQ(0, xm_inject_end(self->fd, XMIRROR_INJECT_POISON, NULL, &injected));
 	EXPECT_EQ(1, injected);
 	EXPECT_TRUE(xm_is_present(&self->p[2 * XM_WORDS]));
-	EXPECT_TRUE(is_local(self->fd, &self->p[3 * XM_WORDS]));
+	EXPECT_TRUE(xm_is_private(self->fd, &self->p[3 * XM_WORDS]));
 	EXPECT_EQ(self->errors + 1, copy_errors(self->fd));
 }
 
@@ -187,7 +182,7 @@ TEST_F(poison, unplug_leaves_it)
 	EXPECT_EQ(PAGES - BAD, u.left);
 	EXPECT_LE(self->errors + PAGES - BAD, copy_errors(self->fd));
 	for (size_t i = 0; i < PAGES; i++) {
-		EXPECT_EQ(i >= BAD, is_local(self->fd, &self->p[i * XM_WORDS]));
+		EXPECT_EQ(i >= BAD, xm_is_private(self->fd, &self->p[i * XM_WORDS]));
 	}
 	ASSERT_EQ(0, xm_inject_end(self->fd, XMIRROR_INJECT_POISON, NULL, NULL));
 	u = (struct xmirror_unplug){ .size = sizeof(u), .timeout_ms = 5000 };
@@ -221,7 +216,7 @@ TEST_F(poison, large_folio_stays_whole)
 	EXPECT_EQ(1, injected);
 	EXPECT_EQ(self->errors + 1, copy_errors(self->fd));
 	EXPECT_NE(0, xm_page(self->fd, huge).cpu & XMIRROR_CPU_HUGE);
-	EXPECT_TRUE(is_local(self->fd, (__u64 *)huge));
+	EXPECT_TRUE(xm_is_private(self->fd, (__u64 *)huge));
 	for (i = 0; i < XM_PMD; i += 64)
 		wrong += XM_LOAD(huge + i) != 0x5a;
 	EXPECT_EQ(0, wrong);

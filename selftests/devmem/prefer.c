@@ -40,11 +40,7 @@ FIXTURE_TEARDOWN(prefer)
 	munmap(self->p, SIZE);
 }
 
-static bool is_local(int fd, const void *p)
-{
-	return xm_page(fd, p).cpu & XMIRROR_CPU_LOCAL;
-}
-
+/* In the memory of any device */
 static bool is_private(int fd, const void *p)
 {
 	return xm_page(fd, p).cpu & XMIRROR_CPU_PRIVATE;
@@ -95,7 +91,7 @@ TEST_F(prefer, the_device)
 	ASSERT_EQ(0, xm_prefer(self->fd[0], q, XM_PAGE, XMIRROR_PREFER_DEVICE));
 	EXPECT_FALSE(is_private(self->fd[0], q));
 	EXPECT_EQ(0, look_at(variant->how, self->fd[0], q, 101));
-	EXPECT_TRUE(is_local(self->fd[0], q));
+	EXPECT_TRUE(xm_is_private(self->fd[0], q));
 	/* Only that page, and only this mirror */
 	if (variant->how != ATOMIC || xm_caps() & XMIRROR_CAP_EXCLUSIVE) {
 		EXPECT_EQ(0, look_at(variant->how, self->fd[0], self->p, 100));
@@ -111,11 +107,11 @@ TEST_F(prefer, the_device)
 TEST_F(prefer, the_device_and_it_comes_from_another_one)
 {
 	ASSERT_EQ(0, xm_migrate(self->fd[1], self->p, XM_PAGE, 0, 0, NULL));
-	ASSERT_TRUE(is_local(self->fd[1], self->p));
+	ASSERT_TRUE(xm_is_private(self->fd[1], self->p));
 	ASSERT_EQ(0, xm_prefer(self->fd[0], self->p, XM_PAGE,
 			       XMIRROR_PREFER_DEVICE));
 	EXPECT_EQ(0, look_at(variant->how, self->fd[0], self->p, 100));
-	EXPECT_TRUE(is_local(self->fd[0], self->p));
+	EXPECT_TRUE(xm_is_private(self->fd[0], self->p));
 	EXPECT_EQ(100, self->p[0]);
 }
 
@@ -127,7 +123,7 @@ TEST_F(prefer, the_system)
 	for (i = 0; i < 2; i++) {
 		ASSERT_EQ(0, xm_migrate(self->fd[i], self->p, XM_PAGE, 0, 0,
 					NULL));
-		ASSERT_TRUE(is_local(self->fd[i], self->p));
+		ASSERT_TRUE(xm_is_private(self->fd[i], self->p));
 		ASSERT_EQ(0, xm_prefer(self->fd[0], self->p, XM_PAGE,
 				       XMIRROR_PREFER_SYSTEM));
 		EXPECT_EQ(0, look_at(variant->how, self->fd[0], self->p, 100));
@@ -150,14 +146,6 @@ static int ioctl_prefer(int fd, const void *p, __u64 len, __u32 where,
 	return xm_ioctl(fd, XMIRROR_IOC_PREFER, &arg);
 }
 
-static int node_of(void *p)
-{
-	int node = -1;
-
-	return syscall(SYS_move_pages, 0, 1UL, &p, NULL, &node, 0) ? -errno :
-								     node;
-}
-
 TEST_F(prefer, a_node_of_the_system)
 {
 	int i;
@@ -167,13 +155,13 @@ TEST_F(prefer, a_node_of_the_system)
 	for (i = 0; i < 4; i++) {
 		ASSERT_EQ(0, xm_migrate(self->fd[i / 2], self->p, XM_PAGE, 0, 0,
 					NULL));
-		ASSERT_TRUE(is_local(self->fd[i / 2], self->p));
+		ASSERT_TRUE(xm_is_private(self->fd[i / 2], self->p));
 		ASSERT_EQ(0, ioctl_prefer(self->fd[0], self->p, XM_PAGE,
 					  XMIRROR_PREFER_SYSTEM, i % 2));
 		EXPECT_EQ(0, look_at(variant->how, self->fd[0], self->p, 100));
 		/* Of an exclusive page the kernel does not tell. */
 		EXPECT_EQ(100, self->p[0]);
-		EXPECT_EQ(i % 2, node_of(self->p)) {
+		EXPECT_EQ(i % 2, xm_node_of(self->p)) {
 			TH_LOG("case %d", i);
 		}
 	}
@@ -190,9 +178,9 @@ TEST_F(prefer, nothing_any_more)
 			     101));
 	EXPECT_EQ(0, look_at(variant->how, self->fd[0], self->p + 2 * XM_WORDS,
 			     102));
-	EXPECT_TRUE(is_local(self->fd[0], self->p));
+	EXPECT_TRUE(xm_is_private(self->fd[0], self->p));
 	EXPECT_FALSE(is_private(self->fd[0], self->p + XM_WORDS));
-	EXPECT_TRUE(is_local(self->fd[0], self->p + 2 * XM_WORDS));
+	EXPECT_TRUE(xm_is_private(self->fd[0], self->p + 2 * XM_WORDS));
 }
 
 /* Pages that cannot move are used where they are: no memory, a file's. */
@@ -288,14 +276,14 @@ TEST_F(device, gathers_from_everywhere)
 				NULL));
 	ASSERT_EQ(0, xm_migrate(other, p + PEER * XM_WORDS, XM_PAGE, 0, 0,
 				NULL));
-	ASSERT_TRUE(is_local(self->fd, p + OWN * XM_WORDS));
-	ASSERT_TRUE(is_local(other, p + PEER * XM_WORDS));
+	ASSERT_TRUE(xm_is_private(self->fd, p + OWN * XM_WORDS));
+	ASSERT_TRUE(xm_is_private(other, p + PEER * XM_WORDS));
 	m.addr = (uintptr_t)p;
 	EXPECT_EQ(0, xm_ioctl(self->fd, XMIRROR_IOC_MIGRATE, &m));
 	EXPECT_EQ(ALL * XM_PAGE, m.done);
 	EXPECT_EQ(ALL - 1, m.moved);
 	for (i = 0; i < ALL; i++) {
-		EXPECT_TRUE(is_local(self->fd, p + i * XM_WORDS)) {
+		EXPECT_TRUE(xm_is_private(self->fd, p + i * XM_WORDS)) {
 			TH_LOG("page %d", i);
 		}
 	}

@@ -65,18 +65,10 @@ static int who_has(const int *fd, const void *p)
 	int i;
 
 	for (i = 0; i < 2; i++) {
-		if (xm_page(fd[i], p).cpu & XMIRROR_CPU_LOCAL)
+		if (xm_is_private(fd[i], p))
 			return i;
 	}
 	return -1;
-}
-
-static struct xmirror_stats stats(int fd)
-{
-	struct xmirror_stats s = {};
-
-	xm_stats(fd, &s);
-	return s;
 }
 
 /* covers: G.slice */
@@ -100,8 +92,8 @@ TEST_F(slice, cpu_waits_for_a_device)
 	EXPECT_EQ(0, worker_join(&cpu));
 	EXPECT_EQ(-1, who_has(self->fd, self->p));
 	EXPECT_EQ(103, self->p[0]);
-	EXPECT_EQ(1, stats(self->fd[0]).cpu_slice_waits);
-	EXPECT_EQ(1, stats(self->fd[1]).cpu_slice_waits);
+	EXPECT_EQ(1, xm_stats_of(self->fd[0]).cpu_slice_waits);
+	EXPECT_EQ(1, xm_stats_of(self->fd[1]).cpu_slice_waits);
 }
 
 /* All threads of the process are one: none of them waits for another one's slice. */
@@ -139,9 +131,9 @@ TEST_F(slice, device_waits_for_another_one)
 	SET_SLICE(0);
 	EXPECT_EQ(0, worker_join(&other));
 	EXPECT_EQ(1, who_has(self->fd, self->p));
-	EXPECT_EQ(1, stats(self->fd[1]).slice_waits);
-	EXPECT_EQ(1, stats(self->fd[1]).slice_longest);
-	EXPECT_EQ(0, stats(self->fd[0]).slice_waits);
+	EXPECT_EQ(1, xm_stats_of(self->fd[1]).slice_waits);
+	EXPECT_EQ(1, xm_stats_of(self->fd[1]).slice_longest);
+	EXPECT_EQ(0, xm_stats_of(self->fd[0]).slice_waits);
 	EXPECT_EQ(102, self->p[0]);
 }
 
@@ -195,10 +187,10 @@ TEST_F(slice, slices_end)
 	}
 	EXPECT_EQ(130, self->p[0]);
 	/* Each of them has waited for just the one before. */
-	EXPECT_GE(1, stats(self->fd[0]).slice_longest);
-	EXPECT_GE(1, stats(self->fd[1]).slice_longest);
-	EXPECT_LT(0, stats(self->fd[1]).slice_waits);
-	EXPECT_LT(0, stats(self->fd[0]).cpu_slice_waits);
+	EXPECT_GE(1, xm_stats_of(self->fd[0]).slice_longest);
+	EXPECT_GE(1, xm_stats_of(self->fd[1]).slice_longest);
+	EXPECT_LT(0, xm_stats_of(self->fd[1]).slice_waits);
+	EXPECT_LT(0, xm_stats_of(self->fd[0]).cpu_slice_waits);
 }
 
 /* Other blocks are nobody's business. */
@@ -220,8 +212,8 @@ TEST_F(slice, of_one_block)
 	EXPECT_EQ(1, who_has(self->fd, two));
 	XM_ADD(&two[XM_PMD / 8], 1);
 	EXPECT_EQ(-1, who_has(self->fd, &two[XM_PMD / 8]));
-	EXPECT_EQ(0, stats(self->fd[1]).slice_waits);
-	EXPECT_EQ(0, stats(self->fd[1]).cpu_slice_waits);
+	EXPECT_EQ(0, xm_stats_of(self->fd[1]).slice_waits);
+	EXPECT_EQ(0, xm_stats_of(self->fd[1]).cpu_slice_waits);
 	SET_SLICE(0);
 	munmap(two, 2 * XM_PMD);
 }
@@ -235,7 +227,7 @@ TEST_F(slice, canceled_job_does_not_wait)
 	SET_SLICE(FOREVER);
 	ASSERT_EQ(0, xm_add(self->fd[0], self->p, 1));
 	ASSERT_EQ(0, xm_submit(self->fd[1], 0, &cmd, 1, 1, &fence));
-	while (!stats(self->fd[1]).device_faults)
+	while (!xm_stats_of(self->fd[1]).device_faults)
 		sched_yield();
 	EXPECT_EQ(0, xm_cancel(self->fd[1], fence, &w));
 	EXPECT_EQ(-ECANCELED, w.status);
@@ -313,7 +305,7 @@ TEST_F(slice, device_gets_on_beside_another_one)
 	SET_SLICE(0);
 	EXPECT_EQ(0, worker_join(&other));
 	/* It has slept for the slice, and not for something else. */
-	EXPECT_EQ(1, stats(self->fd[1]).slice_waits);
+	EXPECT_EQ(1, xm_stats_of(self->fd[1]).slice_waits);
 	EXPECT_EQ(55, self->p[0]);
 }
 
@@ -362,7 +354,7 @@ TEST_F(slice, cpu_gets_on_beside_a_device)
 		}
 		EXPECT_EQ(0, worker_join(&device[i]));
 	}
-	EXPECT_EQ(1, stats(self->fd[0]).slice_waits);
+	EXPECT_EQ(1, xm_stats_of(self->fd[0]).slice_waits);
 	EXPECT_EQ(102, self->p[0]);
 }
 

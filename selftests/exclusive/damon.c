@@ -103,24 +103,17 @@ static const char *damon_start(const char *ops, const char *action, __u64 start,
 /* Another node with memory than that of the page at @p, which is present; or -1 */
 static int other_node(void *p)
 {
-	int node, status = -1;
+	int node, own = xm_node_of(p);
 	char path[64];
 
-	if (syscall(SYS_move_pages, 0, 1, &p, NULL, &status, 0) || status < 0)
+	if (own < 0)
 		return -1;
 	for (node = 0; node < 8; node++) {
 		snprintf(path, sizeof(path), "/sys/devices/system/node/node%d", node);
-		if (node != status && !access(path, F_OK))
+		if (node != own && !access(path, F_OK))
 			return node;
 	}
 	return -1;
-}
-
-static int node_of(void *p)
-{
-	int status = -1;
-
-	return syscall(SYS_move_pages, 0, 1, &p, NULL, &status, 0) ? -errno : status;
 }
 
 FIXTURE(damon) {
@@ -265,7 +258,7 @@ TEST_F(damon, exclusive_page)
 		EXPECT_TRUE(xm_is_swapped(self->p));
 	}
 	if (variant->end == MOVED) {
-		EXPECT_EQ(self->node, node_of(self->p));
+		EXPECT_EQ(self->node, xm_node_of(self->p));
 	}
 	/* It was found by its frame, which no action on the LRU lists tells. */
 	if (by_frame(variant) && variant->end == STAYS &&

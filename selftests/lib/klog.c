@@ -114,18 +114,9 @@ int klog_wait(struct klog *log, const char *pattern, unsigned int times)
 bool klog_has_debug_vm(void)
 {
 	static int known = -1;
-	char line[512], name[64];
-	FILE *f;
 
-	if (known >= 0)
-		return known;
-	known = 0;
-	f = fopen("/proc/kallsyms", "re");
-	while (f && !known && fgets(line, sizeof(line), f))
-		known = sscanf(line, "%*s %*s %63s", name) == 1 &&
-			!strcmp(name, "dump_mm");
-	if (f)
-		fclose(f);
+	if (known < 0)
+		known = xm_symbol("dump_mm", "", NULL);
 	return known;
 }
 

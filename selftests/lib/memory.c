@@ -303,6 +303,14 @@ int xm_pin_from(int cpu)
 	return -EINVAL;
 }
 
+int xm_node_of(void *p)
+{
+	int node = -1;
+
+	return syscall(SYS_move_pages, 0, 1UL, &p, NULL, &node, 0) ? -errno :
+								     node;
+}
+
 int xm_drain(void)
 {
 	void *p = xm_anon(XM_PAGE);

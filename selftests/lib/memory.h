@@ -60,6 +60,8 @@ int xm_memfd(void *p, size_t len);
 /** xm_temp_file: an unlinked file in @dir, or a negative errno. */
 int xm_temp_file(const char *dir);
 
+/** xm_node_of: the node of the page at @p, or a negative errno. */
+int xm_node_of(void *p);
 /** xm_has_thp: does the kernel have huge pages of anonymous memory at all? */
 bool xm_has_thp(void);
 /** xm_why_no_thp: why there was none: the reason of a skip. */

@@ -400,6 +400,15 @@ int xm_stats(int fd, struct xmirror_stats *s)
 	return xm_ioctl(fd, XMIRROR_IOC_STATS, s);
 }
 
+struct xmirror_stats xm_stats_of(int fd)
+{
+	struct xmirror_stats s;
+
+	if (xm_stats(fd, &s))
+		memset(&s, 0, sizeof(s));
+	return s;
+}
+
 int xm_sync_arm_full(int fd, struct xmirror_sync *s)
 {
 	s->size = sizeof(*s);
@@ -529,6 +538,28 @@ int xm_write_file(const char *path, const char *text)
 		err = -errno;
 	close(fd);
 	return err;
+}
+
+bool xm_symbol(const char *name, const char *module, __u64 *address)
+{
+	FILE *f = fopen("/proc/kallsyms", "re");
+	unsigned long long at = 0;
+	bool found = false;
+
+	while (f && !found) {
+		char line[512], its_name[256], its_module[64] = "";
+
+		if (!fgets(line, sizeof(line), f))
+			break;
+		found = sscanf(line, "%llx %*c %255s %63s", &at, its_name,
+			       its_module) >= 2 &&
+			!strcmp(name, its_name) && !strcmp(module, its_module);
+	}
+	if (f)
+		fclose(f);
+	if (found && address)
+		*address = at;
+	return found;
 }
 
 int xm_read_line(const char *path, char *line, size_t room)

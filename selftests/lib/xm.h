@@ -169,6 +169,8 @@ int xm_verify(int fd, struct xmirror_verify *v);
  */
 long xm_violations(int fd, char *text, size_t room);
 int xm_stats(int fd, struct xmirror_stats *s);
+/** xm_stats_of: the same, and zeroes if that fails. */
+struct xmirror_stats xm_stats_of(int fd);
 
 /* Sync points */
 
@@ -218,6 +220,11 @@ bool xm_expired(__u64 start_ns, unsigned int ms);
 __u64 xm_number(const char *program, const char *text, __u64 low, __u64 high);
 /** xm_write_file: write a string to a file, as to sysfs. */
 int xm_write_file(const char *path, const char *text);
+/**
+ * xm_symbol: does the kernel have a function of that name, in "[MODULE]" or, if that is
+ * "", in itself? *@address, if not NULL, is where.
+ */
+bool xm_symbol(const char *name, const char *module, __u64 *address);
 /** xm_read_line: the first line of a file, as of sysfs; "" with a negative errno. */
 int xm_read_line(const char *path, char *line, size_t room);
 

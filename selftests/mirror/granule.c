@@ -45,23 +45,15 @@ static char *thp(char *p, size_t len)
 	return p;
 }
 
-static struct xmirror_stats stats(int fd)
-{
-	struct xmirror_stats s = {};
-
-	xm_stats(fd, &s);
-	return s;
-}
-
 /* The device reads a word of each page; the number of device faults it took. */
 static __u64 touch(int fd, char *p, size_t len, int *err)
 {
 	struct xmirror_cmd cmd = xm_cmds(XMIRROR_OP_LOAD, 8, p, XM_PAGE,
 					 len / XM_PAGE, 0);
-	__u64 before = stats(fd).device_faults;
+	__u64 before = xm_stats_of(fd).device_faults;
 
 	*err = xm_run(fd, &cmd, NULL);
-	return stats(fd).device_faults - before;
+	return xm_stats_of(fd).device_faults - before;
 }
 
 /* covers: G.leaves */
@@ -96,7 +88,7 @@ TEST_F(granule, faults_and_bytes_fall_with_it)
 		OPEN(fd, 0);
 		ASSERT_EQ(0, xm_set(fd, XMIRROR_SET_GRANULE, granule[i], NULL));
 		faults[i] = touch(fd, self->p, LEN, &err);
-		bytes[i] = stats(fd).table_bytes;
+		bytes[i] = xm_stats_of(fd).table_bytes;
 		EXPECT_EQ(0, err);
 		EXPECT_CLEAN(fd);
 		close(fd);
@@ -132,7 +124,7 @@ TEST_F(granule, table_takes_a_400th)
 		OPEN(fd, 0);
 		ASSERT_EQ(0, xm_set(fd, XMIRROR_SET_GRANULE, granule[i], NULL));
 		ASSERT_EQ(0, xm_fault(fd, p, len, 0, NULL));
-		s[i] = stats(fd);
+		s[i] = xm_stats_of(fd);
 		EXPECT_EQ(len / granule[i], s[i].leaves);
 		/* A leaf is a word, so all of them take at least that. */
 		EXPECT_GE(s[i].table_bytes, s[i].leaves * sizeof(long));
@@ -179,10 +171,10 @@ TEST_F(granule, large_leaf_splits_once)
 		EXPECT_EQ(i == hole ? -EPERM : 0,
 			  xm_write(self->fd, self->p + i * XM_PAGE, &value, 8));
 	}
-	before = stats(self->fd);
+	before = xm_stats_of(self->fd);
 	ASSERT_EQ(0, munmap(self->p + hole * XM_PAGE, XM_PAGE));
-	EXPECT_EQ(1, stats(self->fd).inv_leaves - before.inv_leaves);
-	EXPECT_EQ(before.leaves - 1, stats(self->fd).leaves);
+	EXPECT_EQ(1, xm_stats_of(self->fd).inv_leaves - before.inv_leaves);
+	EXPECT_EQ(before.leaves - 1, xm_stats_of(self->fd).leaves);
 	EXPECT_EQ(-EFAULT, xm_read(self->fd, self->p + hole * XM_PAGE, &value,
 				   8));
 }
@@ -210,13 +202,13 @@ TEST_F(granule, file_mapping_splits_in_part)
 			      NULL));
 	page = xm_page(self->fd, self->p);
 	EXPECT_EQ(LEAF_WRITE, page.dev & LEAF_EXCL);
-	before = stats(self->fd);
+	before = xm_stats_of(self->fd);
 	/*
 	 * One page in the middle; the contiguous block of 64 KiB around it is
 	 * broken up.
 	 */
 	ASSERT_EQ(0, madvise(self->p + 20 * XM_PAGE, XM_PAGE, MADV_DONTNEED));
-	after = stats(self->fd);
+	after = xm_stats_of(self->fd);
 	EXPECT_EQ(1, after.inv_leaves - before.inv_leaves);
 	EXPECT_LE(after.splits - before.splits, 1);
 	for (size_t i = 20 - 20 % group; i < 20 - 20 % group + group; i++) {
@@ -238,7 +230,7 @@ static void works_by_one_leaf(struct __test_metadata *_metadata, int fd,
 	ASSERT_EQ(0, xm_write(fd, last, &value, 8));
 	EXPECT_EQ(XMIRROR_PTE_2M | LEAF_WRITE,
 		  xm_page(fd, q).dev & (SIZES | LEAF_EXCL));
-	EXPECT_EQ(1, stats(fd).leaves);
+	EXPECT_EQ(1, xm_stats_of(fd).leaves);
 	EXPECT_EQ(0, touch(fd, q, XM_2M, &err));
 	EXPECT_EQ(0, err);
 	ASSERT_EQ(0, xm_read(fd, q, &value, 8));
@@ -247,10 +239,10 @@ static void works_by_one_leaf(struct __test_metadata *_metadata, int fd,
 	XM_STORE(last, 78);
 	ASSERT_EQ(0, xm_read(fd, last, &value, 8));
 	EXPECT_EQ(78, value);
-	EXPECT_EQ(1, stats(fd).device_faults);
+	EXPECT_EQ(1, xm_stats_of(fd).device_faults);
 	EXPECT_CLEAN(fd);
 	munmap(q, XM_PMD);
-	EXPECT_EQ(0, stats(fd).leaves);
+	EXPECT_EQ(0, xm_stats_of(fd).leaves);
 }
 
 /* covers: G.leaves */
@@ -305,10 +297,10 @@ TEST_F(granule, groups_of_64k)
 	EXPECT_EQ(0, page.dev & SIZES);
 	page = xm_page(self->fd, self->p + 65536);
 	EXPECT_EQ(XMIRROR_PTE_64K, page.dev & SIZES);
-	before = stats(self->fd);
+	before = xm_stats_of(self->fd);
 	ASSERT_EQ(0, madvise(self->p + 65536 + XM_PAGE, XM_PAGE,
 			     MADV_DONTNEED));
-	after = stats(self->fd);
+	after = xm_stats_of(self->fd);
 	EXPECT_EQ(1, after.inv_leaves - before.inv_leaves);
 	EXPECT_EQ(1, after.splits - before.splits);
 	page = xm_page(self->fd, self->p + 65536);
@@ -359,10 +351,10 @@ TEST_F(granule, groups_around_a_fault_stay)
 	EXPECT_EQ(0, err);
 	EXPECT_EQ(XMIRROR_PTE_64K,
 		  xm_page(self->fd, self->p + 65536).dev & SIZES);
-	before = stats(self->fd);
+	before = xm_stats_of(self->fd);
 	EXPECT_EQ(1, touch(self->fd, last, XM_PAGE, &err));
 	EXPECT_EQ(0, err);
-	after = stats(self->fd);
+	after = xm_stats_of(self->fd);
 	EXPECT_EQ(0, after.splits - before.splits);
 	EXPECT_EQ(XMIRROR_PTE_64K,
 		  xm_page(self->fd, self->p + 65536).dev & SIZES);
@@ -448,7 +440,7 @@ TEST_F(granule, neighbours_never_fail_an_access)
 	EXPECT_EQ(0, xm_page(self->fd, self->p + 3 * XM_PAGE).dev);
 	EXPECT_EQ(0, xm_page(self->fd, self->p + 4 * XM_PAGE).dev);
 	EXPECT_EQ(0, xm_pagemap(self->p + XM_PAGE) & XM_PM_PRESENT);
-	pages = stats(self->fd).leaves;
+	pages = xm_stats_of(self->fd).leaves;
 	EXPECT_EQ(2, pages);
 }
 

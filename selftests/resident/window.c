@@ -7,31 +7,12 @@
 #include "hold.h"
 #include "job.h"
 
-/* The address of a function of xmirror.ko, 0 if it has none. */
-static __u64 function_named(const char *want)
-{
-	FILE *f = fopen("/proc/kallsyms", "re");
-	char line[512], name[256], module[64];
-	unsigned long long address = 0;
-
-	while (f && fgets(line, sizeof(line), f)) {
-		if (sscanf(line, "%llx %*c %255s %63s", &address, name,
-			   module) == 3 &&
-		    !strcmp(name, want) && !strcmp(module, "[xmirror]"))
-			break;
-		address = 0;
-	}
-	if (f)
-		fclose(f);
-	return address;
-}
-
 /* Have the hold ready for the return of @name. */
 #define ATTACH(name) \
 	do { \
 		unsigned int attach_taken = 0; \
 		NEED(XMIRROR_CAP_HOLD); \
-		self->function = function_named(name); \
+		ASSERT_TRUE(xm_symbol(name, "[xmirror]", &self->function)); \
 		ASSERT_NE(0, self->function); \
 		ASSERT_EQ(0, hold_attach(self->holder, &self->function, 1, \
 					 &attach_taken)); \
