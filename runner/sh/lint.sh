@@ -73,6 +73,12 @@ apart()
 		src/*.[ch] src/probes/*.c include/xmirror/*.h
 }
 
+# The demo, and so lib/, is built before any source of a kernel is there.
+newcomer()
+{
+	make -s -C selftests OUT="$tmp/demo" KSELFTEST=/nonexistent "$tmp/demo/demo"
+}
+
 src=$(xm_slice 7.3)
 list() { git ls-files -co --exclude-standard -- "$@"; }
 mapfile -t kernel < <(list '*.[ch]' ':!selftests' ':!*/trace.h' \
@@ -93,6 +99,7 @@ check "coverage.md" runner/coverage_doc.py --check
 check "protocol.md" runner/protocol_doc.py --check
 check "tests that the documents name" runner/xmtest names
 check "src/ knows no device" apart
+check "the demo needs no kernel source" newcomer
 check "mutants" runner/xmtest mutants -n
 check "shellcheck" shellcheck -S warning -x -P runner/sh -e SC2034 "${scripts[@]}"
 check "shellcheck, guest" shellcheck -s dash runner/guest/init runner/guest/hmm-tests

@@ -5,7 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "kselftest.h"
 #include "shrink.h"
 #include "xm.h"
 
@@ -155,7 +154,7 @@ void shrink_print(FILE *f, const char *why, const char *declarations,
 	fputs("---- 8< ---- a test program begins\n", f);
 	fprintf(f, "// %s: GPL-2.0\n", "SPDX-License-Identifier");
 	fprintf(f, "/* %s */\n", why);
-	for (i = 0; i < ARRAY_SIZE(needs); i++) {
+	for (i = 0; i < sizeof(needs) / sizeof(*needs); i++) {
 		if (strstr(steps, needs[i].use) ||
 		    strstr(declarations, needs[i].use))
 			fprintf(f, "#include %s\n", needs[i].header);
