@@ -158,15 +158,35 @@ static void xm_unmap(struct xmirror_interval *iv, unsigned long start,
 	}
 }
 
-/* As xm_resident_stop(), for all that may go with [@start, @end). */
-static bool xm_stop_queues(struct xmirror *m, unsigned long start,
-			   unsigned long end)
+/*
+ * Lock @iv for writing, with the queues stopped if a part of a held range may go with
+ * [@start, @end): how often they were. A range that is added after the look at them, and
+ * a first large entry, are found with the lock, see resident.c.
+ */
+static unsigned int xm_lock_stopped(struct xmirror_interval *iv,
+				    unsigned long start, unsigned long end,
+				    const struct mmu_notifier_range *range)
+	__acquires(&iv->lock)
 {
-	if (READ_ONCE(m->has_large)) {
-		start = ALIGN_DOWN(start, XM_SPAN_SIZE);
-		end = ALIGN(end, XM_SPAN_SIZE);
+	struct xmirror *m = iv->m;
+	unsigned int stopped = 0;
+	bool large;
+	u64 newest;
+
+	for (;;) {
+		newest = smp_load_acquire(&m->resident.last_id);
+		large = READ_ONCE(m->has_large);
+		if (xm_resident_stop(m,
+				     large ? ALIGN_DOWN(start, XM_SPAN_SIZE) : start,
+				     large ? ALIGN(end, XM_SPAN_SIZE) : end) &&
+		    ++stopped == 1)
+			xm_point_inval(m, XM_PT_QUEUES_STOPPED, start, end, range);
+		write_lock(&iv->lock);
+		if (newest == READ_ONCE(m->resident.last_id) &&
+		    large == READ_ONCE(m->has_large))
+			return stopped;
+		write_unlock(&iv->lock);
 	}
-	return xm_resident_stop(m, start, end);
 }
 
 static bool xm_invalidate(struct mmu_interval_notifier *notifier,
@@ -180,10 +200,10 @@ static bool xm_invalidate(struct mmu_interval_notifier *notifier,
 	unsigned long start = max(range->start, iv->start);
 	unsigned long end = min(range->end, iv->end);
 	bool own = range->event == MMU_NOTIFY_EXCLUSIVE && range->owner == m;
-	bool fork = range->event == MMU_NOTIFY_PROTECTION_PAGE, stopped;
+	bool fork = range->event == MMU_NOTIFY_PROTECTION_PAGE;
+	unsigned int stopped;
 	/* CONFIG_INIT_STACK_ALL_ZERO would clear half a KiB for each page that goes. */
 	struct xmirror_unmap u __uninitialized;
-	int idx;
 
 	atomic64_inc(&m->stat[XM_STAT_INVAL +
 			      min_t(unsigned int, range->event, XM_NR_EVENTS)]);
@@ -198,13 +218,9 @@ static bool xm_invalidate(struct mmu_interval_notifier *notifier,
 	}
 
 	xm_point_inval(m, XM_PT_INV_ENTER, start, end, range);
-	idx = srcu_read_lock(&xm_resident_srcu);
-	stopped = xm_stop_queues(m, start, end);
-	if (stopped)
-		xm_point_inval(m, XM_PT_QUEUES_STOPPED, start, end, range);
+	stopped = xm_lock_stopped(iv, start, end, range);
 	u.gone = range->event == MMU_NOTIFY_UNMAP ||
 		 range->event == MMU_NOTIFY_RELEASE;
-	write_lock(&iv->lock);
 	mmu_interval_set_seq(notifier, cur_seq);
 	iv->inval[iv->inval_count % XM_INVAL_HISTORY].start = start;
 	iv->inval[iv->inval_count % XM_INVAL_HISTORY].end = end;
@@ -213,7 +229,6 @@ static bool xm_invalidate(struct mmu_interval_notifier *notifier,
 	write_unlock(&iv->lock);
 	xm_resident_start(m, u.spilled ? ALIGN_DOWN(start, XM_SPAN_SIZE) : start,
 			  u.spilled ? ALIGN(end, XM_SPAN_SIZE) : end, stopped);
-	srcu_read_unlock(&xm_resident_srcu, idx);
 	if (fork)
 		xm_fork_start(m);
 	trace_xm_invalidate(m, start, end, range, false, u.cleared);

@@ -143,11 +143,11 @@ static inline bool xm_resident_stop(struct xmirror *m, unsigned long start,
 }
 
 /*
- * The entries of [@start, @end) are gone: have them mapped again. @stopped is what
- * xm_resident_stop() returned.
+ * The entries of [@start, @end) are gone: have them mapped again. @stopped is how often
+ * xm_resident_stop() returned true.
  */
 static inline void xm_resident_start(struct xmirror *m, unsigned long start,
-				     unsigned long end, bool stopped)
+				     unsigned long end, unsigned int stopped)
 {
 	if (stopped || READ_ONCE(m->resident.nr))
 		__xm_resident_start(m, start, end, stopped);

@@ -24,9 +24,13 @@
  * restore must not be over in between: it would find the old entries. So it ends
  * only if no invalidation of a range is under way (@invalidating) and none came since
  * it began (@gen). An invalidation that is under way while a range is added may have
- * looked for it in vain: all of those end (xm_resident_srcu) before the range is first
- * mapped. Where entries of a span may be there, an invalidation of a part of the span
- * stops the queues for all of it: the driver may have no memory to split such an entry.
+ * looked for it in vain. So it looks again with xmirror_interval.lock, under which the
+ * entries go, whether a range was added since (@last_id), and then stops the queues
+ * first. The restore looks at each entry under that lock, after the range was added: it
+ * comes later than the entries go and maps them anew, or earlier and the invalidation
+ * finds the range. Where entries of a span may be there, an invalidation of a part of
+ * the span stops the queues for all of it: the driver may have no memory to split such
+ * an entry.
  *
  * A try that fails is made again at once, and then after 1, 2, 4 ... 64 ms,
  * XM_RESIDENT_TRIES in all; one that was disturbed, for as long as the mirror's timeout.
@@ -49,7 +53,6 @@
 #include <linux/mm.h>
 #include <linux/module.h>
 #include <linux/slab.h>
-#include <linux/srcu.h>
 #include "compat.h"
 #include "mirror.h"
 #include "points.h"
@@ -72,7 +75,6 @@
  * @end: address behind the last
  * @mode: XM_READ or XM_WRITE
  * @state: where it is
- * @seen: no invalidation is under way that does not know of it
  * @fresh: it has not been mapped yet
  * @gen: goes up with each invalidation
  * @failures: tries that failed since it was mapped
@@ -86,15 +88,12 @@ struct xm_resident_range {
 	unsigned long end;
 	enum xmirror_mode mode;
 	enum xm_resident_state state;
-	bool seen;
 	bool fresh;
 	unsigned int gen;
 	unsigned int failures;
 	unsigned long since;
 	int error;
 };
-
-DEFINE_SRCU(xm_resident_srcu); /* from xm_resident_stop() to xm_resident_start() */
 
 static void xm_resident_set_locked(struct xmirror *m,
 				   struct xm_resident_range *r,
@@ -173,7 +172,7 @@ bool __xm_resident_stop(struct xmirror *m, unsigned long start,
 
 /* xm_resident_start() where there are ranges, or there were some */
 void __xm_resident_start(struct xmirror *m, unsigned long start,
-			 unsigned long end, bool stopped)
+			 unsigned long end, unsigned int stopped)
 {
 	struct xm_resident *rs = &m->resident;
 
@@ -223,8 +222,7 @@ static void xm_resident_try(struct xmirror *m, struct xm_resident_range *r)
 	int ret;
 
 	spin_lock(&rs->lock);
-	wanted = r->state == XM_RESIDENT_RESTORING && r->seen &&
-		 !rs->invalidating;
+	wanted = r->state == XM_RESIDENT_RESTORING && !rs->invalidating;
 	spin_unlock(&rs->lock);
 	if (!wanted)
 		return;
@@ -308,29 +306,16 @@ static int xm_resident_insert(struct xmirror *m, struct xm_resident_range *r)
 	if (!ret && rs->ended)
 		ret = -ECANCELED;
 	if (!ret) {
-		r->id = ++rs->last_id;
+		r->id = rs->last_id + 1;
 		list_add_tail(&r->node, &rs->ranges);
 		WRITE_ONCE(rs->nr, rs->nr + 1);
+		/* An invalidation that reads it finds the range: xm_lock_stopped() */
+		smp_store_release(&rs->last_id, r->id);
 		xm_resident_set_locked(m, r, XM_RESIDENT_RESTORING);
+		xm_resident_queue_locked(m);
 	}
 	spin_unlock(&rs->lock);
 	return ret;
-}
-
-/* Have a new range mapped, if it is there still. */
-static void xm_resident_begin(struct xmirror *m, u64 id)
-{
-	struct xm_resident *rs = &m->resident;
-	struct xm_resident_range *r;
-
-	/* Later invalidations find it. These wait for nothing, see xm_invalidate(). */
-	synchronize_srcu(&xm_resident_srcu);
-	spin_lock(&rs->lock);
-	r = xm_resident_find_locked(m, id);
-	if (r)
-		r->seen = true;
-	xm_resident_queue_locked(m);
-	spin_unlock(&rs->lock);
 }
 
 /* The first try has ended. A range that is removed meanwhile has been tried. */
@@ -402,8 +387,6 @@ int xmirror_resident_add(struct xmirror *m, unsigned long start,
 		kfree(r);
 		return ret;
 	}
-	xm_resident_begin(m, id);
-
 	/* A killed caller does not wait for the work, which finds the mm gone. */
 	if (wait_event_killable(rs->wait, xm_resident_tried(m, id, &error)))
 		return -EINTR;

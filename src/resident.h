@@ -6,7 +6,6 @@
 #include <linux/list.h>
 #include <linux/mutex.h>
 #include <linux/spinlock.h>
-#include <linux/srcu.h>
 #include <linux/wait.h>
 #include <linux/workqueue.h>
 #include <xmirror/xmirror.h>
@@ -17,7 +16,7 @@
  * @lock: protects the members below, and the ranges
  * @ranges: struct xm_resident_range, changes under both locks
  * @nr: how many, also read without a lock
- * @last_id: that of the newest
+ * @last_id: that of the newest, also read without a lock
  * @restoring: ranges that are XM_RESIDENT_RESTORING: then the queues stand still
  * @invalidating: invalidations that have stopped the queues and are not done
  * @rounds: runs of @work since the queues stopped
@@ -41,8 +40,6 @@ struct xm_resident {
 	wait_queue_head_t wait;
 };
 
-extern struct srcu_struct xm_resident_srcu;
-
 void xm_resident_create(struct xmirror *m);
 void xm_resident_end(struct xmirror *m);
 void xm_resident_free(struct xmirror *m);
@@ -51,6 +48,6 @@ void xm_resident_free(struct xmirror *m);
 bool __xm_resident_stop(struct xmirror *m, unsigned long start,
 			unsigned long end);
 void __xm_resident_start(struct xmirror *m, unsigned long start,
-			 unsigned long end, bool stopped);
+			 unsigned long end, unsigned int stopped);
 
 #endif /* _XM_RESIDENT_H */

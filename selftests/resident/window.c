@@ -185,36 +185,38 @@ TEST_F(window, removed_range_is_not_relied_on)
 
 /*
  * An invalidation has looked for ranges and found another one, and no leaf is cleared
- * yet. A range that is added now is not mapped before that is over.
+ * yet. A range is added now, and mapped: the queues stop before its leaf goes.
  */
-TEST_F(window, range_waits_for_what_has_not_seen_it)
+TEST_F(window, range_that_an_invalidation_has_not_seen_stops_the_queues)
 {
-	struct xmirror_resident r = {};
-	int i;
+	struct xmirror_resident r;
+	__u32 inv;
 
 	ATTACH("__xm_resident_stop");
+	NEED(XMIRROR_CAP_SYNC);
 	ASSERT_EQ(0, resident_add(self->fd, self->q, SIZE, 0));
 	ASSERT_EQ(0, xm_fault(self->fd, self->p, SIZE, XMIRROR_FAULT_WRITE,
 			      NULL));
+	ASSERT_EQ(0, xm_sync_arm(self->fd, XMIRROR_PT_QUEUES_STOPPED, self->p,
+				 SIZE, &inv));
 	HOLD_AT(work_drop_held, self->p + 3 * WORDS);
-	EXPECT_EQ(PAGES, mapped(self->fd, self->p, PAGES));
-	ADD_BESIDE(self->p, XMIRROR_RESIDENT_WRITE);
-	/* Many times what it takes to map it */
-	for (i = 0; i < 2000; i++) {
-		ASSERT_EQ(0, resident_get(self->fd, self->p, &r));
-		if (r.state != XMIRROR_RESIDENT_RESTORING)
-			break;
-		sched_yield();
-	}
-	EXPECT_EQ(XMIRROR_RESIDENT_RESTORING, r.state);
-	EXPECT_EQ(PAGES, mapped(self->fd, self->p, PAGES));
+	ASSERT_EQ(0, resident_add(self->fd, self->p, SIZE,
+				  XMIRROR_RESIDENT_WRITE));
+	ASSERT_EQ(0, resident_get(self->fd, self->p, &r));
+	ASSERT_EQ(XMIRROR_RESIDENT_MAPPED, r.state);
+	ASSERT_EQ(2, r.stops);
 	GO_ON();
+	ASSERT_EQ(0, xm_sync_reached(self->fd, inv, XM_LONG));
+	ASSERT_EQ(0, resident_get(self->fd, self->p, &r));
+	EXPECT_EQ(XMIRROR_RESIDENT_RESTORING, r.state);
+	EXPECT_EQ(3, r.stops);
+	EXPECT_EQ(PAGES, mapped(self->fd, self->p, PAGES));
+	EXPECT_EQ(0, xm_sync_resume(self->fd, inv, NULL));
 	EXPECT_EQ(0, worker_join(&self->worker));
-	EXPECT_EQ(0, worker_join(&self->other));
 	ASSERT_EQ(0, resident_settled(self->fd, self->p, &r));
 	EXPECT_EQ(XMIRROR_RESIDENT_MAPPED, r.state);
+	EXPECT_EQ(3, r.stops);
 	EXPECT_EQ(PAGES, mapped(self->fd, self->p, PAGES));
-	EXPECT_EQ(2, r.stops);
 }
 
 TEST_HARNESS_MAIN
