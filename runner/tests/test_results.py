@@ -57,6 +57,13 @@ class Totals(unittest.TestCase):
         lines = results.summary(run(program("a", test("b")), judged="QEMU died"))
         self.assertIn("could not be judged: stock-7.x: QEMU died", lines)
 
+    def test_kernel_without_list_of_skips_is_named(self):
+        said = "no list says which skips are expected: stock-7.x"
+        skips = run(program("a", test("b"), test("c", "skip", "no device")))
+        for listed, expected in ((False, True), (True, False)):
+            skips["kernels"][0]["skips_listed"] = listed
+            self.assertEqual(expected, said in results.summary(skips))
+
     def test_expected_failure_that_passes_is_listed(self):
         lines = results.summary(run(program("a", test("b", "xpass", "mended"))))
         self.assertIn("EXPECTED FAILURE THAT PASSED: a: b: mended", lines)

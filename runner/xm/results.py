@@ -205,6 +205,10 @@ def summary(results, slow=10):
     for reason, names in sorted(reasons.items(), key=lambda r: (-len(r[1]), r[0])):
         some = ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
         out.append(f"  {len(names):4d}  {reason} ({some})")
+    unlisted = [k["name"] for k in results["kernels"]
+                if k["totals"]["skipped"] and k.get("skips_listed") is False]
+    if unlisted:
+        out.append("no list says which skips are expected: " + ", ".join(unlisted))
     for kind, title in (("xfail", "expected failure"),
                         ("xpass", "EXPECTED FAILURE THAT PASSED")):
         for kernel, program, test in each(results, kind):
