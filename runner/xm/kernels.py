@@ -87,11 +87,13 @@ class Kernel(NamedTuple):
     dkms: bool = False          # modules by DKMS
     base: str = ""      # the row whose image, headers and expected skips it has
     append: str = ""    # kernel command line
+    memory: int = 0     # MiB of each node, 0 for those of the machine
     planted: bool = False       # with faults that can be switched on: see planted.py
 
     @property
     def machine(self):
-        return MACHINES[self.arch]
+        machine = MACHINES[self.arch]
+        return machine._replace(memory=self.memory or machine.memory)
 
     @property
     def origin(self):
@@ -111,6 +113,11 @@ KERNELS = {k.name: k for k in (
     # Without preemption, which x86 and arm64 of 7.x can't be: stock-7.x is "lazy" as it is.
     Kernel("stock-6.12-none", "6.12", "trixie", r"6\.12\.[0-9].*-amd64",
            base="stock-6.12", append="preempt=none"),
+    # For exclusive_cma: node 1 has 1.25 GiB, of which 1 GiB is an area of CMA. Its blocks
+    # do not go offline.
+    Kernel("stock-7.x-cma", "7.x", "trixie-backports", r"7\.[0-9].*-amd64",
+           base="stock-7.x", memory=2048,
+           append="hugetlb_cma=1:1G memmap=768M$0x150000000"),
     Kernel("stock-rt", "7.x", "trixie-backports", r"7\.[0-9].*-rt-amd64"),
     Kernel("stock-arm64", "7.x", "trixie-backports", r"7\.[0-9].*-arm64", arch="arm64"),
     Kernel("stock-arm64-16k", "7.x", "trixie-backports", r"7\.[0-9].*-arm64-16k",

@@ -38,6 +38,7 @@ __u64 xm_kpageflags(__u64 pfn);
 #define XM_KPF_BUDDY		(1ULL << 10)
 #define XM_KPF_SWAPCACHE	(1ULL << 13)
 #define XM_KPF_SWAPBACKED	(1ULL << 14)
+#define XM_KPF_HUGE		(1ULL << 17)
 #define XM_KPF_THP		(1ULL << 22)
 /** XM_PAGE_IDLE: what xm_is_idle() and xm_set_idle() work on, opened for both. */
 #define XM_PAGE_IDLE		"/sys/kernel/mm/page_idle/bitmap"
