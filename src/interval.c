@@ -174,6 +174,7 @@ static unsigned int xm_lock_stopped(struct xmirror_interval *iv,
 	u64 newest;
 
 	for (;;) {
+		/* Before the list: a range up to that number is found. */
 		newest = smp_load_acquire(&m->resident.last_id);
 		large = READ_ONCE(m->has_large);
 		if (xm_resident_stop(m,
