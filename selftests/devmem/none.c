@@ -16,9 +16,7 @@ FIXTURE_SETUP(none)
 	NEED(XMIRROR_CAP_PRIVATE);
 	if (!modules_at_hand())
 		XM_SKIP(return, MODULES_WHY);
-	ASSERT_EQ(0, modules_out(&self->was));
-	ASSERT_EQ(0, module_load("xmirror", ""));
-	ASSERT_EQ(0, module_load("xmirror_test", "devmem_mb=0"));
+	ASSERT_EQ(0, modules_with(&self->was, "devmem_mb=0"));
 }
 
 FIXTURE_TEARDOWN(none)

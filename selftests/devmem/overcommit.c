@@ -78,11 +78,9 @@ FIXTURE_SETUP(overcommit)
 			XM_PMD >> 20);
 	if (!modules_at_hand())
 		XM_SKIP(return, MODULES_WHY);
-	ASSERT_EQ(0, modules_out(&self->was));
-	ASSERT_EQ(0, module_load("xmirror", ""));
 	snprintf(params, sizeof(params), "devices=2 engines=2 devmem_mb=%lu",
 		 DEVICE >> 20);
-	ASSERT_EQ(0, module_load("xmirror_test", params));
+	ASSERT_EQ(0, modules_with(&self->was, params));
 	OPEN(self->fd, 0);
 	ASSERT_EQ(0, xm_stats(self->fd, &s));
 	ASSERT_EQ(PAGES(DEVICE), s.devmem_pages);

@@ -176,7 +176,6 @@ static int play(struct worker *w)
 FIXTURE(slice) {
 	struct modules was;
 	struct match *all;
-	bool loaded;
 };
 
 FIXTURE_VARIANT(slice) {
@@ -208,12 +207,9 @@ FIXTURE_SETUP(slice)
 		XM_SKIP(return, "a huge page is larger than the small device");
 	if (!modules_at_hand())
 		XM_SKIP(return, MODULES_WHY);
-	ASSERT_EQ(0, modules_out(&self->was));
-	self->loaded = true;
-	ASSERT_EQ(0, module_load("xmirror", ""));
-	ASSERT_EQ(0, module_load("xmirror_test", variant->overcommit ?
-				 "devices=4 engines=1 devmem_mb=4" :
-				 "devices=4 engines=1 devmem_mb=64"));
+	ASSERT_EQ(0, modules_with(&self->was, variant->overcommit ?
+				  "devices=4 engines=1 devmem_mb=4" :
+				  "devices=4 engines=1 devmem_mb=64"));
 	all = calloc(1, sizeof(*all));
 	ASSERT_NE(NULL, all);
 	self->all = all;
@@ -259,10 +255,8 @@ FIXTURE_TEARDOWN(slice)
 	}
 	if (self->all)
 		munmap(self->all->p, DEVICE);
-	if (self->loaded) {
-		EXPECT_EQ(0, modules_back(&self->was))
-			TH_LOG("xmirror_test %s", self->was.test_params);
-	}
+	EXPECT_EQ(0, modules_back(&self->was))
+		TH_LOG("xmirror_test %s", self->was.test_params);
 }
 
 /* worker_join() with more patience */

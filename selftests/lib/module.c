@@ -99,6 +99,19 @@ int modules_out(struct modules *was)
 	return module_unload("xmirror");
 }
 
+int modules_with(struct modules *was, const char *test_params)
+{
+	int err = modules_out(was);
+
+	if (!err)
+		err = module_load("xmirror", "");
+	if (!err)
+		err = module_load("xmirror_test", test_params);
+	if (err)
+		modules_back(was);
+	return err;
+}
+
 int modules_back(const struct modules *was)
 {
 	int err = 0, fd;

@@ -34,6 +34,11 @@ struct modules {
 bool modules_at_hand(void);
 /** modules_out: take both out. */
 int modules_out(struct modules *was);
+/**
+ * modules_with: load them with other parameters of xmirror_test. If that fails they are
+ * as they were: the teardown of a fixture does not run after its setup has failed.
+ */
+int modules_with(struct modules *was, const char *test_params);
 /** modules_back: load them as they were, whatever is loaded now. */
 int modules_back(const struct modules *was);
 
