@@ -187,22 +187,25 @@ static int xm_fault_ask(struct xm_fault *f, unsigned long start,
 	return ret;
 }
 
-/* Ask for the wanted pages that are not usable. */
+/* Ask for the wanted pages that are not usable. 1 if there were any. */
 static int xm_fault_missing(struct xm_fault *f, bool locked)
 {
 	unsigned long nr = xm_fault_nr(f), i, end;
-	int ret = 0;
+	int ret, asked = 0;
 
-	for (i = 0; i < nr && !ret; i = end + 1) {
+	for (i = 0; i < nr; i = end + 1) {
 		end = i;
 		while (end < nr && xm_fault_needed(f, end))
 			end++;
-		if (end > i)
-			ret = xm_fault_ask(f, f->range.start + i * PAGE_SIZE,
-					   f->range.start + end * PAGE_SIZE,
-					   locked);
+		if (end == i)
+			continue;
+		ret = xm_fault_ask(f, f->range.start + i * PAGE_SIZE,
+				   f->range.start + end * PAGE_SIZE, locked);
+		if (ret)
+			return ret;
+		asked = 1;
 	}
-	return ret;
+	return asked;
 }
 
 /*
@@ -437,8 +440,11 @@ static int xm_fault_snapshot(struct xm_fault *f, bool all, bool *missing)
 	if (!ret && f->mode != XM_LOCAL)
 		ret = xm_fault_mask_vmas(f, &armed);
 	*missing = f->mode != XM_LOCAL && (!armed || f->may_wait);
-	if (!ret && armed && !f->may_wait)
-		ret = xm_fault_missing(f, true) ?: xm_fault_mask_vmas(f, NULL);
+	if (!ret && armed && !f->may_wait) {
+		ret = xm_fault_missing(f, true);
+		if (ret > 0)
+			ret = xm_fault_mask_vmas(f, NULL);
+	}
 	mmap_read_unlock(f->m->mm);
 	return ret;
 }
@@ -450,7 +456,7 @@ static int xm_fault_rest(struct xm_fault *f)
 
 	xm_point(f->m, XM_PT_FAULT_MISSING, f->start, f->end);
 	ret = xm_fault_missing(f, false);
-	if (ret)
+	if (ret <= 0)
 		return ret;
 	if (mmap_read_lock_killable(f->m->mm))
 		return -EINTR;
