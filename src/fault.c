@@ -140,20 +140,6 @@ static bool xm_fault_needed(const struct xm_fault *f, unsigned long i)
 }
 
 /*
- * Can hmm_range_fault() be asked for all of the range at once? It goes on from the
- * first page that it has to fault to fault all of the range in that page table,
- * asked for or not (hmm_vma_fault() in mm/hmm.c, hmm_do_fault() since v7.3). So
- * there must be nothing that the device has already, and nothing that is in its
- * memory, which would come back.
- */
-static bool xm_fault_all(const struct xm_fault *f)
-{
-	return f->mode != XM_LOCAL && bitmap_weight(f->wanted, XM_SPAN_PAGES) ==
-				      xm_fault_nr(f) &&
-	       !(f->m->dm && xm_dev_in_use(f->m->dm));
-}
-
-/*
  * Ask for [@start, @end) of the range. What that fault itself invalidates, since it
  * breaks COW, makes it be asked again here, and not the walk begin anew: the retry
  * before the commit is told of it.
@@ -187,7 +173,12 @@ static int xm_fault_ask(struct xm_fault *f, unsigned long start,
 	return ret;
 }
 
-/* Ask for the wanted pages that are not usable. 1 if there were any. */
+/*
+ * Ask for the wanted pages that are not usable, and for no others: hmm_range_fault() goes
+ * on from the first page that it has to fault to fault all of the range in that page
+ * table, asked for or not (hmm_vma_fault() in mm/hmm.c, hmm_do_fault() since v7.3). What
+ * the device has already, or has in its memory, would come back. 1 if there were any.
+ */
 static int xm_fault_missing(struct xm_fault *f, bool locked)
 {
 	unsigned long nr = xm_fault_nr(f), i, end;
@@ -425,18 +416,17 @@ static int xm_fault_mask_vmas(struct xm_fault *f, bool *armed)
  * waited for, fault here, too. @missing: out: there may be more to ask for. The look at
  * the VMAs is for @armed, and keeps faults away from pages that are denied.
  */
-static int xm_fault_snapshot(struct xm_fault *f, bool all, bool *missing)
+static int xm_fault_snapshot(struct xm_fault *f, bool *missing)
 {
 	bool armed = false;
-	int ret = 0;
+	int ret;
 
 	memset(f->range.hmm_pfns, 0,
 	       xm_fault_nr(f) * sizeof(*f->range.hmm_pfns));
 	if (mmap_read_lock_killable(f->m->mm))
 		return -EINTR;
 	xm_point(f->m, XM_PT_FAULT_LOCKED, f->start, f->end);
-	if (!all)
-		ret = hmm_range_fault(&f->range);
+	ret = hmm_range_fault(&f->range);
 	if (!ret && f->mode != XM_LOCAL)
 		ret = xm_fault_mask_vmas(f, &armed);
 	*missing = f->mode != XM_LOCAL && (!armed || f->may_wait);
@@ -471,7 +461,7 @@ static int xm_fault_collect(struct xm_fault *f)
 	bool missing;
 	int ret;
 
-	ret = xm_fault_snapshot(f, xm_fault_all(f), &missing);
+	ret = xm_fault_snapshot(f, &missing);
 	if (!ret && missing)
 		ret = xm_fault_rest(f);
 	xm_count(f->m, FAULT_WALKS, 1);

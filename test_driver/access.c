@@ -4,7 +4,7 @@
  *
  * An access looks its entry up and works on the page with the interval's lock held
  * for reading, so that an invalidation waits for it and nothing starts behind
- * its back. The lock is dropped after XT_ACCESS_BATCH locations, at the end of the
+ * its back. The lock is dropped after a batch of locations or pages, at the end of the
  * interval, and at the end of the page while a sync point is armed or the device holds
  * a range as a whole. An access that finds no sufficient entry faults and is replayed,
  * as a device with replayable faults does it; but in a range that the device holds as a
@@ -36,6 +36,9 @@
 
 /* Locations done under one lock: bounds how long an invalidation spins. */
 #define XT_ACCESS_BATCH	256
+
+/* The same, for pages that are copied */
+#define XT_COPY_BATCH	16
 
 static u64 xt_load(const void *p, unsigned int width)
 {
@@ -442,36 +445,53 @@ int xt_access(struct xt_hw *hw, struct xt_access *a)
 	return 0;
 }
 
-/* Copy within the page of the next byte. False if its entry does not allow it. */
-static bool xt_copy_page(struct xt_hw *hw, struct xt_copy *c)
+/* One page, from the next byte on. False if its entry does not allow it. */
+static bool xt_copy_page(struct xt_hw *hw, struct xmirror_interval *iv,
+			 struct xt_copy *c)
 {
 	unsigned long need = xt_op_need(c->write ? XMIRROR_OP_STORE :
 						   XMIRROR_OP_LOAD);
 	unsigned long addr = c->addr + c->done, offset = offset_in_page(addr);
 	size_t len = min(c->length - c->done, PAGE_SIZE - offset);
-	struct xmirror_interval *iv = xmirror_interval_find(hw->m, addr);
 	unsigned long pte, *word;
-	bool ret = false;
 	struct page *page;
+
+	pte = xt_pte(iv, addr, &word);
+	if ((pte & need) != need)
+		return false;
+	xt_pte_mark_used(word, c->write);
+	page = xt_pte_page(hw, pte);
+	if (c->write)
+		memcpy_to_page(page, offset, c->buf + c->done, len);
+	else
+		memcpy_from_page(c->buf + c->done, page, offset, len);
+	c->done += len;
+	return true;
+}
+
+/*
+ * The next pages that the entries of the interval allow, at most XT_COPY_BATCH, or one
+ * while the device holds a range as a whole. False if that are none.
+ */
+static bool xt_copy_batch(struct xt_hw *hw, struct xt_copy *c)
+{
+	struct xmirror_interval *iv = xmirror_interval_find(hw->m,
+							    c->addr + c->done);
+	unsigned int n = 0;
 
 	if (!iv)
 		return false;
 	read_lock(&hw->queues.lock);
 	read_lock(&iv->lock);
-	pte = xt_pte(iv, addr, &word);
-	if (xt_queues_admitted(hw, &c->pass) && (pte & need) == need) {
-		xt_pte_mark_used(word, c->write);
-		page = xt_pte_page(hw, pte);
-		if (c->write)
-			memcpy_to_page(page, offset, c->buf + c->done, len);
-		else
-			memcpy_from_page(c->buf + c->done, page, offset, len);
-		c->done += len;
-		ret = true;
+	if (xt_queues_admitted(hw, &c->pass)) {
+		while (xt_copy_page(hw, iv, c) && ++n < XT_COPY_BATCH &&
+		       !c->pass.ranges && c->done < c->length &&
+		       c->addr + c->done < iv->end)
+			continue;
 	}
 	read_unlock(&iv->lock);
 	read_unlock(&hw->queues.lock);
-	return ret;
+	return n;
 }
 
 /* All that is left in this span at once, else the page alone. */
@@ -520,7 +540,7 @@ int xt_copy(struct xt_hw *hw, struct xt_copy *c)
 					      &c->pass);
 		if (ret)
 			return ret;
-		done = xt_copy_page(hw, c);
+		done = xt_copy_batch(hw, c);
 		/* A range that is added stops the queues, and so ends the pass. */
 		admitted = done && !c->pass.ranges;
 		if (done)

@@ -7,6 +7,7 @@
 #include <getopt.h>
 
 #include "bench.h"
+#include "settings.h"
 
 /*
  * The memory starts at a multiple of 2 MiB, and the buffer must not: the same
@@ -185,6 +186,9 @@ int main(int argc, char **argv)
 	}
 	memset(buf, 2, room);
 	buf += BUF_SHIFT;
+	/* khugepaged has pages of huge mappings for a moment, and then they do not move. */
+	xm_setting("/sys/kernel/mm/transparent_hugepage/khugepaged/pages_to_scan",
+		   "1");
 	printf("xmirror bench: medians of %u rounds, of %u from %s on\n",
 	       opt.rounds, rounds_for(LONG_AREA), size_name(LONG_AREA));
 	if (!opt.intree)
