@@ -372,6 +372,8 @@ TEST(arguments)
 	memset(p, 1, 2 * XM_PAGE);
 	/* The end of the VMA is in the middle. */
 	ASSERT_EQ(0, munmap(p + 2 * XM_PAGE, XM_PAGE));
+	/* A batch of the LRU has a reference to a new page. */
+	ASSERT_EQ(0, xm_drain());
 	before = raw_page(fd, p);
 	for (i = 0; i < ARRAY_SIZE(bad); i++) {
 		/* Linux 6.15 requires that fault_page is locked. */
