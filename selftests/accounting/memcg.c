@@ -29,21 +29,42 @@ struct way {
 	bool not_mapped;	/* the kernel counts these pages as not mapped */
 };
 
+static bool is_about(long is, long should)
+{
+	return is >= should - (long)SLACK && is <= should + (long)SLACK;
+}
+
 static bool about(const char *what, long is, long should)
 {
-	if (is >= should - (long)SLACK && is <= should + (long)SLACK)
+	if (is_about(is, should))
 		return true;
 	dprintf(2, "# %s: %ld KiB, not %ld\n", what, is / 1024, should / 1024);
 	return false;
+}
+
+/*
+ * memory.stat is read without what the CPUs have counted since the last flush, and what is
+ * counted beside one may wait for the next, which is two seconds later
+ * (mem_cgroup_css_rstat_flush() in mm/memcontrol.c).
+ */
+static long anon_soon(const struct way *w, long should)
+{
+	__u64 start = xm_now_ns();
+	long is;
+
+	do {
+		is = group_stat(&w->g, "anon");
+	} while (!is_about(is, should) && !xm_expired(start, XM_LONG));
+	return is;
 }
 
 /* @bytes are charged and resident. */
 static bool charged(struct way *w, long bytes, long rss)
 {
 	bool ok = about("memory.current", group_current(&w->g), bytes);
+	long anon = w->not_mapped ? 0 : bytes;
 
-	ok &= about("memory.stat anon", group_stat(&w->g, "anon"),
-		    w->not_mapped ? 0 : bytes);
+	ok &= about("memory.stat anon", anon_soon(w, anon), anon);
 	/* smaps walks the page table. */
 	return about("rss", xm_smaps_kb(w->p, "Rss") * 1024, rss) && ok;
 }

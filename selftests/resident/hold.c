@@ -285,6 +285,24 @@ TEST_F(resident, neighbours_stop_nothing)
 	EXPECT_EQ(self->r.runs, r.runs);
 }
 
+/* The first page from @p on, if any, for which it cannot be one leaf */
+static void tell_odd_page(struct __test_metadata *_metadata, int fd, char *p)
+{
+	struct xmirror_page first = xm_page(fd, p), page;
+	size_t i;
+
+	for (i = 1; i < XM_2M / XM_PAGE; i++) {
+		page = xm_page(fd, p + i * XM_PAGE);
+		if (page.cpu == first.cpu && page.cpu_pfn == first.cpu_pfn + i)
+			continue;
+		TH_LOG("page %zu: %#x of frame %#llx, the first %#x of %#llx", i,
+		       page.cpu, page.cpu_pfn, first.cpu, first.cpu_pfn);
+		return;
+	}
+	TH_LOG("all pages are alike, flags %#llx",
+	       xm_kpageflags(first.cpu_pfn));
+}
+
 /*
  * With large leaves the queues stop for neighbours in the same 2 MiB, too, and before
  * anything is cleared: there may be no memory to split the leaf.
@@ -308,7 +326,9 @@ TEST_F(resident, neighbour_in_a_large_leaf_stops_the_queues)
 	ASSERT_EQ(0, worker_prepare(&drop));
 	ASSERT_EQ(0, xm_set(self->fd, XMIRROR_SET_GRANULE, ~0ULL, NULL));
 	ASSERT_EQ(0, resident_add(self->fd, thp, SIZE, XMIRROR_RESIDENT_WRITE));
-	ASSERT_NE(0, xm_page(self->fd, thp).dev & XMIRROR_PTE_2M);
+	ASSERT_NE(0, xm_page(self->fd, thp).dev & XMIRROR_PTE_2M) {
+		tell_odd_page(_metadata, self->fd, thp);
+	}
 	ASSERT_EQ(0, xm_sync_arm(self->fd, XMIRROR_PT_QUEUES_STOPPED, drop.addr,
 				 XM_PAGE, &inv));
 	ASSERT_EQ(0, worker_start(&drop));
