@@ -250,11 +250,25 @@ class Choose(unittest.TestCase):
 class Finish(unittest.TestCase):
     """What no guest alone shows."""
 
-    def finish(self, lines, *programs, judged=True):
+    def finish(self, lines, *programs, judged=True, row=None):
         kernel = {"programs": list(programs), "judged": judged}
-        check.finish_check(kernel, mock.Mock(row=None), lines, False)
+        check.finish_check(kernel, mock.Mock(row=row), lines, False)
         return [(p["name"], t["reason"]) for p in kernel["programs"] for t in p["tests"]
                 if t["result"] == "fail"]
+
+    def test_dkms_has_a_list_of_its_own(self):
+        toy = test("global.toy_driver_reads_and_adds", "skip", "no xmirror_toy.ko")
+        self.assertEqual([], self.finish(["api_sample"], program("api_sample", toy, test("t")),
+                                         row=kernels.kernel("dkms-7.x")))
+        self.assertEqual(1, len(self.finish(["api_sample"], program(
+            "api_sample", toy, test("t")), row=kernels.kernel("stock-7.x"))))
+
+    def test_hmm_tests_of_other_kernels_are_left_out(self):
+        """Programs of all kernels of an architecture are in one directory."""
+        target = mock.Mock(names=None, hmm_tests=("7.3",))
+        wanted = [name for name in ("hmm-tests", "hmm-tests.bin-6.12", "hmm-tests.bin-7.3")
+                  if build.Target.wants(target, name)]
+        self.assertEqual(["hmm-tests", "hmm-tests.bin-7.3"], wanted)
 
     def test_all_ran(self):
         self.assertEqual([], self.finish(["a -r x", "a -r y", "XM_LOADS=5 b --c=1"],

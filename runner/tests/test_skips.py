@@ -7,6 +7,7 @@ from unittest import mock
 
 from xm import kernels, results, skips
 from xm.skips import Row
+from xm.util import Usage
 
 from .test_results import program, test
 
@@ -85,12 +86,17 @@ class Lists(unittest.TestCase):
         self.assertEqual(["p:*.ksm.*  # r"], self.shorten(
             {"a.ksm.w": "r", "b.ksm.v": "r"}, {"a.ksm.w", "b.ksm.v", "a.fork.w"}))
 
+    def test_none_is_written_for_dkms(self):
+        """Its modules lack the sample, which a list of the stock kernel must not say."""
+        with self.assertRaises(Usage):
+            skips.write({"name": "dkms-7.x", "programs": []})
+
     def test_written_list_is_obeyed(self):
         """A list made from a run accepts that run, also if it had failed for its skips;
         rows that may skip stay."""
         ran = program("p", test("a.x"), test("a.y", "skip", "r"),
                       test("b.y", "fail", skips.UNEXPECTED + "s"), test("c.z", "skip", "t"))
-        kernel = {"name": "dkms-7.x", "programs": [ran]}
+        kernel = {"name": "stock-7.x", "programs": [ran]}
         with tempfile.TemporaryDirectory() as tmp, \
                 mock.patch.object(skips, "LISTS", Path(tmp)):
             (Path(tmp) / "stock-7.x").write_text("?p:c.*  # t\n")

@@ -55,6 +55,7 @@ class Target(Programs):
     def __init__(self, name, flavour="debug", make=()):
         self.name, self.make, self.row, self.tree = name, tuple(make), None, None
         self.bin, self.names, self.append = None, None, ""
+        self.hmm_tests = ()         # versions
         if "/" in name:
             self.own_tree(Path(name).resolve())
         else:
@@ -78,7 +79,11 @@ class Target(Programs):
         self.built(kdir)
 
     def wants(self, program):
-        """Does a guest get that program? Of the kernel's own it gets all."""
+        """Does a guest get that program? Of the kernel's own it gets all, but those of
+        other kernels that are in the same directory."""
+        version = program.partition("hmm-tests.bin-")[2]
+        if version:
+            return version in self.hmm_tests
         return (self.names is None or program in self.names or
                 program.startswith("hmm-tests") and "hmm-tests" in self.names)
 
@@ -221,8 +226,10 @@ def build_hmm_tests(target):
         if (tree / "lib/test_hmm_uapi.h").exists():
             trees.insert(0, tree.resolve())
             break
+    trees = {version_of(t): t for t in trees}
+    target.hmm_tests = tuple(trees)
     with locked(f"{target.bin.name}-hmm-tests"):
-        for tree in {version_of(t): t for t in trees}.values():
+        for tree in trees.values():
             build_hmm_tests_of(target, tree)
         for name in hmm_tests():
             shutil.copy(GUEST / "hmm-tests", target.bin / name)

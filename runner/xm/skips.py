@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0
-"""The skips that are expected of a kernel: selftests/expected-skips/NAME.
+"""The skips that are expected of a kernel: selftests/expected-skips/NAME, and with
+modules that DKMS makes also selftests/expected-skips/dkms.
 
 A line is PROGRAM:TEST, both globs, and after "  # " the reason. "?" before it: the test
 may skip, or not, which depends on the machine. Any other skip is a failure, and so is a line
@@ -9,7 +10,7 @@ import collections
 import fnmatch
 from typing import NamedTuple
 
-from .util import TOP
+from .util import TOP, Usage
 
 LISTS = TOP / "selftests" / "expected-skips"
 UNEXPECTED = "skipped, which is not expected: "
@@ -119,7 +120,9 @@ def seen(program):
 def write(kernel):
     """The list of a kernel, from a run of all programs. Rows that begin with a "?" are
     kept: a person has written them."""
-    name = kernel["name"].replace("dkms-", "stock-")
+    name = kernel["name"]
+    if name.startswith("dkms-"):
+        raise Usage(f"the list of {name} is that of the stock kernel, and {LISTS}/dkms")
     may = [row for row in expected(name) or [] if row.may]
     rows, everything, skipped = list(may), {}, {}
     for program in kernel["programs"]:
