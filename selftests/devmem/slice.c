@@ -115,6 +115,8 @@ TEST_F(slice, cpus_wait_together)
 	for (i = 0; i < 3; i++) {
 		EXPECT_EQ(0, worker_join(&cpu[i]));
 	}
+	/* Once each, or one of them found that another had waited for all */
+	EXPECT_LE(1, xm_stats_of(self->fd[0]).cpu_slice_waits);
 	EXPECT_EQ(104, self->p[0]);
 }
 
@@ -152,6 +154,7 @@ TEST_F(slice, device_that_prefers_nothing_waits)
 	SET_SLICE(0);
 	EXPECT_EQ(0, worker_join(&other));
 	EXPECT_EQ(-1, who_has(self->fd, self->p));
+	EXPECT_EQ(1, xm_stats_of(self->fd[1]).slice_waits);
 	EXPECT_EQ(101, self->p[0]);
 }
 
@@ -168,6 +171,8 @@ TEST_F(slice, device_waits_for_the_cpu)
 	SET_SLICE(0);
 	EXPECT_EQ(0, worker_join(&device));
 	EXPECT_EQ(0, who_has(self->fd, self->p));
+	/* It has slept for the slice, and not for something else. */
+	EXPECT_EQ(1, xm_stats_of(self->fd[0]).slice_waits);
 	EXPECT_EQ(102, self->p[0]);
 }
 
