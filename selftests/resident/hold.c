@@ -285,6 +285,17 @@ TEST_F(resident, neighbours_stop_nothing)
 	EXPECT_EQ(self->r.runs, r.runs);
 }
 
+/*
+ * A huge page that khugepaged leaves alone. If that waits to write-lock mmap_lock while an
+ * invalidation is stopped with it, nobody else can read-lock it either.
+ */
+static char *lasting_thp(int fd)
+{
+	char *thp = xm_thp(fd, 0x11);
+
+	return thp && madvise(thp, XM_PMD, MADV_NOHUGEPAGE) ? NULL : thp;
+}
+
 /* The first page from @p on, if any, for which it cannot be one leaf */
 static void tell_odd_page(struct __test_metadata *_metadata, int fd, char *p)
 {
@@ -312,7 +323,7 @@ TEST_F(resident, neighbour_in_a_large_leaf_stops_the_queues)
 	struct worker drop = { .fn = work_madvise, .len = XM_PAGE,
 			       .arg = MADV_DONTNEED };
 	struct xmirror_resident r;
-	char *thp = xm_thp(self->fd, 0x11);
+	char *thp = lasting_thp(self->fd);
 	__u32 inv;
 
 	NEED(XMIRROR_CAP_SYNC);
@@ -347,7 +358,7 @@ TEST_F(resident, neighbour_in_a_large_leaf_stops_the_queues)
 TEST_F(resident, neighbours_in_a_large_leaf_leave_the_range_mapped)
 {
 	struct xmirror_resident r, first;
-	char *thp = xm_thp(self->fd, 0x11);
+	char *thp = lasting_thp(self->fd);
 
 	if (!thp)
 		XM_SKIP(return, "no huge page to be had");
@@ -376,7 +387,7 @@ TEST_F(resident, leaf_that_is_not_split_is_mapped_again)
 
 	if (nth < 0)
 		XM_SKIP(return, "no fail-nth: needs CONFIG_FAULT_INJECTION");
-	thp = xm_thp(self->fd, 0x11);
+	thp = lasting_thp(self->fd);
 	if (!thp)
 		XM_SKIP(return, "no huge page to be had");
 	page = thp + XM_PMD / 2;
