@@ -13,7 +13,7 @@
 
 #include "test.h"
 
-/* More than a CPU keeps on its lists, which need not be of the area */
+/* Many more than come to a CPU's lists meanwhile, which need not be of the area */
 #define PAGES	1024
 #define LEN	(PAGES * XM_PAGE)
 #define NODES	8
@@ -70,6 +70,22 @@ static unsigned long allocated(const char *file)
 	       strtoul(text, NULL, 10);
 }
 
+/* The allocation gives up where a page is in use for the moment: then it is made again. */
+static int allocate(const char *file)
+{
+	__u64 start = xm_now_ns();
+	int err;
+
+	do {
+		err = xm_write_file(file, "1");
+		if (err)
+			return err;
+		if (allocated(file))
+			return 0;
+	} while (!xm_expired(start, XM_LONG));
+	return -ETIMEDOUT;
+}
+
 FIXTURE_SETUP(cma)
 {
 	unsigned long nodes;
@@ -86,6 +102,10 @@ FIXTURE_SETUP(cma)
 	ASSERT_EQ(0, access(self->file, W_OK));
 	ASSERT_EQ(0, allocated(self->file));
 	OPEN(self->fd, 0);
+	/* It drains the lists of the CPUs, which have what a test before has freed. */
+	ASSERT_EQ(0, allocate(self->file));
+	ASSERT_EQ(0, xm_write_file(self->file, "0"));
+	ASSERT_EQ(0, allocated(self->file));
 	self->p = xm_anon(LEN);
 	ASSERT_NE(NULL, self->p);
 	nodes = 1UL << node;
@@ -105,22 +125,6 @@ FIXTURE_TEARDOWN(cma)
 	}
 	if (self->fd >= 0)
 		close(self->fd);
-}
-
-/* The allocation gives up where a page is in use for the moment: then it is made again. */
-static int allocate(const char *file)
-{
-	__u64 start = xm_now_ns();
-	int err;
-
-	do {
-		err = xm_write_file(file, "1");
-		if (err)
-			return err;
-		if (allocated(file))
-			return 0;
-	} while (!xm_expired(start, XM_LONG));
-	return -ETIMEDOUT;
 }
 
 /* Is what was a page of the test's a part of a gigantic page? */
