@@ -522,7 +522,6 @@ static int xt_copy_fault(struct xt_hw *hw, const struct xt_copy *c)
 int xt_copy(struct xt_hw *hw, struct xt_copy *c)
 {
 	unsigned long deadline = xt_deadline(hw);
-	bool admitted = false, done;
 	size_t faulted = 0;
 	int ret;
 
@@ -535,15 +534,10 @@ int xt_copy(struct xt_hw *hw, struct xt_copy *c)
 		ret = xmirror_check_cancel(hw->m);
 		if (ret)
 			return ret;
-		if (!admitted)
-			ret = xt_queues_admit(hw, c->addr + c->done, c->write,
-					      &c->pass);
+		ret = xt_queues_admit(hw, c->addr + c->done, c->write, &c->pass);
 		if (ret)
 			return ret;
-		done = xt_copy_batch(hw, c);
-		/* A range that is added stops the queues, and so ends the pass. */
-		admitted = done && !c->pass.ranges;
-		if (done)
+		if (xt_copy_batch(hw, c))
 			continue;
 		/* Too late only if the last fault was of no use. */
 		if (c->pass.waited || c->done != faulted)
