@@ -11,7 +11,7 @@
 #include <linux/mempolicy.h>
 #include <stdio.h>
 
-#include "test.h"
+#include "moving.h"
 
 /* Many more than come to a CPU's lists meanwhile, which need not be of the area */
 #define PAGES	1024
@@ -26,19 +26,25 @@ FIXTURE(cma) {
 	__u64 pfn[PAGES];	/* where the pages were at first */
 };
 
+/* The number in a file, 0 if there is none */
+static unsigned long number_in(const char *path)
+{
+	char text[32];
+
+	xm_read_line(path, text, sizeof(text));
+	return strtoul(text, NULL, 10);
+}
+
 /* Does the node have such an area, with nothing allocated? */
 static bool is_free(const char *area)
 {
-	unsigned long total, available;
-	char path[96], text[32];
+	unsigned long total;
+	char path[96];
 
 	snprintf(path, sizeof(path), "%s/total_pages", area);
-	xm_read_line(path, text, sizeof(text));
-	total = strtoul(text, NULL, 10);
+	total = number_in(path);
 	snprintf(path, sizeof(path), "%s/available_pages", area);
-	xm_read_line(path, text, sizeof(text));
-	available = strtoul(text, NULL, 10);
-	return total && total == available;
+	return total && total == number_in(path);
 }
 
 /* The first node with one, or -1 */
@@ -62,14 +68,6 @@ static unsigned long gigantic_kb(void)
 	return XM_PMD / 1024 * (XM_PAGE / 8);
 }
 
-static unsigned long allocated(const char *file)
-{
-	char text[32];
-
-	return xm_read_line(file, text, sizeof(text)) ? 0 :
-	       strtoul(text, NULL, 10);
-}
-
 /* The allocation gives up where a page is in use for the moment: then it is made again. */
 static int allocate(const char *file)
 {
@@ -80,7 +78,7 @@ static int allocate(const char *file)
 		err = xm_write_file(file, "1");
 		if (err)
 			return err;
-		if (allocated(file))
+		if (number_in(file))
 			return 0;
 	} while (!xm_expired(start, XM_LONG));
 	return -ETIMEDOUT;
@@ -92,20 +90,18 @@ FIXTURE_SETUP(cma)
 	int node;
 
 	self->fd = -1;
-	NEED(XMIRROR_CAP_EXCLUSIVE);
-	if (!(xm_caps() & XMIRROR_CAP_EXCLUSIVE_LARGE))
-		XM_SKIP(return, "exclusive pages do not move before Linux 6.15 (E5)");
+	NEED_EXCLUSIVE_MOVES();
 	node = find_node();
 	if (node < 0)
 		XM_SKIP(return, "no area of CMA for gigantic pages: hugetlb_cma=");
 	snprintf(self->file, sizeof(self->file), GIGANTIC, node, gigantic_kb());
 	ASSERT_EQ(0, access(self->file, W_OK));
-	ASSERT_EQ(0, allocated(self->file));
+	ASSERT_EQ(0, number_in(self->file));
 	OPEN(self->fd, 0);
 	/* It drains the lists of the CPUs, which have what a test before has freed. */
 	ASSERT_EQ(0, allocate(self->file));
 	ASSERT_EQ(0, xm_write_file(self->file, "0"));
-	ASSERT_EQ(0, allocated(self->file));
+	ASSERT_EQ(0, number_in(self->file));
 	self->p = xm_anon(LEN);
 	ASSERT_NE(NULL, self->p);
 	nodes = 1UL << node;
@@ -121,7 +117,7 @@ FIXTURE_TEARDOWN(cma)
 {
 	if (*self->file) {
 		EXPECT_EQ(0, xm_write_file(self->file, "0"));
-		EXPECT_EQ(0, allocated(self->file));
+		EXPECT_EQ(0, number_in(self->file));
 	}
 	if (self->fd >= 0)
 		close(self->fd);
@@ -172,26 +168,13 @@ TEST_F(cma, exclusive_pages_move)
 /* covers: B.cma */
 TEST_F(cma, device_counts_go_on)
 {
-	struct xmirror_cmd add = xm_cmds(XMIRROR_OP_ADD, 8, self->p, XM_PAGE, PAGES, 1);
-	struct xmirror_wait w;
-	__u64 fence, sum = 0, start = xm_now_ns();
-	size_t i;
+	__u64 fence;
 
-	ASSERT_EQ(0, xm_submit(self->fd, 0, &add, 1, 1ULL << 40, &fence));
-	/* The device is at it. */
-	while (XM_LOAD(&self->p[0]) == xm_page_value(0) &&
-	       !xm_expired(start, XM_LONG))
-		sched_yield();
-	ASSERT_NE(xm_page_value(0), XM_LOAD(&self->p[0]))
-		TH_LOG("the device does not begin with its job");
+	DEVICE_COUNTS(self->fd, self->p, PAGES, &fence);
 	ASSERT_EQ(0, taken(self->pfn));
 	EXPECT_EQ(0, allocate(self->file));
 	EXPECT_LE(PAGES / 2, taken(self->pfn));
-	EXPECT_EQ(-ETIMEDOUT, xm_wait(self->fd, fence, 0, &w));
-	EXPECT_EQ(-ECANCELED, xm_cancel(self->fd, fence, &w) ?: w.status);
-	for (i = 0; i < PAGES; i++)
-		sum += XM_LOAD(&self->p[i * XM_WORDS]) - xm_page_value(i);
-	EXPECT_EQ(w.ops, sum);
+	EXPECT_COUNTED(self->fd, self->p, PAGES, fence);
 	EXPECT_CLEAN(self->fd);
 }
 

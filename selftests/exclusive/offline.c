@@ -12,7 +12,7 @@
 #include <stdio.h>
 #include <time.h>
 
-#include "test.h"
+#include "moving.h"
 
 #define MEMORY	"/sys/devices/system/memory"
 #define PAGES	16
@@ -137,9 +137,7 @@ FIXTURE_SETUP(offline)
 {
 	self->fd = -1;
 	self->block = -1;
-	NEED(XMIRROR_CAP_EXCLUSIVE);
-	if (!(xm_caps() & XMIRROR_CAP_EXCLUSIVE_LARGE))
-		XM_SKIP(return, "exclusive pages do not move before Linux 6.15 (E5)");
+	NEED_EXCLUSIVE_MOVES();
 	if (!block_pages())
 		XM_SKIP(return, "no CONFIG_MEMORY_HOTPLUG");
 	OPEN(self->fd, 0);
@@ -208,26 +206,13 @@ TEST_F(offline, exclusive_pages_move)
 /* covers: B.offline */
 TEST_F(offline, device_counts_go_on)
 {
-	struct xmirror_cmd add = xm_cmds(XMIRROR_OP_ADD, 8, self->p, XM_PAGE, PAGES, 1);
-	struct xmirror_wait w;
-	__u64 fence, sum = 0, start = xm_now_ns();
-	size_t i;
+	__u64 fence;
 
 	ASSERT_EQ(PAGES, fill_from(self->p, self->block));
-	ASSERT_EQ(0, xm_submit(self->fd, 0, &add, 1, 1ULL << 40, &fence));
-	/* The device is at it. */
-	while (XM_LOAD(&self->p[0]) == xm_page_value(0) &&
-	       !xm_expired(start, XM_LONG))
-		sched_yield();
-	ASSERT_NE(xm_page_value(0), XM_LOAD(&self->p[0]))
-		TH_LOG("the device does not begin with its job");
+	DEVICE_COUNTS(self->fd, self->p, PAGES, &fence);
 	EXPECT_EQ(0, take_offline(self->block));
 	EXPECT_EQ(0, in_block(self->p, self->block));
-	EXPECT_EQ(-ETIMEDOUT, xm_wait(self->fd, fence, 0, &w));
-	EXPECT_EQ(-ECANCELED, xm_cancel(self->fd, fence, &w) ?: w.status);
-	for (i = 0; i < PAGES; i++)
-		sum += XM_LOAD(&self->p[i * XM_WORDS]) - xm_page_value(i);
-	EXPECT_EQ(w.ops, sum);
+	EXPECT_COUNTED(self->fd, self->p, PAGES, fence);
 	EXPECT_CLEAN(self->fd);
 }
 
