@@ -79,6 +79,12 @@ newcomer()
 	make -s -C selftests OUT="$tmp/demo" KSELFTEST=/nonexistent "$tmp/demo/demo"
 }
 
+# What is said to make is not taken for something of the programs' own.
+from_make()
+{
+	make -s list KERNEL='7.3 6.12' OUT=/nonexistent TESTS=intree_test_hmm_bugs >/dev/null
+}
+
 src=$(xm_slice 7.3)
 list() { git ls-files -co --exclude-standard -- "$@"; }
 mapfile -t kernel < <(list '*.[ch]' ':!selftests' ':!*/trace.h' \
@@ -100,6 +106,7 @@ check "protocol.md" runner/protocol_doc.py --check
 check "tests that the documents name" runner/xmtest names
 check "src/ knows no device" apart
 check "the demo needs no kernel source" newcomer
+check "variables of make" from_make
 check "mutants" runner/xmtest mutants -n
 check "shellcheck" shellcheck -S warning -x -P runner/sh -e SC2034 "${scripts[@]}"
 check "shellcheck, guest" shellcheck -s dash runner/guest/init runner/guest/hmm-tests

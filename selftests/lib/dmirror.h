@@ -8,7 +8,7 @@
 #define XM_DMIRROR_H
 
 #if !__has_include(<lib/test_hmm_uapi.h>)
-#error "KSELFTEST is not in a kernel source tree with lib/test_hmm_uapi.h: say KERNEL=tree"
+#error "KSELFTEST is not in a kernel source tree with lib/test_hmm_uapi.h: say KSOURCE=tree"
 #endif
 #include <lib/test_hmm_uapi.h>
 
