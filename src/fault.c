@@ -426,6 +426,8 @@ static int xm_fault_snapshot(struct xm_fault *f, bool *missing)
 	if (mmap_read_lock_killable(f->m->mm))
 		return -EINTR;
 	xm_point(f->m, XM_PT_FAULT_LOCKED, f->start, f->end);
+	/* Not as of @seq: the core would answer for all of the interval. */
+	f->range.notifier_seq = READ_ONCE(f->range.notifier->invalidate_seq);
 	ret = hmm_range_fault(&f->range);
 	if (!ret && f->mode != XM_LOCAL)
 		ret = xm_fault_mask_vmas(f, &armed);
@@ -479,7 +481,6 @@ static int xm_fault_attempt(struct xm_fault *f)
 	if (ret)
 		return ret;
 	f->seq = xm_read_begin(f->iv);
-	f->range.notifier_seq = f->seq.seq;
 	if (!xm_fault_prepare(f))
 		return 0;
 	ret = m->ops->prepare(f->iv, f->start);

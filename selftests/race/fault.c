@@ -320,6 +320,17 @@ static int work_load(struct worker *w)
 	return xm_op(w->fd, XMIRROR_OP_LOAD, 8, w->addr, 0, NULL);
 }
 
+/* The page before this one goes before the walk: nothing to begin anew for. */
+TEST_F(race, locked_neighbour_goes)
+{
+	STOP_AT(XMIRROR_PT_FAULT_LOCKED, work_fault_write);
+	ASSERT_EQ(0, madvise(self->all, XM_PAGE, MADV_DONTNEED));
+	FINISH(0);
+	EXPECT_EQ(0, RETRIES(fault_retries));
+	EXPECT_LEAF(self->fd, self->p, LEAF_WRITE);
+	EXPECT_CLEAN(self->fd);
+}
+
 static bool both_end(struct worker *a, struct worker *b)
 {
 	__u64 start = xm_now_ns();
