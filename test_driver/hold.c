@@ -54,6 +54,15 @@ static void xt_hold_disarm(struct xt_hold *h)
 	*pid = NULL;
 }
 
+/*
+ * No filter any more. ftrace_free_filter() is for an ops that is not used again: that of
+ * Linux 6.12 leaves in the ops what it has freed (kernel/trace/ftrace.c).
+ */
+static void xt_hold_clear_filter(void)
+{
+	ftrace_set_filter(&xt_hold_ops, NULL, 0, 1);
+}
+
 static void xt_hold_detach(void)
 {
 	struct xt_hold *h;
@@ -66,7 +75,7 @@ static void xt_hold_detach(void)
 	if (xt_hold_registered)
 		unregister_ftrace_function(&xt_hold_ops);
 	xt_hold_registered = false;
-	ftrace_free_filter(&xt_hold_ops);
+	xt_hold_clear_filter();
 	for (h = xt_holds; h < xt_holds + XMIRROR_HOLDS; h++) {
 		vfree(h->calls);
 		h->calls = NULL;
@@ -107,7 +116,7 @@ static int xt_hold_attach(struct xt_file *f, unsigned long *functions, u32 nr,
 	*taken = xt_hold_filter(functions, nr);
 	ret = *taken ? register_ftrace_function(&xt_hold_ops) : -ENOENT;
 	if (ret) {
-		ftrace_free_filter(&xt_hold_ops);
+		xt_hold_clear_filter();
 		return ret;
 	}
 	xt_hold_registered = true;

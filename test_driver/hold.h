@@ -100,7 +100,7 @@ void xt_hold_exit(void);
 static inline void xt_hold_info(struct xmirror_info *info)
 {
 	info->lacks |= XMIRROR_CAP_HOLD;
-	strlcat(info->why, "holds: Linux 7.0 and CONFIG_DYNAMIC_FTRACE_WITH_ARGS\n",
+	strlcat(info->why, "holds: CONFIG_DYNAMIC_FTRACE_WITH_ARGS\n",
 		sizeof(info->why));
 }
 

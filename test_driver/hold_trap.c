@@ -164,6 +164,11 @@ asm(".pushsection .text, \"ax\"\n" \
 XT_HOLD_STUB(0);
 XT_HOLD_STUB(1);
 
+/* Linux 6.1 has no name for it. */
+#ifndef ftrace_regs_get_stack_pointer
+#define ftrace_regs_get_stack_pointer(fregs)	((fregs)->regs.sp)
+#endif
+
 static bool xt_hold_divert(struct ftrace_regs *fregs, unsigned long *parent,
 			   unsigned long stub)
 {

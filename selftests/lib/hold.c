@@ -11,8 +11,11 @@
 /* --- the functions -------------------------------------------------------- */
 
 #define TRACEFS		"/sys/kernel/tracing"
-/* With their addresses: since Linux 6.5 */
-#define FUNCTIONS	"/available_filter_functions_addrs"
+/* What can be traced, by name; with addresses since Linux 6.5 */
+#define NAMES		TRACEFS "/available_filter_functions"
+#define FUNCTIONS	NAMES "_addrs"
+/* The addresses before that */
+#define SYMBOLS		"/proc/kallsyms"
 
 /*
  * Of mm/, from its first files to its last, as the Makefile there has them. None that
@@ -111,13 +114,41 @@ static char *next_function(char *at, __u64 *address, char **name)
 		return NULL;
 	*end = 0;
 	*address = strtoull(at, name, 16);
-	/* ADDRESS NAME, and the name of a module in brackets */
-	*name = **name == ' ' && !strchr(++*name, ' ') ? *name : NULL;
+	/* ADDRESS NAME or ADDRESS T NAME, and the name of a module in brackets */
+	if (**name == ' ' && (*name)[1] && (*name)[2] == ' ')
+		*name += 2;
+	*name = **name == ' ' && !strpbrk(++*name, " \t") ? *name : NULL;
 	return end + 1;
 }
 
-/* Keeps those of mm/, which is found by the way. */
-static int read_functions(char *text)
+static int compare_names(const void *a, const void *b)
+{
+	return strcmp(*(char * const *)a, *(char * const *)b);
+}
+
+/* The lines of a text, in the order of the alphabet: how many, or a negative errno */
+static int sort_lines(char *text, char ***lines)
+{
+	int nr = 0, max = 0;
+	char *line, **more;
+
+	*lines = NULL;
+	for (line = strtok(text, "\n"); line; line = strtok(NULL, "\n")) {
+		if (nr == max) {
+			max = max ? 2 * max : 65536;
+			more = realloc(*lines, max * sizeof(*more));
+			if (!more)
+				return -ENOMEM;
+			*lines = more;
+		}
+		(*lines)[nr++] = line;
+	}
+	qsort(*lines, nr, sizeof(**lines), compare_names);
+	return nr;
+}
+
+/* Keeps those of mm/, which is found by the way, and of @names if there are some. */
+static int read_functions(char *text, char **names, int nr_names)
 {
 	__u64 address, low = ~0ULL, high = 0;
 	unsigned int i, n = 0;
@@ -127,6 +158,9 @@ static int read_functions(char *text)
 	while (!err && (at = next_function(at, &address, &name))) {
 		/* Discarded weak functions have a place in the list, too. */
 		if (!name || !strncmp(name, "__ftrace_invalid", 16))
+			continue;
+		if (names && !bsearch(&name, names, nr_names, sizeof(*names),
+				      compare_names))
 			continue;
 		if (is_anchor(name)) {
 			low = address < low ? address : low;
@@ -147,14 +181,25 @@ static int read_functions(char *text)
 
 static int keep_traceable(void)
 {
-	char *text = read_all(TRACEFS FUNCTIONS);
-	int err;
+	char *text, *list, **names = NULL;
+	int err = -ENOENT;
 
-	if (!text && !mount("tracefs", TRACEFS, "tracefs", 0, NULL))
-		text = read_all(TRACEFS FUNCTIONS);
-	if (!text)
+	if (access(NAMES, R_OK) && mount("tracefs", TRACEFS, "tracefs", 0, NULL))
 		return -ENOENT;
-	err = read_functions(text);
+	text = read_all(FUNCTIONS);
+	if (text) {
+		err = read_functions(text, NULL, 0);
+		free(text);
+		return err;
+	}
+	text = read_all(SYMBOLS);
+	list = read_all(NAMES);
+	if (text && list)
+		err = sort_lines(list, &names);
+	if (err > 0)
+		err = read_functions(text, names, err);
+	free(names);
+	free(list);
 	free(text);
 	return err;
 }

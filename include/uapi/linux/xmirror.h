@@ -106,9 +106,9 @@
  */
 #define XMIRROR_CAP_VRAM_HUGE		(1ULL << 7)
 /**
- * XMIRROR_CAP_HOLD: a task can be held at a function of the kernel (Linux 7.0,
- * CONFIG_FUNCTION_TRACER and an architecture that gives its handlers the
- * arguments: CONFIG_DYNAMIC_FTRACE_WITH_ARGS).
+ * XMIRROR_CAP_HOLD: a task can be held at a function of the kernel (CONFIG_FUNCTION_TRACER
+ * and an architecture that gives its handlers the arguments:
+ * CONFIG_DYNAMIC_FTRACE_WITH_ARGS).
  */
 #define XMIRROR_CAP_HOLD		(1ULL << 8)
 
