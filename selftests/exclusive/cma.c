@@ -95,7 +95,10 @@ FIXTURE_SETUP(cma)
 	if (node < 0)
 		XM_SKIP(return, "no area of CMA for gigantic pages: hugetlb_cma=");
 	snprintf(self->file, sizeof(self->file), GIGANTIC, node, gigantic_kb());
-	ASSERT_EQ(0, access(self->file, W_OK));
+	if (access(self->file, W_OK)) {
+		*self->file = 0;
+		XM_SKIP(return, "no gigantic pages of the size of a PUD");
+	}
 	ASSERT_EQ(0, number_in(self->file));
 	OPEN(self->fd, 0);
 	/* It drains the lists of the CPUs, which have what a test before has freed. */

@@ -104,7 +104,7 @@ int modules_with(struct modules *was, const char *test_params)
 	int err = modules_out(was);
 
 	if (!err)
-		err = module_load("xmirror", "");
+		err = module_load("xmirror", was->params);
 	if (!err)
 		err = module_load("xmirror_test", test_params);
 	if (err)
