@@ -61,7 +61,7 @@ def print_cell(run, name):
             print(lanes.as_text(name, test, points, k.name))
             found = True
     if not found:
-        raise model.Error(f"{name}: there is no such cell in the results")
+        raise model.Error(f"{name}: no such cell DEVICE.MM.WINDOW in the results")
 
 
 def main(argv=None):
@@ -80,7 +80,7 @@ def main(argv=None):
     try:
         run = model.Run(args.results)
         if args.cell:
-            print_cell(run, args.cell)
+            print_cell(run, args.cell.removeprefix("race_matrix:"))
             return 0
         base = model.Run(args.base) if args.base else None
         coverage = args.coverage

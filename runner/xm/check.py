@@ -140,6 +140,16 @@ def bin_here(target, name):
     return build.programs(build.Programs(), [name])
 
 
+def need_cells(wanted):
+    """Say early that the race matrix has no such cell: DEVICE, DEVICE.MM or all of it."""
+    if not wanted:
+        return
+    cells = tests_of(build.programs(build.Programs(), ["race_matrix"]), "race_matrix")
+    for cell in wanted:
+        if not any(f"{name}.".startswith(f"{cell}.") for name in cells):
+            raise Usage(f"no such cell: {cell}; see make list TESTS=race_matrix")
+
+
 # --- progress -------------------------------------------------------------
 
 class Progress:
