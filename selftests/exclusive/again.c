@@ -101,4 +101,32 @@ TEST_F(page, release_ends_as_a_fetch_does)
 	EXPECT_EQ(7, XM_LOAD(self->p));
 }
 
+/* The device maps the page, but nobody has made it exclusive. */
+TEST_F(page, release_of_what_nobody_has_gives_nothing_back)
+{
+	struct xmirror_range r = {
+		.size = sizeof(r),
+		.addr = (uintptr_t)self->p,
+		.length = XM_PAGE,
+		.rounds = 77,
+	};
+	struct xmirror_stats before, after;
+
+	ASSERT_EQ(0, xm_fault(self->fd, self->p, XM_PAGE, XMIRROR_FAULT_WRITE,
+			      NULL));
+	ASSERT_FALSE(xm_is_exclusive(self->p));
+	ASSERT_EQ(0, xm_stats(self->fd, &before));
+	ASSERT_EQ(0, xm_ioctl(self->fd, XMIRROR_IOC_RELEASE, &r));
+	ASSERT_EQ(0, xm_stats(self->fd, &after));
+	EXPECT_EQ(XM_PAGE, r.done);
+	EXPECT_EQ(0, r.rounds);
+	EXPECT_EQ(before.excl_released, after.excl_released);
+	EXPECT_EQ(xm_events(&before), xm_events(&after));
+	EXPECT_LEAF(self->fd, self->p, LEAF_WRITE);
+	/* One that it has is counted. */
+	ASSERT_EQ(0, xm_exclusive(self->fd, self->p, XM_PAGE, NULL));
+	ASSERT_EQ(0, xm_ioctl(self->fd, XMIRROR_IOC_RELEASE, &r));
+	EXPECT_EQ(1, r.rounds);
+}
+
 TEST_HARNESS_MAIN

@@ -371,6 +371,7 @@ ADVICE(madv_dontneed, MADV_DONTNEED)
 ADVICE(madv_free, MADV_FREE)
 ADVICE(madv_cold, MADV_COLD)
 ADVICE(madv_pageout, MADV_PAGEOUT)
+ADVICE(madv_populate, MADV_POPULATE_WRITE)
 
 /* Out and in again */
 static int swap_out_in(struct race_env *e)
@@ -698,6 +699,8 @@ const struct race_mmop race_mmops[] = {
 	OP(madv_free, FLAGS(EVENT), DATA(EITHER)),
 	OP(madv_cold),
 	OP(madv_pageout),
+	/* covers: B.populate */
+	OP(madv_populate),
 	OP(swap_out_in),
 	/* covers: B.exit */
 	OP(swap_off, WITH(swap_off_prepare), RESTORE(swap_off_restore)),
