@@ -329,6 +329,8 @@ TEST(all_kinds_in_one_table)
 TEST(by_page_frame)
 {
 	static const __u32 how[] = { XMIRROR_RAW_RANGE, XMIRROR_RAW_PFNS };
+	__u32 bits = XMIRROR_ENTRY_PRESENT | XMIRROR_ENTRY_PRIVATE |
+		     XMIRROR_ENTRY_WRITE;
 	struct xmirror_raw_move moves[4];
 	struct xmirror_raw_migrate r;
 	__u64 first;
@@ -360,11 +362,13 @@ TEST(by_page_frame)
 		EXPECT_EQ(XMIRROR_RAW_VALID | XMIRROR_RAW_MIGRATE,
 			  moves[0].setup);
 		EXPECT_EQ(0, moves[3].setup);
-		EXPECT_TRUE(raw_page(fd, p).entry & XMIRROR_ENTRY_PRESENT);
-		EXPECT_TRUE(raw_page(fd, p + XM_PAGE).entry &
-			    XMIRROR_ENTRY_PRIVATE);
-		EXPECT_TRUE(raw_page(fd, p + 2 * XM_PAGE).entry &
-			    XMIRROR_ENTRY_PRESENT);
+		/* What stays and what moves is as writable as before. */
+		EXPECT_EQ(XMIRROR_ENTRY_PRESENT | XMIRROR_ENTRY_WRITE,
+			  raw_page(fd, p).entry & bits);
+		EXPECT_EQ(XMIRROR_ENTRY_PRIVATE | XMIRROR_ENTRY_WRITE,
+			  raw_page(fd, p + XM_PAGE).entry & bits);
+		EXPECT_EQ(XMIRROR_ENTRY_PRESENT | XMIRROR_ENTRY_WRITE,
+			  raw_page(fd, p + 2 * XM_PAGE).entry & bits);
 		for (i = 0; i < 4; i++) {
 			EXPECT_EQ((char)(i + 1), p[i * XM_PAGE]);
 		}
