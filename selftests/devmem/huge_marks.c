@@ -1,0 +1,249 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * What the entry of a huge private page says beside its page frame: the write protection
+ * of a userfaultfd, and soft-dirty. pagemap shows both for each of its pages, and they
+ * outlive what happens to the entry.
+ *
+ * covers: F.private
+ */
+#include "test.h"
+#include "uffd.h"
+
+#define PAGES	XM_PMD_PAGES
+/* What is asked of XMIRROR_CPU_* */
+#define LEVEL	(XMIRROR_CPU_PRIVATE | XMIRROR_CPU_HUGE)
+
+FIXTURE(marks) {
+	int fd;
+	int uffd;
+	__u64 *p;
+};
+
+FIXTURE_SETUP(marks)
+{
+	self->fd = -1;
+	self->uffd = -1;
+	NEED(XMIRROR_CAP_PRIVATE | XMIRROR_CAP_PRIVATE_LARGE);
+	OPEN(self->fd, 0);
+	self->p = (__u64 *)xm_thp(self->fd, 0);
+	if (!self->p)
+		XM_SKIP(return, "%s", xm_why_no_thp());
+	xm_fill_pages(self->p, PAGES);
+}
+
+FIXTURE_TEARDOWN(marks)
+{
+	if (self->fd < 0)
+		return;
+	EXPECT_CLEAN(self->fd);
+	if (self->p)
+		munmap(self->p, XM_PMD);
+	close(self->uffd);
+	close(self->fd);
+}
+
+/* A write to what it protects fails, as nobody would answer. */
+#define REGISTER() \
+	do { \
+		self->uffd = xm_uffd(UFFD_FEATURE_PAGEFAULT_FLAG_WP | \
+				     UFFD_FEATURE_SIGBUS); \
+		if (self->uffd < 0) \
+			XM_SKIP(return, "no write protection by userfaultfd"); \
+		ASSERT_EQ(0, xm_uffd_register(self->uffd, self->p, XM_PMD, \
+					      UFFDIO_REGISTER_MODE_WP)); \
+	} while (0)
+
+#define PROTECT(on) \
+	ASSERT_EQ(0, xm_uffd_wp(self->uffd, self->p, XM_PMD, (on)))
+
+#define EXPECT_LEVEL(want) \
+	EXPECT_EQ((__u32)(want), xm_page(self->fd, self->p).cpu & LEVEL)
+
+#define TO_DEVICE() \
+	do { \
+		__u64 to_moved; \
+		ASSERT_EQ(0, xm_migrate(self->fd, self->p, XM_PMD, 0, 0, \
+					&to_moved)); \
+		ASSERT_EQ(PAGES, to_moved); \
+		ASSERT_EQ(LEVEL, xm_page(self->fd, self->p).cpu & LEVEL); \
+	} while (0)
+
+/* How many pages pagemap shows with @bit */
+static size_t marked(const __u64 *p, __u64 bit)
+{
+	size_t i, n = 0;
+
+	for (i = 0; i < PAGES; i++)
+		n += !!(xm_pagemap(p + i * XM_WORDS) & bit);
+	return n;
+}
+
+TEST_F(marks, split_keeps_write_protection)
+{
+	REGISTER();
+	PROTECT(true);
+	TO_DEVICE();
+	EXPECT_EQ(PAGES, marked(self->p, XM_PM_UFFD_WP));
+	ASSERT_EQ(0, mprotect(self->p + 7 * XM_WORDS, XM_PAGE, PROT_READ));
+	EXPECT_LEVEL(XMIRROR_CPU_PRIVATE);
+	EXPECT_EQ(PAGES, marked(self->p, XM_PM_UFFD_WP));
+	/* All of it comes back. */
+	EXPECT_EQ(0, xm_wrong_pages(self->p, PAGES));
+	EXPECT_TRUE(xm_is_present(self->p));
+	EXPECT_EQ(PAGES, marked(self->p, XM_PM_UFFD_WP));
+	EXPECT_EQ(-EFAULT, xm_poke(self->p, 1));
+}
+
+/* The page that goes takes its own protection with it, and no other. */
+TEST_F(marks, hole_keeps_write_protection_around_it)
+{
+	size_t i, wrong = 0;
+
+	REGISTER();
+	PROTECT(true);
+	TO_DEVICE();
+	ASSERT_EQ(0, madvise(self->p + 7 * XM_WORDS, XM_PAGE, MADV_DONTNEED));
+	EXPECT_LEVEL(XMIRROR_CPU_PRIVATE);
+	EXPECT_EQ(PAGES - 1, marked(self->p, XM_PM_UFFD_WP));
+	for (i = 8; i < PAGES; i++)
+		wrong += XM_LOAD(self->p + i * XM_WORDS) != xm_page_value(i);
+	EXPECT_EQ(0, wrong);
+	EXPECT_EQ(PAGES - 1, marked(self->p, XM_PM_UFFD_WP));
+}
+
+TEST_F(marks, write_protection_of_a_page_in_the_device)
+{
+	__u64 v = 77;
+
+	TO_DEVICE();
+	REGISTER();
+	EXPECT_EQ(0, marked(self->p, XM_PM_UFFD_WP));
+	PROTECT(true);
+	EXPECT_LEVEL(LEVEL);
+	EXPECT_EQ(PAGES, marked(self->p, XM_PM_UFFD_WP));
+	PROTECT(false);
+	EXPECT_LEVEL(LEVEL);
+	EXPECT_EQ(0, marked(self->p, XM_PM_UFFD_WP));
+	PROTECT(true);
+	EXPECT_EQ(-EFAULT, xm_write(self->fd, self->p, &v, 8));
+	EXPECT_EQ(-EFAULT, xm_poke(self->p + 7 * XM_WORDS, v));
+	EXPECT_EQ(0, xm_wrong_pages(self->p, PAGES));
+	EXPECT_EQ(PAGES, marked(self->p, XM_PM_UFFD_WP));
+	PROTECT(false);
+	EXPECT_EQ(0, marked(self->p, XM_PM_UFFD_WP));
+	EXPECT_EQ(0, xm_write(self->fd, self->p, &v, 8));
+	EXPECT_EQ(v, XM_LOAD(self->p));
+	EXPECT_EQ(0, xm_poke(self->p, v + 1));
+}
+
+static int child_is_not_protected(struct child *c, void *arg)
+{
+	__u64 *p = arg, entry = xm_pagemap(p);
+
+	(void)c;
+	/* It has an entry that is not present, that of the device. */
+	CHILD_CHECK(entry & XM_PM_SWAP && !(entry & XM_PM_PRESENT));
+	CHILD_CHECK(!marked(p, XM_PM_UFFD_WP));
+	CHILD_CHECK(!xm_wrong_pages(p, PAGES));
+	CHILD_CHECK(xm_is_present(p));
+	CHILD_CHECK(!marked(p, XM_PM_UFFD_WP));
+	XM_STORE(p, 99);
+	return 0;
+}
+
+/* The userfaultfd is not the child's, and the protection stays with the parent. */
+TEST_F(marks, child_is_not_write_protected)
+{
+	struct child c;
+
+	REGISTER();
+	PROTECT(true);
+	TO_DEVICE();
+	ASSERT_EQ(0, child_start(&c, child_is_not_protected, self->p));
+	EXPECT_EQ(0, child_end(&c));
+	EXPECT_EQ(PAGES, marked(self->p, XM_PM_UFFD_WP));
+	EXPECT_EQ(0, xm_wrong_pages(self->p, PAGES));
+	EXPECT_EQ(-EFAULT, xm_poke(self->p, 1));
+}
+
+/* The same for memory that moves away from under the userfaultfd */
+TEST_F(marks, mremap_ends_write_protection)
+{
+	__u64 *to = xm_anon_aligned(XM_PMD, XM_PMD), v = 77;
+
+	ASSERT_NE(NULL, to);
+	REGISTER();
+	PROTECT(true);
+	TO_DEVICE();
+	ASSERT_EQ(to, mremap(self->p, XM_PMD, XM_PMD,
+			     MREMAP_MAYMOVE | MREMAP_FIXED, to));
+	self->p = to;
+	EXPECT_LEVEL(LEVEL);
+	EXPECT_EQ(0, marked(self->p, XM_PM_UFFD_WP));
+	EXPECT_EQ(0, xm_wrong_pages(self->p, PAGES));
+	EXPECT_EQ(0, marked(self->p, XM_PM_UFFD_WP));
+	EXPECT_EQ(0, xm_write(self->fd, self->p, &v, 8));
+	EXPECT_EQ(v, XM_LOAD(self->p));
+}
+
+/* Write all of it, and nothing else is soft-dirty: no VMA hides what entries say. */
+#define WRITE_AFTER_CLEAR_REFS() \
+	do { \
+		if (!xm_has_soft_dirty()) \
+			XM_SKIP(return, "no CONFIG_MEM_SOFT_DIRTY"); \
+		ASSERT_EQ(0, xm_write_file("/proc/self/clear_refs", "4")); \
+		ASSERT_EQ(0, marked(self->p, XM_PM_SOFT_DIRTY)); \
+		xm_fill_pages(self->p, PAGES); \
+	} while (0)
+
+TEST_F(marks, soft_dirty_is_shown)
+{
+	WRITE_AFTER_CLEAR_REFS();
+	TO_DEVICE();
+	EXPECT_EQ(PAGES, marked(self->p, XM_PM_SOFT_DIRTY));
+}
+
+/* Nobody has written since: nothing is soft-dirty because of the migration. */
+TEST_F(marks, migration_makes_nothing_soft_dirty)
+{
+	WRITE_AFTER_CLEAR_REFS();
+	ASSERT_EQ(0, xm_write_file("/proc/self/clear_refs", "4"));
+	TO_DEVICE();
+	EXPECT_EQ(0, marked(self->p, XM_PM_SOFT_DIRTY));
+}
+
+/*
+ * But for the page that mprotect() has changed: of a private entry the kernel does not
+ * keep it (change_softleaf_pte() in mm/mprotect.c).
+ */
+TEST_F(marks, split_keeps_soft_dirty)
+{
+	WRITE_AFTER_CLEAR_REFS();
+	TO_DEVICE();
+	ASSERT_EQ(0, mprotect(self->p + 7 * XM_WORDS, XM_PAGE, PROT_READ));
+	EXPECT_LEVEL(XMIRROR_CPU_PRIVATE);
+	EXPECT_LE(PAGES - 1, marked(self->p, XM_PM_SOFT_DIRTY));
+	EXPECT_EQ(0, xm_wrong_pages(self->p, PAGES));
+}
+
+/* The page frame in an entry of pagemap that is not present, behind the type */
+static __u64 frame(const __u64 *p)
+{
+	return xm_pagemap(p) << 9 >> 14;
+}
+
+TEST_F(marks, pagemap_has_the_frame_of_each_page)
+{
+	__u64 first;
+	size_t i, wrong = 0;
+
+	TO_DEVICE();
+	first = xm_private_pfn(self->fd, self->p);
+	ASSERT_NE(0, first);
+	for (i = 0; i < PAGES; i++)
+		wrong += frame(self->p + i * XM_WORDS) != first + i;
+	EXPECT_EQ(0, wrong);
+	EXPECT_LEVEL(LEVEL);
+}
+
+TEST_HARNESS_MAIN
