@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Memory that nobody has written to goes to the device as a huge page: with the rights of
+ * its mapping, not over the head of a userfaultfd that is to fill it, and without a page
+ * table left over.
+ */
+#include <sys/syscall.h>
+
+#include "raw.h"
+#include "uffd.h"
+#define PAGE_NEEDS	(XMIRROR_CAP_PRIVATE | XMIRROR_CAP_PRIVATE_LARGE)
+#include "page_fixture.h"
+
+#define PAGES	XM_PMD_PAGES
+#define LEVEL	(XMIRROR_CPU_PRIVATE | XMIRROR_CPU_HUGE)
+
+static size_t not_empty(const __u64 *p)
+{
+	size_t i, n = 0;
+
+	for (i = 0; i < PAGES; i++)
+		n += !!(xm_pagemap(p + i * XM_WORDS) &
+			(XM_PM_PRESENT | XM_PM_SWAP));
+	return n;
+}
+
+TEST_F(page, memory_that_a_userfaultfd_is_to_fill)
+{
+	__u64 *p = xm_anon_aligned(2 * XM_PMD, XM_PMD), *other, free, moved;
+	int uffd = xm_uffd(0);
+
+	if (uffd < 0)
+		XM_SKIP(return, "no CONFIG_USERFAULTFD");
+	ASSERT_NE(NULL, p);
+	other = p + PAGES * XM_WORDS;
+	ASSERT_EQ(0, xm_uffd_register(uffd, p, XM_PMD,
+				      UFFDIO_REGISTER_MODE_MISSING));
+	free = xm_devmem_free(self->fd);
+	ASSERT_EQ(0, xm_migrate(self->fd, p, XM_PMD, 0, 0, &moved));
+	EXPECT_EQ(0, moved);
+	EXPECT_EQ(0, not_empty(p));
+	EXPECT_EQ(free, xm_devmem_free(self->fd));
+	xm_fill_pages(self->p, 1);
+	EXPECT_EQ(0, xm_uffd_fill(uffd, p + 7 * XM_WORDS, self->p));
+	EXPECT_EQ(1, not_empty(p));
+	if (not_empty(p) == 1) {
+		EXPECT_EQ(xm_page_value(0), XM_LOAD(p + 7 * XM_WORDS));
+	}
+	/* What is not the userfaultfd's does move, as a whole. */
+	ASSERT_EQ(0, xm_migrate(self->fd, other, XM_PMD, 0, 0, &moved));
+	EXPECT_EQ(PAGES, moved);
+	EXPECT_EQ(LEVEL, xm_page(self->fd, other).cpu & LEVEL);
+	munmap(p, 2 * XM_PMD);
+	close(uffd);
+}
+
+/* The kernel stores there as a program does: by the page table. */
+static int store_by_the_kernel(__u64 *p)
+{
+	return syscall(SYS_getcpu, p, NULL, NULL) ? -errno : 0;
+}
+
+TEST_F(page, read_only_memory)
+{
+	__u64 *p = xm_anon_aligned(XM_PMD, XM_PMD), moved, v = 77;
+
+	ASSERT_NE(NULL, p);
+	ASSERT_EQ(0, mprotect(p, XM_PMD, PROT_READ));
+	ASSERT_EQ(0, xm_migrate(self->fd, p, XM_PMD, 0, 0, &moved));
+	ASSERT_EQ(PAGES, moved);
+	EXPECT_EQ(XMIRROR_ENTRY_PRIVATE | XMIRROR_ENTRY_HUGE,
+		  raw_page(self->fd, p).entry & ~XMIRROR_ENTRY_SOFT_DIRTY);
+	EXPECT_EQ(-EPERM, xm_write(self->fd, p, &v, 8));
+	EXPECT_EQ(0, XM_LOAD(p));
+	EXPECT_TRUE(xm_is_present(p));
+	EXPECT_EQ(0, raw_page(self->fd, p).entry & XMIRROR_ENTRY_WRITE);
+	EXPECT_EQ(-EFAULT, store_by_the_kernel(p));
+	EXPECT_EQ(0, XM_LOAD(p));
+	/* It is the mapping that was in the way. */
+	ASSERT_EQ(0, mprotect(p, XM_PMD, PROT_READ | PROT_WRITE));
+	EXPECT_EQ(0, store_by_the_kernel(p));
+	EXPECT_EQ(0, xm_write(self->fd, p, &v, 8));
+	EXPECT_EQ(v, XM_LOAD(p));
+	munmap(p, XM_PMD);
+}
+
+#define BLOCKS	4
+#define ROUNDS	32
+
+/* A page table waits behind the huge zero page already: that of the private page goes. */
+TEST_F(page, huge_zero_page_leaves_no_page_table)
+{
+	char *p = xm_anon_aligned(BLOCKS * XM_PMD, XM_PMD), *q;
+	size_t len = BLOCKS * XM_PMD;
+	long tables = 0;
+	__u64 moved;
+	int i, round;
+
+	ASSERT_NE(NULL, p);
+	if (madvise(p, len, MADV_HUGEPAGE))
+		XM_SKIP(return, "%s", xm_why_no_thp());
+	for (round = 0; round < ROUNDS; round++) {
+		for (i = 0; i < BLOCKS; i++) {
+			EXPECT_EQ(0, p[i * XM_PMD]);
+		}
+		/* One page for all */
+		if (!(xm_page(self->fd, p).cpu & XMIRROR_CPU_HUGE) ||
+		    xm_pfn(p) != xm_pfn(p + XM_PMD))
+			XM_SKIP(return, "no huge zero page: use_zero_page");
+		if (!round)
+			tables = xm_meminfo_kb("PageTables");
+		for (i = 0; i < BLOCKS; i++) {
+			q = p + i * XM_PMD;
+			ASSERT_EQ(0, xm_migrate(self->fd, q, XM_PMD, 0, 0,
+						&moved));
+			ASSERT_EQ(PAGES, moved);
+			ASSERT_EQ(LEVEL, xm_page(self->fd, q).cpu & LEVEL);
+		}
+		ASSERT_EQ(0, madvise(p, len, MADV_DONTNEED));
+	}
+	/* Less than half of one for each */
+	EXPECT_GT((long)(ROUNDS * BLOCKS / 2 * XM_PAGE / 1024),
+		  xm_meminfo_kb("PageTables") - tables);
+	munmap(p, len);
+}
+
+TEST_HARNESS_MAIN
