@@ -23,6 +23,35 @@ TEST_F(parts, mprotect_of_all)
 			       XMIRROR_ENTRY_WRITE));
 }
 
+/* How many entries the owner's hmm_range_fault() of a part reports otherwise */
+static size_t reported_otherwise(int fd, const __u64 *p, __u32 flags)
+{
+	struct xmirror_raw_hmm r = { .owner = XMIRROR_RAW_POOL };
+	struct xmirror_raw_pfn pfns[8] = {};
+	size_t i, n = 0;
+
+	for (i = 0; i < ARRAY_SIZE(pfns); i += 2)
+		pfns[i].flags = XMIRROR_HMM_STICKY;
+	if (raw_hmm(fd, p, ARRAY_SIZE(pfns), &r, pfns))
+		return ~0UL;
+	for (i = 0; i < ARRAY_SIZE(pfns); i++)
+		n += pfns[i].flags != (flags | (i % 2 ? 0 : XMIRROR_HMM_STICKY));
+	return n;
+}
+
+/* With the rights of the entry, and the caller's own flags as they were */
+TEST_F(parts, reported_to_the_owner)
+{
+	__u32 flags = XMIRROR_HMM_VALID | XMIRROR_HMM_WRITE;
+
+	EXPECT_EQ(0, reported_otherwise(self->fd, self->p, flags));
+	ASSERT_EQ(0, mprotect(self->p, XM_PMD, PROT_READ));
+	EXPECT_EQ(PAGES, COUNT(self->p, HUGE, XMIRROR_ENTRY_WRITE));
+	EXPECT_EQ(0, reported_otherwise(self->fd, self->p, XMIRROR_HMM_VALID));
+	EXPECT_EQ(PAGES, COUNT(self->p, HUGE, XMIRROR_ENTRY_WRITE));
+	EXPECT_EQ(0, wrong(self->p, 0, 0, false));
+}
+
 TEST_F(parts, mprotect_of_one_page)
 {
 	struct xmirror_raw_page *page = &self->pages[100];
