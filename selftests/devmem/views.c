@@ -78,6 +78,54 @@ TEST_F(page, views_of_every_kind)
 	}
 }
 
+/* mincore() of @len bytes says that all are in memory, and leaves them where they are. */
+static size_t not_in_core(const char *p, size_t len)
+{
+	static unsigned char core[XM_PMD_PAGES];
+	size_t i, n = 0;
+
+	if (mincore((void *)p, len, core))
+		return len;
+	for (i = 0; i < len / XM_PAGE; i++)
+		n += !(core[i] & 1);
+	return n;
+}
+
+TEST_F(page, private_memory_is_in_core)
+{
+	char *p = xm_anon(8 * XM_PAGE);
+	__u64 moved;
+
+	NEED(XMIRROR_CAP_PRIVATE);
+	ASSERT_NE(NULL, p);
+	memset(p, 0x11, 4 * XM_PAGE);
+	EXPECT_EQ(4, not_in_core(p, 8 * XM_PAGE));
+	ASSERT_EQ(0, xm_migrate(self->fd, p, 4 * XM_PAGE, 0, 0, &moved));
+	ASSERT_EQ(4, moved);
+	EXPECT_EQ(4, not_in_core(p, 8 * XM_PAGE));
+	EXPECT_TRUE(xm_is_private(self->fd, p));
+	munmap(p, 8 * XM_PAGE);
+}
+
+TEST_F(page, private_huge_page_is_in_core)
+{
+	char *p = xm_thp(self->fd, 0x22);
+	__u64 moved;
+
+	NEED(XMIRROR_CAP_PRIVATE_LARGE);
+	if (!p)
+		XM_SKIP(return, "%s", xm_why_no_thp());
+	ASSERT_EQ(0, xm_migrate(self->fd, p, XM_PMD, 0, 0, &moved));
+	ASSERT_EQ(XM_PMD_PAGES, moved);
+	EXPECT_TRUE(xm_page(self->fd, p).cpu & XMIRROR_CPU_HUGE);
+	EXPECT_EQ(0, not_in_core(p, XM_PMD));
+	/* A part of it, too */
+	EXPECT_EQ(0, not_in_core(p + 7 * XM_PAGE, 2 * XM_PAGE));
+	EXPECT_TRUE(xm_is_private(self->fd, p));
+	EXPECT_TRUE(xm_page(self->fd, p).cpu & XMIRROR_CPU_HUGE);
+	munmap(p, XM_PMD);
+}
+
 /* M14: advice for memory of the device */
 static void advise_private(struct __test_metadata *_metadata, int fd, bool huge)
 {
