@@ -154,6 +154,17 @@ TEST_F(range, asked_to_write_only)
 	EXPECT_EQ(self->before.raw, raw_page(self->fd, self->m.p).raw);
 }
 
+/* Since Linux 6.16 the caller's own flags stay in the entry, whatever is there. */
+TEST_F(range, sticky_flag_stays)
+{
+	struct xmirror_raw_pfn pfn = { .flags = XMIRROR_HMM_STICKY };
+	__u32 stays = xm_kver() >= XM_KVER(6, 16) ? XMIRROR_HMM_STICKY : 0;
+	struct xmirror_raw_hmm r = {};
+
+	EXPECT_EQ(0, raw_hmm(self->fd, self->m.p, 1, &r, &pfn));
+	EXPECT_EQ(answers[variant->kind].look | stays, pfn.flags);
+}
+
 /* A private page is reported to its owner only. */
 TEST(private_page_of_the_owner)
 {
