@@ -5,8 +5,8 @@
  */
 #include <fcntl.h>
 #include <linux/mempolicy.h>
-#include <linux/perf_event.h>
 
+#include "uprobe.h"
 #define PAGE_NEEDS	XMIRROR_CAP_EXCLUSIVE
 #include "page_fixture.h"
 
@@ -46,36 +46,6 @@ TEST_F(page, reclaim_takes_exclusive_pages)
 }
 
 /*
- * A breakpoint at the first byte of @path in all its mappings; returns a file to
- * close
- */
-static int add_uprobe(const char *path)
-{
-	struct perf_event_attr attr = { .size = sizeof(attr) };
-	char text[16];
-	int err, fd;
-
-	err = xm_read_line("/sys/bus/event_source/devices/uprobe/type", text,
-			   sizeof(text));
-	if (err || !*text)
-		return err ? err : -EIO;
-	attr.type = atoi(text);
-	attr.config1 = (uintptr_t)path;
-	fd = syscall(SYS_perf_event_open, &attr, -1, 0, -1,
-		     PERF_FLAG_FD_CLOEXEC);
-	return fd < 0 ? -errno : fd;
-}
-
-/* Code, and its first byte with a uprobe */
-#ifdef __aarch64__
-#define NOP_RET		{ 0x1f, 0x20, 0x03, 0xd5, 0xc0, 0x03, 0x5f, 0xd6 }
-#define BREAKPOINT	0xa0
-#else
-#define NOP_RET		{ 0x90, 0xc3 }
-#define BREAKPOINT	0xcc
-#endif
-
-/*
  * E10: a uprobe puts a breakpoint into a page, and takes it out, by replacing the
  * page; here an exclusive one.
  */
@@ -83,13 +53,12 @@ static int add_uprobe(const char *path)
 TEST_F(page, uprobe_on_a_page_of_the_device)
 {
 	static const char path[] = "/tmp/xmirror-uprobe";
-	int file = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0700);
-	__u8 code[XM_PAGE] = NOP_RET, *p;
+	int probe, file = xm_probed_file(path);
+	const __u8 code[] = XM_PROBED;
 	__u64 *word;
-	int probe;
+	__u8 *p;
 
 	ASSERT_LE(0, file);
-	ASSERT_EQ(XM_PAGE, write(file, code, XM_PAGE));
 	p = mmap(NULL, XM_PAGE, PROT_READ | PROT_WRITE | PROT_EXEC,
 		 MAP_PRIVATE, file, 0);
 	ASSERT_NE(MAP_FAILED, p);
@@ -99,15 +68,13 @@ TEST_F(page, uprobe_on_a_page_of_the_device)
 	ASSERT_EQ(0, xm_op(self->fd, XMIRROR_OP_XCHG, 8, word, 0xe10, NULL));
 	ASSERT_EQ(0, mprotect(p, XM_PAGE, PROT_READ | PROT_EXEC));
 	EXPECT_TRUE(xm_is_exclusive(p));
-	probe = add_uprobe(path);
-	/* The uprobe is one of the inode. */
-	unlink(path);
+	probe = xm_uprobe(path);
 	if (probe == -ENOENT)
 		XM_SKIP(return, "no CONFIG_UPROBE_EVENTS");
 	ASSERT_LE(0, probe) TH_LOG("uprobe: %s", strerror(-probe));
 	EXPECT_FALSE(xm_is_exclusive(p));
 	EXPECT_CLEAN(self->fd);
-	EXPECT_EQ(BREAKPOINT, XM_LOAD(p));
+	EXPECT_EQ(XM_BREAKPOINT, XM_LOAD(p));
 	EXPECT_EQ(0xe10, XM_LOAD(word));
 	/* The page with the breakpoint is exclusive when the uprobe is removed. */
 	ASSERT_EQ(0, mprotect(p, XM_PAGE, PROT_READ | PROT_WRITE | PROT_EXEC));
