@@ -126,6 +126,85 @@ TEST_F(page, private_huge_page_is_in_core)
 	munmap(p, XM_PMD);
 }
 
+/* What smaps counts for a page, and once: in Private_* or in Shared_* */
+static long smaps_sum(const void *p, const char *clean, const char *dirty)
+{
+	return xm_smaps_kb(p, clean) + xm_smaps_kb(p, dirty);
+}
+
+#define KB_PRIVATE(p)	smaps_sum((p), "Private_Clean", "Private_Dirty")
+#define KB_SHARED(p)	smaps_sum((p), "Shared_Clean", "Shared_Dirty")
+
+static int wait_for_end(struct child *c, void *arg)
+{
+	(void)arg;
+	CHILD_CHECK(child_hear(c) == 'e');
+	return 0;
+}
+
+/* covers: I.views */
+TEST_F(page, smaps_knows_who_maps_private_memory)
+{
+	__u64 moved, *p = xm_area(XM_PAGE, 0);
+	struct child c;
+
+	ASSERT_NE(NULL, p);
+	*p = 1;
+	ASSERT_EQ(0, xm_pin_cpu());
+	ASSERT_EQ(0, xm_drain());
+	ASSERT_EQ(0, xm_migrate(self->fd, p, XM_PAGE, 0, 0, &moved));
+	ASSERT_EQ(1, moved);
+	EXPECT_EQ(XM_PAGE_KB, KB_PRIVATE(p));
+	EXPECT_EQ(0, KB_SHARED(p));
+	EXPECT_EQ(XM_PAGE_KB, xm_smaps_kb(p, "Pss"));
+	ASSERT_EQ(0, child_start(&c, wait_for_end, NULL));
+	EXPECT_TRUE(xm_is_private(self->fd, p));
+	EXPECT_EQ(0, KB_PRIVATE(p));
+	EXPECT_EQ(XM_PAGE_KB, KB_SHARED(p));
+	EXPECT_EQ(XM_PAGE_KB / 2, xm_smaps_kb(p, "Pss"));
+	EXPECT_EQ(XM_PAGE_KB, xm_smaps_kb(p, "Rss"));
+	EXPECT_EQ(0, child_tell(&c, 'e'));
+	EXPECT_EQ(0, child_end(&c));
+	EXPECT_EQ(XM_PAGE_KB, KB_PRIVATE(p));
+	EXPECT_EQ(0, KB_SHARED(p));
+}
+
+static int bind_to(void *p, size_t len, unsigned long nodes, unsigned int flags)
+{
+	return syscall(SYS_mbind, p, len, MPOL_BIND, &nodes, 8UL, flags) ?
+	       -errno : 0;
+}
+
+/* The device's pages are left alone, and none of them is a failure. */
+/* covers: I.views */
+TEST_F(page, mbind_is_strict_about_present_pages_only)
+{
+	const size_t len = 2 * XM_PAGE;
+	char *p = xm_area(3 * XM_PAGE, 0), *present = p + len;
+	__u64 moved;
+
+	NEED(XMIRROR_CAP_EXCLUSIVE);
+	if (access("/sys/devices/system/node/node1", F_OK))
+		XM_SKIP(return, "one NUMA node only");
+	ASSERT_NE(NULL, p);
+	ASSERT_EQ(0, xm_pin_cpu());
+	ASSERT_EQ(0, bind_to(p, 3 * XM_PAGE, 1, 0));
+	memset(p, 0x11, 3 * XM_PAGE);
+	ASSERT_EQ(0, xm_node_of(present));
+	ASSERT_EQ(0, xm_drain());
+	ASSERT_EQ(0, xm_exclusive(self->fd, p, XM_PAGE, NULL));
+	ASSERT_EQ(0, xm_migrate(self->fd, p + XM_PAGE, XM_PAGE, 0, 0, &moved));
+	ASSERT_EQ(1, moved);
+	EXPECT_EQ(0, bind_to(p, len, 1, MPOL_MF_STRICT));
+	EXPECT_EQ(0, bind_to(p, len, 1, MPOL_MF_STRICT | MPOL_MF_MOVE));
+	EXPECT_EQ(0, bind_to(present, XM_PAGE, 1, MPOL_MF_STRICT));
+	EXPECT_EQ(-EIO, bind_to(present, XM_PAGE, 2, MPOL_MF_STRICT));
+	EXPECT_TRUE(xm_is_exclusive(p));
+	EXPECT_TRUE(xm_is_private(self->fd, p + XM_PAGE));
+	EXPECT_EQ(0x11, p[0]);
+	EXPECT_EQ(0x11, p[XM_PAGE]);
+}
+
 /* M14: advice for memory of the device */
 static void advise_private(struct __test_metadata *_metadata, int fd, bool huge)
 {
