@@ -177,28 +177,45 @@ long xm_smaps_kb(const void *p, const char *field)
 	return kb;
 }
 
-long xm_scan(const void *p, __u64 flags, __u64 need, __u64 tell)
+static long scan_page(const void *p, struct xm_pm_scan *scan)
 {
-	__u64 region[3] = {};
-	struct xm_pm_scan scan = {
-		.size = sizeof(scan),
-		.flags = flags,
-		.start = (uintptr_t)p,
-		.end = (uintptr_t)p + XM_PAGE,
-		.vec = (uintptr_t)region,
-		.vec_len = 1,
-		.category_mask = need,
-		.return_mask = tell,
-	};
 	int fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
 	long n;
 
 	if (fd < 0)
 		return -errno;
-	n = ioctl(fd, XM_PAGEMAP_SCAN, &scan);
-	n = n < 0 ? -errno : n ? (long)region[2] : -ENOENT;
+	scan->size = sizeof(*scan);
+	scan->start = (uintptr_t)p;
+	scan->end = (uintptr_t)p + XM_PAGE;
+	n = ioctl(fd, XM_PAGEMAP_SCAN, scan);
+	n = n < 0 ? -errno : n;
 	close(fd);
 	return n;
+}
+
+long xm_scan(const void *p, __u64 flags, __u64 need, __u64 tell)
+{
+	__u64 region[3] = {};
+	struct xm_pm_scan scan = {
+		.flags = flags,
+		.vec = (uintptr_t)region,
+		.vec_len = 1,
+		.category_mask = need,
+		.return_mask = tell,
+	};
+	long n = scan_page(p, &scan);
+
+	return n < 0 ? n : n ? (long)region[2] : -ENOENT;
+}
+
+int xm_scan_protect(const void *p)
+{
+	struct xm_pm_scan scan = {
+		.flags = XM_PM_WP_MATCHING | XM_PM_CHECK_WPASYNC,
+		.category_mask = XM_PAGE_IS_WRITTEN,
+	};
+
+	return scan_page(p, &scan);
 }
 
 int xm_scan_written(const void *p)

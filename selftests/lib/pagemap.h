@@ -76,6 +76,8 @@ struct xm_pm_scan {
 #define XM_PM_WP_MATCHING	(1ULL << 0)
 #define XM_PM_CHECK_WPASYNC	(1ULL << 1)
 #define XM_PAGE_IS_WRITTEN	(1ULL << 1)
+#define XM_PAGE_IS_SWAPPED	(1ULL << 4)
+#define XM_PAGE_IS_SOFT_DIRTY	(1ULL << 7)
 
 /**
  * xm_scan: what PAGEMAP_SCAN (@flags) says of the page at @p: its categories out
@@ -87,5 +89,10 @@ long xm_scan(const void *p, __u64 flags, __u64 need, __u64 tell);
  * protected again. Needs asynchronous write protection; a negative errno.
  */
 int xm_scan_written(const void *p);
+/**
+ * xm_scan_protect: protect the page at @p and ask nothing, which the kernel does by
+ * a loop of its own. Needs asynchronous write protection; 0 or a negative errno.
+ */
+int xm_scan_protect(const void *p);
 
 #endif /* XM_PAGEMAP_H */
