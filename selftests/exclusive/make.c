@@ -7,9 +7,8 @@
  */
 #include <fcntl.h>
 #include <glob.h>
-#include <linux/io_uring.h>
-#include <sys/uio.h>
 
+#include "ring.h"
 #include "uffd.h"
 #include "test.h"
 
@@ -307,18 +306,13 @@ static int uffd_rwp(struct env *e)
 /* A fixed buffer of io_uring has a long-term pin. */
 static int pinned(struct env *e)
 {
-	struct io_uring_params params = {};
-	struct iovec iov;
-	int ring = syscall(SYS_io_uring_setup, 4, &params);
+	int ring = xm_ring();
 
 	if (ring < 0)
 		return not_here(e, "no CONFIG_IO_URING");
 	if (touched(e))
 		return -ENOMEM;
-	iov.iov_base = e->p;
-	iov.iov_len = XM_PAGE;
-	return syscall(SYS_io_uring_register, ring, IORING_REGISTER_BUFFERS,
-		       &iov, 1) ? -errno : 0;
+	return xm_ring_pin(ring, e->p, XM_PAGE);
 }
 
 static int in_device_memory(struct env *e)

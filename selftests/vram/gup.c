@@ -12,11 +12,11 @@
  * covers: H.gup
  */
 #include <fcntl.h>
-#include <linux/io_uring.h>
 #include <sys/ioctl.h>
 #include <sys/uio.h>
 
 #include "gup.h"
+#include "ring.h"
 #include "test.h"
 #include "vram.h"
 
@@ -114,16 +114,12 @@ static int try_direct_read(struct grip *g)
 
 static int try_io_uring(struct grip *g)
 {
-	struct iovec iov = { .iov_base = g->p, .iov_len = XM_PAGE };
-	struct io_uring_params params = {};
-
-	g->fd = syscall(SYS_io_uring_setup, 4, &params);
+	g->fd = xm_ring();
 	if (g->fd < 0) {
 		g->why = "no CONFIG_IO_URING, or sysctl kernel.io_uring_disabled";
 		return CANNOT;
 	}
-	return syscall(SYS_io_uring_register, g->fd, IORING_REGISTER_BUFFERS,
-		       &iov, 1) ? -errno : 0;
+	return xm_ring_pin(g->fd, g->p, XM_PAGE);
 }
 
 static int process_vm(struct grip *g, bool write)
