@@ -91,6 +91,31 @@ static int expected(enum kind kind)
 	return answers[kind].before;
 }
 
+/* Refused as often as this, a page that has been left with references has that many. */
+#define REFUSALS	10
+
+/*
+ * A refusal has changed nothing of the page. The first one may have faulted it in, and
+ * has it in an LRU batch.
+ */
+#define EXPECT_REFUSED(got) \
+	do { \
+		struct xmirror_raw_page refused_was, refused; \
+		ASSERT_EQ(0, xm_drain()); \
+		refused_was = raw_page(self->fd, self->m.p); \
+		for (int refused_i = 0; refused_i < REFUSALS; refused_i++) { \
+			EXPECT_EQ((got), \
+				  raw_exclusive(self->fd, self->m.p, 1, \
+						XMIRROR_RAW_MIRROR, NULL)); \
+		} \
+		ASSERT_EQ(0, xm_drain()); \
+		refused = raw_page(self->fd, self->m.p); \
+		EXPECT_EQ(refused_was.pfn, refused.pfn); \
+		EXPECT_EQ(refused_was.entry, refused.entry); \
+		EXPECT_EQ(refused_was.refs, refused.refs); \
+		EXPECT_EQ(refused_was.maps, refused.maps); \
+	} while (0)
+
 TEST_F(made, answer)
 {
 	int want = expected(variant->kind), got;
@@ -116,6 +141,9 @@ TEST_F(made, answer)
 		EXPECT_TRUE(page.folio & XMIRROR_FOLIO_ANON_EXCLUSIVE);
 	}
 	EXPECT_FALSE(page.folio & XMIRROR_FOLIO_LOCKED);
+	if (want != MADE) {
+		EXPECT_REFUSED(got);
+	}
 	if (want == MADE && self->m.readable) {
 		EXPECT_EQ(self->m.word, XM_LOAD(self->m.p));
 		EXPECT_TRUE(xm_is_present(self->m.p));
