@@ -2,6 +2,7 @@
 /*
  * Raw calls, see raw.h.
  */
+#include "memory.h"
 #include "raw.h"
 
 int raw_exclusive(int fd, const void *addr, unsigned int nr, __u32 owner,
@@ -119,6 +120,24 @@ struct xmirror_raw_page raw_page(int fd, const volatile void *addr)
 	if (raw_state(fd, (void *)((uintptr_t)addr & -XM_PAGE), 1, &page))
 		memset(&page, 0, sizeof(page));
 	return page;
+}
+
+int raw_held(int fd, const volatile void *addr)
+{
+	struct xmirror_raw_page page;
+	int refs;
+
+	xm_drain();
+	page = raw_page(fd, addr);
+	if (!page.pfn)
+		return -ENOENT;
+	refs = page.refs - page.maps;
+	/* Before Linux 6.15 the entry has a reference, and is not counted as a mapping. */
+	if (!RAW_NEW && page.entry & XMIRROR_ENTRY_EXCLUSIVE)
+		refs--;
+	if (!(page.folio & XMIRROR_FOLIO_SWAPCACHE))
+		return refs;
+	return page.folio & XMIRROR_FOLIO_LARGE ? 0 : refs - 1;
 }
 
 int raw_notifier(int fd, __u32 cmd, struct xmirror_raw_notifier *r)

@@ -40,6 +40,21 @@ int raw_state(int fd, const void *addr, size_t nr,
 	      struct xmirror_raw_page *pages);
 /** raw_page: the page at @addr; all zero if that failed. */
 struct xmirror_raw_page raw_page(int fd, const volatile void *addr);
+/**
+ * raw_held: references to the folio at @addr that are neither of a mapping nor of
+ * the swap cache, after the LRU batches have been drained: of somebody who has it
+ * pinned, or who has forgotten it. -ENOENT where there is no page. How many the swap
+ * cache has of a large folio is not known: 0.
+ */
+int raw_held(int fd, const volatile void *addr);
+/** EXPECT_UNHELD: only mappings and the swap cache refer to the page at @p. */
+#define EXPECT_UNHELD(fd, p) \
+	do { \
+		int unheld_refs = raw_held((fd), (p)); \
+		EXPECT_EQ(0, unheld_refs) \
+			TH_LOG("references that are left, or an errno: %d", \
+			       unheld_refs); \
+	} while (0)
 
 /** raw_notifier: the ioctl's own return value; @r->id and what @cmd needs are set. */
 int raw_notifier(int fd, __u32 cmd, struct xmirror_raw_notifier *r);

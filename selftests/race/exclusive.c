@@ -6,6 +6,7 @@
  */
 #include <sched.h>
 
+#include "raw.h"
 #include "uffd.h"
 #include "race.h"
 
@@ -331,6 +332,8 @@ TEST_F(locked, touch)
 	EXPECT_EQ(0, worker_join(&self->other));
 	EXPECT_EQ(5, self->other.arg);
 	EXPECT_CLEAN(self->fd);
+	/* Nor has who waited kept the page. */
+	EXPECT_UNHELD(self->fd, self->p);
 	EXPECT_SAME_PAGE(self->p);
 	EXPECT_NEIGHBOURS();
 }
@@ -345,6 +348,7 @@ TEST_F(locked, atomic_touch)
 	FINISH(0);
 	EXPECT_EQ(0, worker_join(&self->other));
 	EXPECT_EQ(115, *self->p);
+	EXPECT_UNHELD(self->fd, self->p);
 	EXPECT_SAME_PAGE(self->p);
 }
 
@@ -447,6 +451,36 @@ TEST_F(race, own_event_dontneed)
 	EXPECT_EQ(0, *self->p);
 	EXPECT_SAME_PAGE(self->p);
 	EXPECT_NEIGHBOURS();
+}
+
+/*
+ * The page that was looked up may not be written any more when the entry is to be made:
+ * the kernel lets go of it and begins again, which fails.
+ */
+/* covers: D1 */
+TEST_F(race, own_event_write_protection)
+{
+	int uffd = xm_uffd(UFFD_FEATURE_PAGEFAULT_FLAG_WP);
+
+	if (uffd < 0)
+		XM_SKIP(return, "no CONFIG_USERFAULTFD");
+	if (!RAW_NEW)
+		XM_SKIP(close(uffd); return,
+			"a page that is not writable becomes exclusive before Linux 6.15");
+	ASSERT_EQ(0, xm_uffd_register(uffd, self->p, XM_PAGE,
+				      UFFDIO_REGISTER_MODE_WP));
+	EXPECT_UNHELD(self->fd, self->p);
+	STOP_AT(XMIRROR_PT_INV_OWN, work_exclusive);
+	EXPECT_FALSE(xm_is_exclusive(self->p));
+	ASSERT_EQ(0, xm_uffd_wp(uffd, self->p, XM_PAGE, true));
+	FINISH(-EFAULT);
+	EXPECT_FALSE(xm_is_exclusive(self->p));
+	EXPECT_UNHELD(self->fd, self->p);
+	ASSERT_EQ(0, xm_uffd_wp(uffd, self->p, XM_PAGE, false));
+	EXPECT_EQ(5, *self->p);
+	EXPECT_SAME_PAGE(self->p);
+	EXPECT_NEIGHBOURS();
+	close(uffd);
 }
 
 /* Our own event is not a foreign one, and the other way round. */
