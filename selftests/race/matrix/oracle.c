@@ -8,6 +8,7 @@
  * throws away is a new one as a whole, and no other word changes.
  */
 #include "private.h"
+#include "raw.h"
 
 int race_check_errors(const struct race_env *e, int dev, int mm)
 {
@@ -245,12 +246,22 @@ static int check_access(struct race_env *e, __u64 *p)
 	return 0;
 }
 
+/* Neither side has kept a reference to the page, nor forgotten one. */
+static int check_unheld(struct race_env *e, const __u64 *p)
+{
+	int refs = raw_held(e->fd, p);
+
+	CHECK(refs >= 0, "there is no page: %d", refs);
+	CHECK(!refs, "%d references to the page are left", refs);
+	return 0;
+}
+
 static int check_device(struct race_env *e)
 {
 	__u64 value;
 	void *p;
 
-	if (e->mm_moved && check_access(e, e->q))
+	if (e->mm_moved && (check_access(e, e->q) || check_unheld(e, e->q)))
 		return -1;
 	if (e->gone) {
 		CHECK(xm_read(e->fd, e->p, &value, 8) == -EFAULT,
@@ -260,7 +271,7 @@ static int check_device(struct race_env *e)
 			 0);
 		CHECK(p == e->p, "cannot map a new page");
 	}
-	return check_access(e, e->p);
+	return check_access(e, e->p) || check_unheld(e, e->p) ? -1 : 0;
 }
 
 /*
