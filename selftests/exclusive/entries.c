@@ -3,6 +3,7 @@
 #include <linux/mempolicy.h>
 
 #include "meet.h"
+#include "raw.h"
 #include "uffd.h"
 #define PAGE_NEEDS	XMIRROR_CAP_EXCLUSIVE
 #include "page_fixture.h"
@@ -131,6 +132,43 @@ TEST_F(page, rights_come_from_the_mapping)
 	EXPECT_EQ(0x1111111111111113ULL, XM_LOAD(self->p));
 	EXPECT_NE(0, xm_page(self->fd, self->p).cpu & XMIRROR_CPU_WRITE);
 	EXPECT_NE(0, xm_page(self->fd, self->p).cpu & XMIRROR_CPU_DIRTY);
+}
+
+static int end_at_once(struct child *c, void *arg)
+{
+	(void)c;
+	(void)arg;
+	return 0;
+}
+
+/* Is the entry at @p present, and one that nobody has accessed the page by? */
+static bool is_old(int fd, __u64 *p)
+{
+	__u32 entry = raw_page(fd, p).entry;
+
+	return (entry & (XMIRROR_ENTRY_PRESENT | XMIRROR_ENTRY_YOUNG)) ==
+	       XMIRROR_ENTRY_PRESENT;
+}
+
+/* E7: fork() and a range fault of the device restore the entry, and are no access. */
+/* covers: E7 */
+TEST_F(page, entry_comes_back_old)
+{
+	struct child c;
+
+	ASSERT_FALSE(is_old(self->fd, self->p));
+	ASSERT_EQ(0, xm_exclusive(self->fd, self->p, XM_PAGE, NULL));
+	ASSERT_EQ(0, child_start(&c, end_at_once, NULL));
+	ASSERT_EQ(0, child_end(&c));
+	ASSERT_FALSE(xm_is_exclusive(self->p));
+	EXPECT_TRUE(is_old(self->fd, self->p));
+	/* One that the CPU makes is young. */
+	EXPECT_EQ(0x1111111111111111ULL, XM_LOAD(self->p));
+	EXPECT_FALSE(is_old(self->fd, self->p));
+	ASSERT_EQ(0, xm_exclusive(self->fd, self->p, XM_PAGE, NULL));
+	ASSERT_EQ(0, xm_fault(self->fd1, self->p, XM_PAGE, 0, NULL));
+	ASSERT_FALSE(xm_is_exclusive(self->p));
+	EXPECT_TRUE(is_old(self->fd, self->p));
 }
 
 static int wait_for_end(struct child *c, void *arg)
