@@ -12,6 +12,7 @@
 
 #include "settings.h"
 #include "test.h"
+#include "uffd.h"
 
 #define DAMON		"/sys/kernel/mm/damon/admin/kdamonds/"
 #define CONTEXT		"0/contexts/0/"
@@ -119,7 +120,7 @@ static int other_node(void *p)
 FIXTURE(damon) {
 	int fd;
 	int node;	/* to migrate to */
-	__u64 *p;
+	__u64 *p;	/* and behind it a page that is left alone */
 };
 
 enum { STAYS, SWAPPED, MOVED };
@@ -166,9 +167,11 @@ FIXTURE_SETUP(damon)
 		ASSERT_EQ(0, xm_setting(DAMON_STAT, "N"));
 	}
 	ASSERT_EQ(0, xm_pin_cpu());
-	self->p = xm_anon(XM_PAGE);
+	/* No other mapping merges with it. */
+	self->p = xm_area(2 * XM_PAGE, 0);
 	ASSERT_NE(NULL, self->p);
 	*self->p = 5;
+	self->p[XM_WORDS] = 7;
 	if (!strncmp(variant->action, "migrate", 7)) {
 		self->node = other_node(self->p);
 		if (self->node < 0)
@@ -213,6 +216,19 @@ static bool by_frame(const FIXTURE_VARIANT(damon) *variant)
 		} while (!(done)); \
 	} while (0)
 
+/* Skip where an exclusive page does not come to the end of the variant. */
+#define NEED_END() \
+	do { \
+		if (variant->end == STAYS) \
+			break; \
+		if (!(xm_caps() & XMIRROR_CAP_EXCLUSIVE_LARGE)) \
+			XM_SKIP(return, \
+				"exclusive pages do not move before Linux 6.15 (E5)"); \
+		NEED_RECLAIM(); \
+		if (variant->end == SWAPPED && xm_meminfo_kb("SwapTotal") <= 0) \
+			XM_SKIP(return, "no swap"); \
+	} while (0)
+
 static bool add_one(int fd, __u64 *p, __u64 *adds)
 {
 	bool ok = !xm_add(fd, p, 1);
@@ -227,12 +243,7 @@ TEST_F(damon, exclusive_page)
 	struct xmirror_stats before, after;
 	__u64 pfn = xm_pfn(self->p), adds = 0;
 
-	if (variant->end != STAYS && !(xm_caps() & XMIRROR_CAP_EXCLUSIVE_LARGE))
-		XM_SKIP(return, "exclusive pages do not move before Linux 6.15 (E5)");
-	if (variant->end != STAYS)
-		NEED_RECLAIM();
-	if (variant->end == SWAPPED && xm_meminfo_kb("SwapTotal") <= 0)
-		XM_SKIP(return, "no swap");
+	NEED_END();
 	ASSERT_EQ(0, xm_exclusive(self->fd, self->p, XM_PAGE, NULL));
 	ASSERT_EQ(0, xm_add(self->fd, self->p, 1));
 	ASSERT_EQ(pfn, xm_pfn(self->p));
@@ -273,6 +284,69 @@ TEST_F(damon, exclusive_page)
 	damon_end();
 	EXPECT_EQ(0, xm_add(self->fd, self->p, 1));
 	EXPECT_EQ(5 + 1 + adds + 1, XM_LOAD(self->p));
+}
+
+static bool has(const __u64 *p, __u64 bit)
+{
+	return xm_pagemap(p) & bit;
+}
+
+/* DAMON alone does something to the page, which is exclusive, until that has its end. */
+#define RUN_DAMON() \
+	do { \
+		__u64 run_pfn = xm_pfn(self->p); \
+		ASSERT_TRUE(xm_is_exclusive(self->p)); \
+		ASSERT_EQ(0, xm_drain()); \
+		ASSERT_NE(0, xm_kpageflags(run_pfn) & XM_KPF_LRU); \
+		DAMON_START(run_pfn); \
+		WAIT_FOR_DAMON(variant->end == STAYS ? tried >= TRIES : \
+			       tried && !xm_is_exclusive(self->p)); \
+		damon_end(); \
+		ASSERT_EQ(variant->end == STAYS, xm_is_exclusive(self->p)); \
+		ASSERT_EQ(variant->end == SWAPPED, xm_is_swapped(self->p)); \
+		ASSERT_EQ(variant->end == MOVED, xm_is_present(self->p)); \
+	} while (0)
+
+/* What was written stays soft-dirty, and nothing else becomes so. */
+/* covers: B.damon, F.soft_dirty */
+TEST_F(damon, exclusive_page_is_soft_dirty)
+{
+	NEED_END();
+	if (!xm_has_soft_dirty())
+		XM_SKIP(return, "no CONFIG_MEM_SOFT_DIRTY");
+	ASSERT_EQ(0, xm_write_file("/proc/self/clear_refs", "4"));
+	ASSERT_FALSE(has(self->p, XM_PM_SOFT_DIRTY));
+	*self->p = 6;
+	ASSERT_EQ(0, xm_exclusive(self->fd, self->p, XM_PAGE, NULL));
+	ASSERT_TRUE(has(self->p, XM_PM_SOFT_DIRTY));
+	RUN_DAMON();
+	EXPECT_TRUE(has(self->p, XM_PM_SOFT_DIRTY));
+	EXPECT_FALSE(has(self->p + XM_WORDS, XM_PM_SOFT_DIRTY));
+	EXPECT_EQ(6, XM_LOAD(self->p));
+	EXPECT_TRUE(has(self->p, XM_PM_SOFT_DIRTY));
+}
+
+/* covers: B.damon, F.carry */
+TEST_F(damon, exclusive_page_is_write_protected)
+{
+	int uffd = xm_uffd(UFFD_FEATURE_PAGEFAULT_FLAG_WP);
+
+	if (uffd < 0)
+		XM_SKIP(return, "no CONFIG_USERFAULTFD");
+	NEED_END();
+	ASSERT_EQ(0, xm_uffd_register(uffd, self->p, XM_PAGE,
+				      UFFDIO_REGISTER_MODE_WP));
+	ASSERT_EQ(0, xm_exclusive(self->fd, self->p, XM_PAGE, NULL));
+	ASSERT_EQ(0, xm_uffd_wp(uffd, self->p, XM_PAGE, true));
+	ASSERT_TRUE(has(self->p, XM_PM_UFFD_WP));
+	RUN_DAMON();
+	EXPECT_TRUE(has(self->p, XM_PM_UFFD_WP));
+	EXPECT_EQ(-EFAULT, xm_add(self->fd, self->p, 1));
+	EXPECT_TRUE(has(self->p, XM_PM_UFFD_WP));
+	ASSERT_EQ(0, xm_uffd_wp(uffd, self->p, XM_PAGE, false));
+	EXPECT_EQ(0, xm_add(self->fd, self->p, 1));
+	EXPECT_EQ(6, XM_LOAD(self->p));
+	close(uffd);
 }
 
 /* DAMON does not see private memory, and leaves it alone. */
