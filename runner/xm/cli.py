@@ -372,12 +372,12 @@ def cmd_programs(args, _words):
 
 
 def cmd_names(args, _words):
-    """The tests that the documents name as `PROGRAM: GLOB` exist."""
+    """The tests that the documents name as `PROGRAM: GLOB` or `PROGRAM:GLOB` exist."""
     directory = build.programs(build.Programs())
     text = "\n".join(path.read_text()
                      for path in (build.TOP / "Documentation").glob("*.md"))
     known, wrong = {}, 0
-    for program, glob in sorted(set(re.findall(r"`([a-z0-9]+_\w+): ([^`]*)`", text))):
+    for program, glob in sorted(set(re.findall(r"`([a-z0-9]+_\w+): ?([^`]*)`", text))):
         if program not in known:
             known[program] = (check.tests_of(directory, program)
                               if (directory / program).exists() else [])
