@@ -183,21 +183,29 @@ TEST_F(vram_granule, touch)
 	EXPECT_EQ(0, vram_wrong(q, LEN, 7));
 }
 
+/* The number of aligned pieces of address space that @len bytes at @p overlap */
+static size_t pieces(const char *p, size_t len, size_t piece)
+{
+	uintptr_t start = (uintptr_t)p;
+
+	return (start + len - 1) / piece - start / piece + 1;
+}
+
 /* Address and VRAM offset are never aligned alike. */
 TEST_F(vram_granule, misaligned)
 {
 	static const size_t shifts[] = { XM_PAGE, XM_64K, XM_2M - XM_PAGE };
 	static const size_t lens[] = { XM_PAGE, 5 * XM_PAGE,
 				       XM_2M + 5 * XM_PAGE };
-	size_t piece = self->piece == XM_PAGE ? XM_PAGE : XM_64K;
-	unsigned int index = self->piece == XM_PAGE ? XMIRROR_VRAM_4K :
-						      XMIRROR_VRAM_64K;
+	unsigned int index = self->index == XMIRROR_VRAM_4K ? XMIRROR_VRAM_4K :
+							      XMIRROR_VRAM_64K;
+	size_t piece = index == XMIRROR_VRAM_4K ? XM_PAGE : XM_64K;
 
 	for (size_t i = 0; i < ARRAY_SIZE(shifts); i++) {
 		for (size_t j = 0; j < ARRAY_SIZE(lens); j++) {
 			__u64 before = faults(self->fd, index);
 			__u64 all = vram_faults(self->fd);
-			uintptr_t start, end;
+			size_t n;
 			char *q;
 
 			self->p = vram_map(self->fd, lens[j],
@@ -205,15 +213,9 @@ TEST_F(vram_granule, misaligned)
 					   shifts[i]);
 			ASSERT_NE(NULL, self->p);
 			vram_touch(self->p, lens[j], i + j);
-			/*
-			 * The number of aligned pieces of address space that it
-			 * overlaps
-			 */
-			start = (uintptr_t)self->p / piece;
-			end = ((uintptr_t)self->p + lens[j] - 1) / piece;
-			EXPECT_EQ(end - start + 1,
-				  faults(self->fd, index) - before);
-			EXPECT_EQ(end - start + 1, vram_faults(self->fd) - all);
+			n = pieces(self->p, lens[j], piece);
+			EXPECT_EQ(n, faults(self->fd, index) - before);
+			EXPECT_EQ(n, vram_faults(self->fd) - all);
 			q = mmap(NULL, lens[j], PROT_READ, MAP_SHARED, self->fd,
 				 BASE + 3 * XM_2M - 2 * XM_PAGE);
 			ASSERT_NE(MAP_FAILED, q);
@@ -243,7 +245,8 @@ TEST_F(vram_granule, odd_ends)
 		EXPECT_EQ(len / XM_PAGE, v.faults[XMIRROR_VRAM_4K]);
 		break;
 	case XMIRROR_VRAM_64K:
-		EXPECT_EQ(3 * XM_2M / XM_64K, v.faults[XMIRROR_VRAM_64K]);
+		EXPECT_EQ(pieces(self->p, len, XM_64K),
+			  v.faults[XMIRROR_VRAM_64K]);
 		break;
 	default:
 		EXPECT_EQ(2 * XM_2M / XM_64K, v.faults[XMIRROR_VRAM_64K]);
@@ -274,7 +277,7 @@ TEST_F(vram_granule, overlap_with_populated)
 		EXPECT_EQ(100 + there[i],
 			  XM_LOAD((__u64 *)(self->p + there[i] * XM_PAGE)));
 	}
-	expect = self->index == XMIRROR_VRAM_4K ?
+	expect = self->piece == XM_PAGE ?
 		 2 * XM_2M / XM_PAGE - ARRAY_SIZE(there) :
 		 XM_2M / XM_64K + XM_2M / self->piece;
 	EXPECT_EQ(expect, vram_faults(self->fd) - all);

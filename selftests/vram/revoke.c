@@ -44,9 +44,9 @@ TEST_F(vram_granule, unmap_and_refault)
 
 	/* Revoking a page takes at most the entry that maps it. */
 	all = vram_faults(self->fd);
-	ASSERT_EQ(0, vram_do(fd, XMIRROR_VRAM_UNMAP, BASE + 100 * XM_PAGE,
+	ASSERT_EQ(0, vram_do(fd, XMIRROR_VRAM_UNMAP, BASE + 20 * XM_PAGE,
 			     XM_PAGE, NULL));
-	EXPECT_EQ(0, xm_page(self->fd, self->p + 100 * XM_PAGE).cpu &
+	EXPECT_EQ(0, xm_page(self->fd, self->p + 20 * XM_PAGE).cpu &
 		     XMIRROR_CPU_PRESENT);
 	EXPECT_EQ(0, vram_wrong(self->p, 2 * XM_2M, 11));
 	EXPECT_EQ(1, vram_faults(self->fd) - all);
@@ -65,22 +65,22 @@ TEST_F(vram_granule, write_protect)
 
 	/* A few pages. */
 	ASSERT_EQ(0, vram_do(self->fd, XMIRROR_VRAM_PROTECT,
-			     BASE + 40 * XM_PAGE, 3 * XM_PAGE, &v));
+			     BASE + 20 * XM_PAGE, 3 * XM_PAGE, &v));
 	EXPECT_EQ(3, v.write_protected);
 	EXPECT_EQ(0, vram_wrong(self->p, XM_2M, 1));
 	EXPECT_EQ(XMIRROR_CPU_PRESENT,
-		  xm_page(self->fd, self->p + 41 * XM_PAGE).cpu &
+		  xm_page(self->fd, self->p + 21 * XM_PAGE).cpu &
 		  (XMIRROR_CPU_PRESENT | XMIRROR_CPU_WRITE));
-	EXPECT_NE(0, xm_page(self->fd, self->p + 43 * XM_PAGE).cpu &
+	EXPECT_NE(0, xm_page(self->fd, self->p + 23 * XM_PAGE).cpu &
 		     XMIRROR_CPU_WRITE);
 	EXPECT_EQ(0, vram_query(self->fd).writes);
-	vram_touch(self->p + 41 * XM_PAGE, XM_PAGE, 500);
-	vram_touch(self->p + 41 * XM_PAGE, XM_PAGE, 501);
-	vram_touch(self->p + 43 * XM_PAGE, XM_PAGE, 503);
+	vram_touch(self->p + 21 * XM_PAGE, XM_PAGE, 500);
+	vram_touch(self->p + 21 * XM_PAGE, XM_PAGE, 501);
+	vram_touch(self->p + 23 * XM_PAGE, XM_PAGE, 503);
 	v = vram_query(self->fd);
 	EXPECT_EQ(1, v.writes);
 	EXPECT_EQ(2, v.write_protected);
-	EXPECT_EQ(501, XM_LOAD((__u64 *)(self->p + 41 * XM_PAGE)));
+	EXPECT_EQ(501, XM_LOAD((__u64 *)(self->p + 21 * XM_PAGE)));
 	vram_touch(self->p, XM_2M, 2);
 	v = vram_query(self->fd);
 	EXPECT_EQ(3, v.writes);

@@ -44,21 +44,21 @@ TEST_F(vram_granule, partial_munmap)
 	self->p = vram_map_huge(self->fd, 2 * XM_2M, BASE);
 	ASSERT_NE(NULL, self->p);
 	vram_touch(self->p, 2 * XM_2M, 1);
-	ASSERT_EQ(0, munmap(self->p + 100 * XM_PAGE, XM_PAGE));
-	EXPECT_EQ(SIGSEGV, access_signal(self->p + 100 * XM_PAGE, false));
-	EXPECT_EQ(0, vram_wrong(self->p, 100 * XM_PAGE, 1));
-	EXPECT_EQ(0, vram_wrong(self->p + 101 * XM_PAGE,
-				2 * XM_2M - 101 * XM_PAGE, 102));
-	EXPECT_EQ(0, access_signal(self->p + 101 * XM_PAGE, true));
+	ASSERT_EQ(0, munmap(self->p + 20 * XM_PAGE, XM_PAGE));
+	EXPECT_EQ(SIGSEGV, access_signal(self->p + 20 * XM_PAGE, false));
+	EXPECT_EQ(0, vram_wrong(self->p, 20 * XM_PAGE, 1));
+	EXPECT_EQ(0, vram_wrong(self->p + 21 * XM_PAGE,
+				2 * XM_2M - 21 * XM_PAGE, 22));
+	EXPECT_EQ(0, access_signal(self->p + 21 * XM_PAGE, true));
 	EXPECT_FALSE(is_huge(self->fd, self->p));
 	EXPECT_EQ(self->piece == XM_2M, is_huge(self->fd, self->p + XM_2M));
 	/* The device reaches the rest of the mapping, too. */
 	ASSERT_EQ(0, vram_do(self->fd, XMIRROR_VRAM_UNMAP, BASE, 2 * XM_2M,
 			     NULL));
-	EXPECT_EQ(0, xm_page(self->fd, self->p + 101 * XM_PAGE).cpu &
+	EXPECT_EQ(0, xm_page(self->fd, self->p + 21 * XM_PAGE).cpu &
 		     XMIRROR_CPU_PRESENT);
-	EXPECT_EQ(0, vram_wrong(self->p + 101 * XM_PAGE,
-				2 * XM_2M - 101 * XM_PAGE, 102));
+	EXPECT_EQ(0, vram_wrong(self->p + 21 * XM_PAGE,
+				2 * XM_2M - 21 * XM_PAGE, 22));
 }
 
 TEST_F(vram_granule, mremap)
