@@ -285,8 +285,8 @@ static int make_thp(struct memory *m, int fd, size_t page)
 
 static int make_pfn_map(struct memory *m, int fd)
 {
-	m->len = XM_PMD;
-	m->map = mmap(NULL, XM_PMD, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	m->len = XM_2M;
+	m->map = mmap(NULL, XM_2M, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 	if (m->map == MAP_FAILED) {
 		m->map = NULL;
 		return failed(m, "mapping memory of the device", -errno);
