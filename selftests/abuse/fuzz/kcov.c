@@ -8,8 +8,11 @@
 #include "xm.h"
 #include "kcov.h"
 
-/* In longs. More is not traced: mostly loops, which cost time here. */
-#define TRACE	2048UL
+/*
+ * In longs, whole pages of them. More is not traced: mostly loops, which cost time
+ * here.
+ */
+#define TRACE	(XM_WORDS > 2048 ? XM_WORDS : 2048UL)
 
 int kcov_open(struct kcov *k)
 {
