@@ -14,6 +14,8 @@
 #include "xm.h"
 
 #define THP	"/sys/kernel/mm/transparent_hugepage/"
+/* With pages of 64 KiB; with those of 16 KiB they have 32 MiB. */
+#define HUGE_IS_RARE	(XM_PMD > 32UL << 20)
 
 bool xm_has_thp(void)
 {
@@ -205,6 +207,53 @@ int xm_thp_16_pages(void)
 	int err = size_enabled(16 * XM_PAGE, "always");
 
 	return err ? err : size_enabled(XM_PMD, "never");
+}
+
+int xm_thp_2m(void)
+{
+	int err;
+
+	if (!HUGE_IS_RARE)
+		return 0;
+	err = size_enabled(XM_2M, "always");
+	return err ? err : size_enabled(XM_PMD, "never");
+}
+
+/* Of a line of /proc/pagetypeinfo: blocks of at least a huge page; 0 of no such line. */
+static unsigned long blocks_of_line(char *line)
+{
+	unsigned long order, n = 0;
+	char *word, *rest;
+	char type[16];
+	int at;
+
+	if (sscanf(line, "Node %*d, zone %*s type %15s%n", type, &at) != 1 ||
+	    (strcmp(type, "Unmovable") && strcmp(type, "Movable") &&
+	     strcmp(type, "Reclaimable")))
+		return 0;
+	word = strtok_r(line + at, "\n ", &rest);
+	for (order = 0; word; order++) {
+		if (1UL << order >= XM_PMD_PAGES)
+			n += strtoul(word + (*word == '>'), NULL, 10);
+		word = strtok_r(NULL, "\n ", &rest);
+	}
+	return n;
+}
+
+bool xm_huge_is_free(unsigned int nr)
+{
+	unsigned long n = 0;
+	char line[512];
+	FILE *f;
+
+	if (!HUGE_IS_RARE)
+		return true;
+	f = fopen("/proc/pagetypeinfo", "re");
+	while (f && fgets(line, sizeof(line), f))
+		n += blocks_of_line(line);
+	if (f)
+		fclose(f);
+	return n >= nr;
 }
 
 int xm_collapse(void *p)

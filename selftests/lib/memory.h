@@ -81,6 +81,16 @@ char *xm_thp(int fd, unsigned char byte);
  */
 int xm_thp_16_pages(void);
 /**
+ * xm_thp_2m: the same of 2 MiB, where huge pages of the CPU are so large that there are
+ * rarely any. Elsewhere 0, and nothing changes.
+ */
+int xm_thp_2m(void);
+/**
+ * xm_huge_is_free: whether there is memory for @nr huge pages, without anybody's having
+ * to make room. Where these are small the kernel does so when it has to.
+ */
+bool xm_huge_is_free(unsigned int nr);
+/**
  * xm_collapse: MADV_COLLAPSE of the huge page at @p, again for as long as that is
  * said to help. -EINVAL on Linux 6.0 and before, or without huge pages.
  */

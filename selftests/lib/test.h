@@ -120,6 +120,14 @@ static inline void xm_test_expected(struct __test_metadata *_metadata, int end,
 			XM_SKIP(return, "%s", xm_why_no_thp()); \
 	} while (0)
 
+/** NEED_HUGE_MEMORY: skip the test for want of memory for @nr of the largest huge pages. */
+#define NEED_HUGE_MEMORY(nr) \
+	do { \
+		if (!xm_huge_is_free(nr)) \
+			XM_SKIP(return, "no memory for %u huge pages of %lu MiB", \
+				(nr), XM_PMD >> 20); \
+	} while (0)
+
 /** NEED_RECLAIM: skip the test where reclaim corrupts exclusive entries. */
 #define NEED_RECLAIM() \
 	do { \
