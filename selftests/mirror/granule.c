@@ -46,9 +46,7 @@ static bool is_2m(const char *p)
  */
 static char *thp(char *p, size_t len)
 {
-	if (madvise(p, len, MADV_HUGEPAGE))
-		return NULL;
-	if (XM_PAGE == XM_64K && xm_thp_2m())
+	if (xm_thp_2m() || madvise(p, len, MADV_HUGEPAGE))
 		return NULL;
 	for (size_t i = 0; i < len; i += XM_PAGE)
 		*(volatile __u64 *)(p + i) = i;
