@@ -24,6 +24,8 @@ TEST_F(page, private_folio_is_mapped_by_its_size)
 	p = all + XM_PMD;
 	if (madvise(p, XM_PMD, MADV_HUGEPAGE))
 		XM_SKIP(return, "%s", xm_why_no_thp());
+	/* The process's, and the one behind the device's */
+	NEED_HUGE_MEMORY(2U);
 	for (i = 0; i < XM_PMD; i += XM_PAGE)
 		*(__u64 *)(p + i) = i;
 	p[-1] = 1;
@@ -176,7 +178,8 @@ static int migrate_all(struct worker *w)
 		ASSERT_EQ(0, xm_sync_reached((w)->fd, self->id, XM_LONG)); \
 	} while (0)
 
-#define BLOCKS	16
+/* The device has room for one of the largest. */
+#define BLOCKS	(XM_PMD > 32UL << 20 ? 1 : 16)
 
 /*
  * M10: the CPU fills an entry that was empty when the migration collected it: the
@@ -192,6 +195,7 @@ TEST_F(page, cpu_is_first_in_an_empty_huge_page)
 
 	NEED(XMIRROR_CAP_PRIVATE_LARGE);
 	NEED(XMIRROR_CAP_SYNC);
+	NEED_HUGE_MEMORY(1U);
 	ASSERT_NE(NULL, p);
 	/* A huge destination, and a small page that the CPU maps meanwhile */
 	ASSERT_EQ(0, xm_no_thp(p, BLOCKS * XM_PMD));

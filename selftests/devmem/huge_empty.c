@@ -31,6 +31,7 @@ TEST_F(page, memory_that_a_userfaultfd_is_to_fill)
 
 	if (uffd < 0)
 		XM_SKIP(return, "no CONFIG_USERFAULTFD");
+	NEED_HUGE_MEMORY(1U);
 	ASSERT_NE(NULL, p);
 	other = p + PAGES * XM_WORDS;
 	ASSERT_EQ(0, xm_uffd_register(uffd, p, XM_PMD,
@@ -65,6 +66,7 @@ TEST_F(page, read_only_memory)
 	__u64 *p = xm_anon_aligned(XM_PMD, XM_PMD), moved, v = 77;
 
 	ASSERT_NE(NULL, p);
+	NEED_HUGE_MEMORY(1U);
 	ASSERT_EQ(0, mprotect(p, XM_PMD, PROT_READ));
 	ASSERT_EQ(0, xm_migrate(self->fd, p, XM_PMD, 0, 0, &moved));
 	ASSERT_EQ(PAGES, moved);

@@ -127,6 +127,8 @@ TEST(collapse_small)
 	err = xm_collapse(p);
 	if (err == -EINVAL)
 		XM_SKIP(return, "MADV_COLLAPSE: Linux 6.1, CONFIG_TRANSPARENT_HUGEPAGE");
+	if (err == -ENOMEM)
+		NEED_HUGE_MEMORY(1U);
 	ASSERT_EQ(0, err);
 	EXPECT_TRUE(xm_page(fd, q).cpu & XMIRROR_CPU_HUGE);
 	EXPECT_LEAF(fd, q, LEAF_NONE);

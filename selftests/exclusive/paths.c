@@ -287,6 +287,7 @@ TEST_F(paths, khugepaged_takes_it)
 	q = (__u64 *)(p + 300 * XM_PAGE);
 	MAKE(q);
 	NEED_THP();
+	NEED_HUGE_MEMORY(1U);
 	ASSERT_EQ(0, tune(eager));
 	ASSERT_EQ(0, madvise(p, XM_PMD, MADV_HUGEPAGE));
 	while (!(xm_page(self->fd, p).cpu & XMIRROR_CPU_HUGE) &&
