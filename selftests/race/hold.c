@@ -12,6 +12,8 @@
 #include "test.h"
 
 #define FUNCTION	"handle_mm_fault"
+/* A fault makes some hundred calls, and some thousand if it has to find memory first. */
+#define CALLS		32768
 
 /**
  * struct arming - how a thread is held that arms for itself
@@ -27,7 +29,7 @@ struct arming {
 	__u32 hit;
 	__u32 flags;
 	bool record;
-	struct xmirror_call calls[5000];
+	struct xmirror_call calls[CALLS];
 	int nr;
 };
 
@@ -41,12 +43,12 @@ static int touch_it(struct worker *w)
 	struct arming *a = w->to;
 	int i, err;
 
-	err = a->record ? hold_record(a->fd, 0, 0, 5000) :
+	err = a->record ? hold_record(a->fd, 0, 0, CALLS) :
 	      hold_arm(a->fd, 0, 0, a->function, a->hit, a->flags);
 	for (i = 0; i < 3 && !err; i++)
 		*(volatile __u64 *)(w->addr + i * XM_PAGE) = 1;
 	if (a->record && !err)
-		a->nr = hold_calls(a->fd, 0, a->calls, 5000);
+		a->nr = hold_calls(a->fd, 0, a->calls, CALLS);
 	return err;
 }
 
@@ -224,7 +226,7 @@ TEST_F(hold, spins_where_it_must_not_sleep)
 	ASSERT_EQ(0, worker_join(&self->touch));
 	n = self->arming.nr;
 	ASSERT_GT(n, 3);
-	ASSERT_LE(n, 5000);
+	ASSERT_LE(n, CALLS);
 	/* Not the end of the call that has armed it: a fault begins so */
 	EXPECT_TRUE(begins_fault(hold_at(calls[0].ip)->name)) {
 		TH_LOG("%s", hold_at(calls[0].ip)->name);
