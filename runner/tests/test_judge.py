@@ -126,6 +126,8 @@ class KernelLog(Case):
 [    2.500002] Call Trace:
 [    4.000000] FAULT_INJECTION: forcing a failure.
 [    4.000001] Call Trace:
+[    5.000000] page: refcount:0 mapcount:0 mapping:0000000000000000 index:0x0 pfn:0x3d800
+[    5.000001] page dumped because: unmovable page
 [    6.000000] traps: one[12] general protection fault ip:401000 sp:7ffe error:0 in one
 """
         self.expect(1, 0, 1)

@@ -43,8 +43,10 @@ PROGRAM_FAULT = re.compile(r"traps: ")
 #    with DEBUG_VM says so
 #  - injected failures, failed allocations and the OOM killer are what some
 #    tests are about
+#  - a block of memory that cannot go offline has such a page, which is shown
 HARMLESS = re.compile(r"FAULT_FLAG_ALLOW_RETRY missing|FAULT_INJECTION: forcing a failure|"
-                      r"page allocation failure|invoked oom-killer")
+                      r"page allocation failure|invoked oom-killer|"
+                      r"page dumped because: unmovable page")
 # Lines that begin a report, but also continue one that began with the other.
 CONTINUES = (
     (re.compile(r"BUG: Bad page"), re.compile(r"page dumped because")),
