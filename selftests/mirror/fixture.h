@@ -3,7 +3,7 @@
 #ifndef SELFTESTS_FAULT_FIXTURE_H
 #define SELFTESTS_FAULT_FIXTURE_H
 
-#include "test.h"
+#include "leaves.h"
 
 #define PAGES	16UL
 #define SIZE	(PAGES * XM_PAGE)
@@ -21,23 +21,6 @@ FIXTURE_TEARDOWN(fault)
 {
 	EXPECT_CLEAN(self->fd);
 	close(self->fd);
-}
-
-/* The number of pages in the range that have a leaf with these LEAF_* bits */
-static inline size_t count_leaves(int fd, const void *p, size_t len,
-				  __u32 bits)
-{
-	struct xmirror_page *pages = calloc(len / XM_PAGE, sizeof(*pages));
-	size_t i, n = 0;
-
-	if (!pages || xm_snapshot(fd, p, len, pages)) {
-		free(pages);
-		return -1;
-	}
-	for (i = 0; i < len / XM_PAGE; i++)
-		n += (pages[i].dev & LEAF_EXCL) == bits;
-	free(pages);
-	return n;
 }
 
 static inline bool cpu_sees(const char *p, size_t len, unsigned char byte)

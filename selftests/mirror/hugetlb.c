@@ -6,8 +6,8 @@
  */
 #include <fcntl.h>
 
+#include "leaves.h"
 #include "settings.h"
-#include "test.h"
 
 FIXTURE(hugetlb) {
 	int fd;
@@ -42,22 +42,9 @@ FIXTURE_TEARDOWN(hugetlb)
 	close(self->fd);
 }
 
-/* As many pages as the kernel has in one of these have such a leaf. */
-static size_t leaves(int fd, const void *p, __u32 bits)
-{
-	static struct xmirror_page pages[XM_PMD_PAGES];
-	size_t i, n = 0;
-
-	if (xm_snapshot(fd, p, XM_PMD, pages))
-		return 0;
-	for (i = 0; i < XM_PMD_PAGES; i++)
-		n += (pages[i].dev & LEAF_EXCL) == bits;
-	return n;
-}
-
 /* Whether all of @p is mapped for the device like that. */
 #define EXPECT_LEAVES(p, bits) \
-	EXPECT_EQ(XM_PMD_PAGES, leaves(self->fd, (p), (bits)))
+	EXPECT_EQ(XM_PMD_PAGES, count_leaves(self->fd, (p), XM_PMD, (bits)))
 
 /* The child still sees what there was before. */
 static int keeps_it(struct child *c, void *arg)
