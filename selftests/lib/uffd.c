@@ -59,6 +59,17 @@ int xm_uffd_fill(int uffd, void *to, const void *from)
 	return ioctl(uffd, UFFDIO_COPY, &copy) ? -errno : 0;
 }
 
+int xm_uffd_move(int uffd, void *to, void *from, size_t len)
+{
+	struct xm_uffd_move m = {
+		.dst = (uintptr_t)to,
+		.src = (uintptr_t)from,
+		.len = len,
+	};
+
+	return ioctl(uffd, XM_UFFDIO_MOVE, &m) ? -errno : 0;
+}
+
 int xm_uffd_wp(int uffd, void *p, size_t len, bool on)
 {
 	struct uffdio_writeprotect wp = {

@@ -37,6 +37,8 @@ int xm_uffd_register(int uffd, void *p, size_t len, __u64 mode);
 int xm_uffd_wait(int uffd);
 /** xm_uffd_fill: UFFDIO_COPY of the page @from to @to, which wakes the waiters. */
 int xm_uffd_fill(int uffd, void *to, const void *from);
+/** xm_uffd_move: UFFDIO_MOVE, once; 0 or a negative errno. */
+int xm_uffd_move(int uffd, void *to, void *from, size_t len);
 /** xm_uffd_wp: write-protect, or with @on false lift it and wake. */
 int xm_uffd_wp(int uffd, void *p, size_t len, bool on);
 

@@ -12,17 +12,6 @@
 /* Small pages are moved many at a time. */
 #define MOVED	8UL
 
-static int move_pages_to(int uffd, void *to, void *from, size_t len)
-{
-	struct xm_uffd_move m = {
-		.dst = (uintptr_t)to,
-		.src = (uintptr_t)from,
-		.len = len,
-	};
-
-	return ioctl(uffd, XM_UFFDIO_MOVE, &m) ? -errno : 0;
-}
-
 TEST_F(fault, uffd_move_takes_the_leaf_of_each_page)
 {
 	__u64 *p = xm_area(MOVED * XM_PAGE, 0), *q = xm_area(MOVED * XM_PAGE, 0);
@@ -40,7 +29,7 @@ TEST_F(fault, uffd_move_takes_the_leaf_of_each_page)
 	ASSERT_EQ(MOVED, count_leaves(self->fd, p, MOVED * XM_PAGE, LEAF_WRITE));
 	ASSERT_EQ(0, xm_uffd_register(uffd, q, MOVED * XM_PAGE,
 				      UFFDIO_REGISTER_MODE_MISSING));
-	ASSERT_EQ(0, move_pages_to(uffd, q, p, MOVED * XM_PAGE));
+	ASSERT_EQ(0, xm_uffd_move(uffd, q, p, MOVED * XM_PAGE));
 	EXPECT_EQ(MOVED, count_leaves(self->fd, p, MOVED * XM_PAGE, LEAF_NONE));
 	EXPECT_CLEAN(self->fd);
 	/* The device's store is to a new page at the old address. */

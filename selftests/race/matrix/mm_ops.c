@@ -606,14 +606,10 @@ static int uffd_move_prepare(struct race_env *e)
 
 static int uffd_move(struct race_env *e)
 {
-	struct xm_uffd_move m = {
-		.dst = (uintptr_t)e->q,
-		.src = (uintptr_t)e->p,
-		.len = XM_PAGE,
-	};
+	int err = xm_uffd_move(e->uffd, e->q, e->p, XM_PAGE);
 
-	if (ioctl(e->uffd, XM_UFFDIO_MOVE, &m))
-		return -errno;
+	if (err)
+		return err;
 	e->mm_moved = true;
 	e->left = true;
 	return 0;
