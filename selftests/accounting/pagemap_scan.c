@@ -42,23 +42,14 @@ static bool is_there(int fd, const __u64 *p, bool private)
 	return private ? xm_is_private(fd, p) : xm_is_exclusive(p);
 }
 
-/* A check since 6.10 finds the entry still writable: finding 18. */
-static bool warns(bool private)
-{
-	return xm_kver() >= XM_KVER(6, 10) &&
-	       (private || xm_kver() < XM_KVER(6, 15));
-}
-
 /* By the loop for those who ask nothing */
 static int protect(void *p, bool private)
 {
 	int err;
 
-	if (warns(private))
-		klog_expect("0-1", KLOG_WARNING("__page_table_check_ptes_set"));
+	klog_expect_scan(private);
 	err = xm_scan_protect(p);
-	if (warns(private))
-		klog_expected();
+	klog_expected_scan(private);
 	return err;
 }
 

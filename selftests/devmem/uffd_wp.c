@@ -98,12 +98,9 @@ FIXTURE_SETUP(scanned)
 				      UFFDIO_REGISTER_MODE_WP));
 	ASSERT_EQ(0, xm_migrate(self->fd, self->p, XM_PAGE, 0, 0, &moved));
 	ASSERT_EQ(1, moved);
-	/* A check since 6.10 finds the entry still writable. */
-	if (xm_kver() >= XM_KVER(6, 10))
-		klog_expect("0-1", KLOG_WARNING("__page_table_check_ptes_set"));
+	klog_expect_scan(true);
 	EXPECT_EQ(1, xm_scan_written(self->p));
-	if (xm_kver() >= XM_KVER(6, 10))
-		klog_expected();
+	klog_expected_scan(true);
 	ASSERT_EQ(PRIVATE | WP, ENTRY(self->p) & ~WRITE);
 	if (!(ENTRY(self->p) & WRITE))
 		XM_SKIP(return, "PAGEMAP_SCAN takes the right to write: no finding 18");

@@ -453,8 +453,7 @@ static int scan_prepare(struct env *e)
 
 	if (err)
 		return not_here(e, "asynchronous uffd-wp: Linux 6.7, CONFIG_PTE_MARKER_UFFD_WP");
-	if (xm_kver() >= XM_KVER(6, 10) && xm_kver() < XM_KVER(6, 15))
-		klog_expect("0-1", KLOG_WARNING("__page_table_check_ptes_set"));
+	klog_expect_scan(false);
 	return 0;
 }
 
@@ -462,8 +461,7 @@ static int pagemap_scan(struct env *e)
 {
 	/* The device wrote to it, so PAGEMAP_SCAN has to report it as written. */
 	FAIL_UNLESS(xm_scan_written(e->p) == 1);
-	if (xm_kver() >= XM_KVER(6, 10) && xm_kver() < XM_KVER(6, 15))
-		klog_expected();
+	klog_expected_scan(false);
 	FAIL_UNLESS(xm_pagemap(e->p) & XM_PM_UFFD_WP);
 	return 0;
 }

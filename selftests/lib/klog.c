@@ -147,3 +147,21 @@ void klog_expected(void)
 {
 	xm_write_file("/dev/kmsg", MARK "expected\n");
 }
+
+static bool scan_warns(bool private)
+{
+	return xm_kver() >= XM_KVER(6, 10) &&
+	       (private || xm_kver() < XM_KVER(6, 15));
+}
+
+void klog_expect_scan(bool private)
+{
+	if (scan_warns(private))
+		klog_expect("0-1", KLOG_WARNING("__page_table_check_ptes_set"));
+}
+
+void klog_expected_scan(bool private)
+{
+	if (scan_warns(private))
+		klog_expected();
+}

@@ -87,4 +87,15 @@ void klog_expected(void);
 #define KLOG_WARNING(function) \
 	"WARNING: (.* )?at ([^ ]+ )?" function "\\+0x[0-9a-f]+/.*"
 
+/**
+ * klog_expect_scan() - say that PAGEMAP_SCAN protects a page that the device has
+ * @private: in its memory, else exclusively
+ *
+ * It leaves the entry writable, which a check since Linux 6.10 reports once per boot; that
+ * of an exclusive page up to 6.14 (finding 18).
+ */
+void klog_expect_scan(bool private);
+/** klog_expected_scan() - that was all */
+void klog_expected_scan(bool private);
+
 #endif /* XM_KLOG_H */
