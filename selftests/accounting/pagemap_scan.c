@@ -37,11 +37,6 @@ static int make(int fd, __u64 *p, bool private)
 	return err ? err : xm_op(fd, XMIRROR_OP_XCHG, 8, p, 7, NULL);
 }
 
-static bool is_there(int fd, const __u64 *p, bool private)
-{
-	return private ? xm_is_private(fd, p) : xm_is_exclusive(p);
-}
-
 /* By the loop for those who ask nothing */
 static int protect(void *p, bool private)
 {
@@ -69,7 +64,7 @@ FIXTURE_SETUP(scan)
 	ASSERT_EQ(0, xm_uffd_register(self->uffd, self->p, XM_PAGE,
 				      UFFDIO_REGISTER_MODE_WP));
 	ASSERT_EQ(0, make(self->fd, self->p, variant->private));
-	ASSERT_TRUE(is_there(self->fd, self->p, variant->private));
+	ASSERT_TRUE(xm_is_devices(self->fd, self->p, variant->private));
 }
 
 FIXTURE_TEARDOWN(scan)
@@ -89,7 +84,7 @@ TEST_F(scan, page_of_the_device_is_written_and_not_present)
 	EXPECT_EQ(-ENOENT, xm_scan(self->p, 0, XM_PAGE_IS_WRITTEN, TELL));
 	EXPECT_EQ(XM_PAGE_IS_SWAPPED,
 		  xm_scan(self->p, 0, XM_PAGE_IS_SWAPPED, TELL));
-	EXPECT_TRUE(is_there(self->fd, self->p, variant->private));
+	EXPECT_TRUE(xm_is_devices(self->fd, self->p, variant->private));
 }
 
 /* covers: F.wp */
@@ -98,7 +93,7 @@ TEST_F(scan, protected_page_is_not_written_until_the_next_write)
 	EXPECT_EQ(0, xm_pagemap(self->p) & XM_PM_UFFD_WP);
 	EXPECT_EQ(0, protect(self->p, variant->private));
 	EXPECT_NE(0, xm_pagemap(self->p) & XM_PM_UFFD_WP);
-	EXPECT_TRUE(is_there(self->fd, self->p, variant->private));
+	EXPECT_TRUE(xm_is_devices(self->fd, self->p, variant->private));
 	EXPECT_EQ(0, xm_scan_written(self->p));
 	/* That a write of private memory is missed has its own test: finding 18. */
 	if (variant->private)
@@ -117,7 +112,7 @@ TEST_F(scan, soft_dirty_until_cleared)
 		XM_SKIP(return, "no CONFIG_MEM_SOFT_DIRTY");
 	EXPECT_EQ(dirty, xm_scan(self->p, 0, dirty, dirty));
 	ASSERT_EQ(0, xm_write_file("/proc/self/clear_refs", "4"));
-	EXPECT_TRUE(is_there(self->fd, self->p, variant->private));
+	EXPECT_TRUE(xm_is_devices(self->fd, self->p, variant->private));
 	EXPECT_EQ(-ENOENT, xm_scan(self->p, 0, dirty, dirty));
 	EXPECT_EQ(0, xm_scan(self->p, 0, 0, dirty));
 }

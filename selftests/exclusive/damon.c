@@ -286,11 +286,6 @@ TEST_F(damon, exclusive_page)
 	EXPECT_EQ(5 + 1 + adds + 1, XM_LOAD(self->p));
 }
 
-static bool has(const __u64 *p, __u64 bit)
-{
-	return xm_pagemap(p) & bit;
-}
-
 /* DAMON alone does something to the page, which is exclusive, until that has its end. */
 #define RUN_DAMON() \
 	do { \
@@ -315,15 +310,15 @@ TEST_F(damon, exclusive_page_is_soft_dirty)
 	if (!xm_has_soft_dirty())
 		XM_SKIP(return, "no CONFIG_MEM_SOFT_DIRTY");
 	ASSERT_EQ(0, xm_write_file("/proc/self/clear_refs", "4"));
-	ASSERT_FALSE(has(self->p, XM_PM_SOFT_DIRTY));
+	ASSERT_FALSE(xm_is_marked(self->p, XM_PM_SOFT_DIRTY));
 	*self->p = 6;
 	ASSERT_EQ(0, xm_exclusive(self->fd, self->p, XM_PAGE, NULL));
-	ASSERT_TRUE(has(self->p, XM_PM_SOFT_DIRTY));
+	ASSERT_TRUE(xm_is_marked(self->p, XM_PM_SOFT_DIRTY));
 	RUN_DAMON();
-	EXPECT_TRUE(has(self->p, XM_PM_SOFT_DIRTY));
-	EXPECT_FALSE(has(self->p + XM_WORDS, XM_PM_SOFT_DIRTY));
+	EXPECT_TRUE(xm_is_marked(self->p, XM_PM_SOFT_DIRTY));
+	EXPECT_FALSE(xm_is_marked(self->p + XM_WORDS, XM_PM_SOFT_DIRTY));
 	EXPECT_EQ(6, XM_LOAD(self->p));
-	EXPECT_TRUE(has(self->p, XM_PM_SOFT_DIRTY));
+	EXPECT_TRUE(xm_is_marked(self->p, XM_PM_SOFT_DIRTY));
 }
 
 /* covers: B.damon, F.carry */
@@ -338,11 +333,11 @@ TEST_F(damon, exclusive_page_is_write_protected)
 				      UFFDIO_REGISTER_MODE_WP));
 	ASSERT_EQ(0, xm_exclusive(self->fd, self->p, XM_PAGE, NULL));
 	ASSERT_EQ(0, xm_uffd_wp(uffd, self->p, XM_PAGE, true));
-	ASSERT_TRUE(has(self->p, XM_PM_UFFD_WP));
+	ASSERT_TRUE(xm_is_marked(self->p, XM_PM_UFFD_WP));
 	RUN_DAMON();
-	EXPECT_TRUE(has(self->p, XM_PM_UFFD_WP));
+	EXPECT_TRUE(xm_is_marked(self->p, XM_PM_UFFD_WP));
 	EXPECT_EQ(-EFAULT, xm_add(self->fd, self->p, 1));
-	EXPECT_TRUE(has(self->p, XM_PM_UFFD_WP));
+	EXPECT_TRUE(xm_is_marked(self->p, XM_PM_UFFD_WP));
 	ASSERT_EQ(0, xm_uffd_wp(uffd, self->p, XM_PAGE, false));
 	EXPECT_EQ(0, xm_add(self->fd, self->p, 1));
 	EXPECT_EQ(6, XM_LOAD(self->p));

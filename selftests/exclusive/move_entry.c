@@ -43,16 +43,6 @@ FIXTURE_TEARDOWN(moved)
 	close(self->fd);
 }
 
-static bool is_device(int fd, const __u64 *p, bool private)
-{
-	return private ? xm_is_private(fd, p) : xm_is_exclusive(p);
-}
-
-static bool is_soft_dirty(const __u64 *p)
-{
-	return xm_pagemap(p) & XM_PM_SOFT_DIRTY;
-}
-
 /* covers: F.soft_dirty */
 TEST_F(moved, entry_is_soft_dirty)
 {
@@ -65,18 +55,18 @@ TEST_F(moved, entry_is_soft_dirty)
 	} else {
 		ASSERT_EQ(0, xm_exclusive(self->fd, self->p, XM_PAGE, NULL));
 	}
-	EXPECT_TRUE(is_soft_dirty(self->p));
+	EXPECT_TRUE(xm_is_marked(self->p, XM_PM_SOFT_DIRTY));
 	ASSERT_EQ(0, xm_write_file("/proc/self/clear_refs", "4"));
-	ASSERT_TRUE(is_device(self->fd, self->p, variant->private));
-	ASSERT_FALSE(is_soft_dirty(self->p));
+	ASSERT_TRUE(xm_is_devices(self->fd, self->p, variant->private));
+	ASSERT_FALSE(xm_is_marked(self->p, XM_PM_SOFT_DIRTY));
 	ASSERT_EQ(self->q, mremap(self->p, LEN, LEN,
 				  MREMAP_MAYMOVE | MREMAP_FIXED, self->q));
-	EXPECT_TRUE(is_device(self->fd, self->q, variant->private));
-	EXPECT_TRUE(is_soft_dirty(self->q));
+	EXPECT_TRUE(xm_is_devices(self->fd, self->q, variant->private));
+	EXPECT_TRUE(xm_is_marked(self->q, XM_PM_SOFT_DIRTY));
 	/* It is not the mapping that is. */
-	EXPECT_FALSE(is_soft_dirty(self->q + XM_WORDS));
+	EXPECT_FALSE(xm_is_marked(self->q + XM_WORDS, XM_PM_SOFT_DIRTY));
 	EXPECT_EQ(5, XM_LOAD(self->q));
-	EXPECT_TRUE(is_soft_dirty(self->q));
+	EXPECT_TRUE(xm_is_marked(self->q, XM_PM_SOFT_DIRTY));
 }
 
 TEST_HARNESS_MAIN

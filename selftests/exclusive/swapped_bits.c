@@ -55,28 +55,23 @@ static int swap_out(const __u64 *p)
 	return err;
 }
 
-static bool has(const __u64 *p, __u64 bit)
-{
-	return xm_pagemap(p) & bit;
-}
-
 /* covers: F.soft_dirty */
 TEST_F(swapped, exclusive_page_is_soft_dirty)
 {
 	if (!xm_has_soft_dirty())
 		XM_SKIP(return, "no CONFIG_MEM_SOFT_DIRTY");
 	ASSERT_EQ(0, xm_write_file("/proc/self/clear_refs", "4"));
-	ASSERT_FALSE(has(self->p, XM_PM_SOFT_DIRTY));
+	ASSERT_FALSE(xm_is_marked(self->p, XM_PM_SOFT_DIRTY));
 	*self->p = 6;
 	ASSERT_EQ(0, xm_exclusive(self->fd, self->p, XM_PAGE, NULL));
-	ASSERT_TRUE(has(self->p, XM_PM_SOFT_DIRTY));
+	ASSERT_TRUE(xm_is_marked(self->p, XM_PM_SOFT_DIRTY));
 	ASSERT_EQ(0, swap_out(self->p));
 	ASSERT_TRUE(xm_is_swapped(self->p));
-	EXPECT_TRUE(has(self->p, XM_PM_SOFT_DIRTY));
+	EXPECT_TRUE(xm_is_marked(self->p, XM_PM_SOFT_DIRTY));
 	/* That is of the page, and not of the mapping. */
-	EXPECT_FALSE(has(self->q, XM_PM_SOFT_DIRTY));
+	EXPECT_FALSE(xm_is_marked(self->q, XM_PM_SOFT_DIRTY));
 	EXPECT_EQ(6, XM_LOAD(self->p));
-	EXPECT_TRUE(has(self->p, XM_PM_SOFT_DIRTY));
+	EXPECT_TRUE(xm_is_marked(self->p, XM_PM_SOFT_DIRTY));
 }
 
 /* covers: F.carry */
@@ -91,12 +86,12 @@ TEST_F(swapped, exclusive_page_is_write_protected)
 	ASSERT_EQ(0, xm_add(self->fd, self->p, 1));
 	ASSERT_EQ(0, xm_uffd_wp(uffd, self->p, XM_PAGE, true));
 	ASSERT_TRUE(xm_is_exclusive(self->p));
-	ASSERT_TRUE(has(self->p, XM_PM_UFFD_WP));
+	ASSERT_TRUE(xm_is_marked(self->p, XM_PM_UFFD_WP));
 	ASSERT_EQ(0, swap_out(self->p));
 	ASSERT_TRUE(xm_is_swapped(self->p));
-	EXPECT_TRUE(has(self->p, XM_PM_UFFD_WP));
+	EXPECT_TRUE(xm_is_marked(self->p, XM_PM_UFFD_WP));
 	EXPECT_EQ(6, XM_LOAD(self->p));
-	EXPECT_TRUE(has(self->p, XM_PM_UFFD_WP));
+	EXPECT_TRUE(xm_is_marked(self->p, XM_PM_UFFD_WP));
 	EXPECT_EQ(-EFAULT, xm_add(self->fd, self->p, 1));
 	ASSERT_EQ(0, xm_uffd_wp(uffd, self->p, XM_PAGE, false));
 	EXPECT_EQ(0, xm_add(self->fd, self->p, 1));

@@ -57,11 +57,6 @@ FIXTURE_TEARDOWN(copy)
 	close(self->fd);
 }
 
-static bool is_device(int fd, const __u64 *p, bool private)
-{
-	return private ? xm_is_private(fd, p) : xm_is_exclusive(p);
-}
-
 /* The first word of the file, ~0 on failure */
 static __u64 word_of(int file)
 {
@@ -73,12 +68,12 @@ static __u64 word_of(int file)
 /* covers: E16 */
 TEST_F(copy, outlives_a_hole_in_the_file)
 {
-	ASSERT_TRUE(is_device(self->fd, self->p, variant->private));
+	ASSERT_TRUE(xm_is_devices(self->fd, self->p, variant->private));
 	ASSERT_EQ(0x2222222222222222ULL, word_of(self->file));
 	ASSERT_EQ(0, fallocate(self->file, FALLOC_FL_PUNCH_HOLE |
 			       FALLOC_FL_KEEP_SIZE, 0, XM_PAGE));
 	ASSERT_EQ(0, word_of(self->file));
-	EXPECT_TRUE(is_device(self->fd, self->p, variant->private));
+	EXPECT_TRUE(xm_is_devices(self->fd, self->p, variant->private));
 	EXPECT_EQ(0x2222222222222223ULL, XM_LOAD(self->p));
 	EXPECT_EQ(FILL, ((char *)self->p)[XM_PAGE - 1]);
 	EXPECT_EQ(0, word_of(self->file));
@@ -89,7 +84,7 @@ TEST_F(copy, ends_with_the_file)
 {
 	__u64 v;
 
-	ASSERT_TRUE(is_device(self->fd, self->p, variant->private));
+	ASSERT_TRUE(xm_is_devices(self->fd, self->p, variant->private));
 	ASSERT_EQ(0, ftruncate(self->file, 0));
 	EXPECT_EQ(0, xm_pagemap(self->p) & (XM_PM_PRESENT | XM_PM_SWAP));
 	EXPECT_LEAF(self->fd, self->p, LEAF_NONE);

@@ -278,6 +278,11 @@ bool xm_is_private(int fd, const volatile void *p)
 	return page.cpu & XMIRROR_CPU_PRIVATE && page.cpu & XMIRROR_CPU_LOCAL;
 }
 
+bool xm_is_devices(int fd, const volatile void *p, bool private)
+{
+	return private ? xm_is_private(fd, p) : xm_is_exclusive(p);
+}
+
 __u64 xm_page_value(size_t page)
 {
 	return page * 3 + 1;

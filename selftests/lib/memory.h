@@ -98,6 +98,8 @@ int xm_collapse(void *p);
 
 /** xm_is_private: whether @p is in the private memory of @fd's device. */
 bool xm_is_private(int fd, const volatile void *p);
+/** xm_is_devices: whether @fd's device has @p, @private: in its memory, else exclusively. */
+bool xm_is_devices(int fd, const volatile void *p, bool private);
 /** xm_page_value: what xm_fill_pages() has the first word of each page hold. */
 __u64 xm_page_value(size_t page);
 void xm_fill_pages(__u64 *p, size_t pages);

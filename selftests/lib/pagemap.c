@@ -84,6 +84,11 @@ static bool entry_is_exclusive(__u64 entry)
 	return facts && entry_has_type(entry, facts->swp_exclusive);
 }
 
+bool xm_is_marked(const volatile void *addr, __u64 bit)
+{
+	return xm_pagemap(addr) & bit;
+}
+
 bool xm_is_exclusive(const volatile void *addr)
 {
 	return entry_is_exclusive(xm_pagemap(addr));

@@ -21,6 +21,8 @@ __u64 xm_pagemap_of(pid_t pid, const volatile void *addr);
 /** xm_has_soft_dirty: CONFIG_MEM_SOFT_DIRTY, which not every architecture has. */
 bool xm_has_soft_dirty(void);
 bool xm_is_present(const volatile void *addr);
+/** xm_is_marked: whether pagemap has a @bit for @addr, XM_PM_*. */
+bool xm_is_marked(const volatile void *addr, __u64 bit);
 /** xm_is_exclusive: a device-exclusive entry is at @addr, by its swap type. */
 bool xm_is_exclusive(const volatile void *addr);
 /** xm_is_swapped: a non-present entry that is not the device's is there. */
