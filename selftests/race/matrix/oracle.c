@@ -256,12 +256,17 @@ static int check_unheld(struct race_env *e, const __u64 *p)
 	return 0;
 }
 
+static int check_page(struct race_env *e, __u64 *p)
+{
+	return check_access(e, p) || check_unheld(e, p) ? -1 : 0;
+}
+
 static int check_device(struct race_env *e)
 {
 	__u64 value;
 	void *p;
 
-	if (e->mm_moved && (check_access(e, e->q) || check_unheld(e, e->q)))
+	if (e->mm_moved && check_page(e, e->q))
 		return -1;
 	if (e->gone) {
 		CHECK(xm_read(e->fd, e->p, &value, 8) == -EFAULT,
@@ -271,7 +276,7 @@ static int check_device(struct race_env *e)
 			 0);
 		CHECK(p == e->p, "cannot map a new page");
 	}
-	return check_access(e, e->p) || check_unheld(e, e->p) ? -1 : 0;
+	return check_page(e, e->p);
 }
 
 /*
