@@ -10,8 +10,8 @@
  */
 #include <stdarg.h>
 
+#include "moving.h"
 #include "settings.h"
-#include "test.h"
 #include "uffd.h"
 
 #define DAMON		"/sys/kernel/mm/damon/admin/kdamonds/"
@@ -221,9 +221,7 @@ static bool by_frame(const FIXTURE_VARIANT(damon) *variant)
 	do { \
 		if (variant->end == STAYS) \
 			break; \
-		if (!(xm_caps() & XMIRROR_CAP_EXCLUSIVE_LARGE)) \
-			XM_SKIP(return, \
-				"exclusive pages do not move before Linux 6.15 (E5)"); \
+		NEED_EXCLUSIVE_MOVES(); \
 		NEED_RECLAIM(); \
 		if (variant->end == SWAPPED && xm_meminfo_kb("SwapTotal") <= 0) \
 			XM_SKIP(return, "no swap"); \
