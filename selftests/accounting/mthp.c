@@ -73,16 +73,9 @@ FIXTURE_TEARDOWN(mthp)
 	close(self->fd);
 }
 
-static long count(const char *path)
-{
-	char text[32];
-
-	return xm_read_line(path, text, sizeof(text)) ? -1 : atol(text);
-}
-
 TEST_F(mthp, count_is_as_before)
 {
-	long before = count(self->path);
+	long before = xm_read_number(self->path);
 	__u64 moved;
 	char *p;
 	int i;
@@ -93,13 +86,13 @@ TEST_F(mthp, count_is_as_before)
 		p = xm_thp(self->fd, 0x22);
 		if (!p)
 			XM_SKIP(return, "%s", xm_why_no_thp());
-		EXPECT_EQ(before + 1, count(self->path));
+		EXPECT_EQ(before + 1, xm_read_number(self->path));
 		ASSERT_EQ(0, xm_migrate(self->fd, p, XM_PMD, 0, 0, &moved));
 		ASSERT_EQ(XM_PMD_PAGES, moved);
 		ASSERT_TRUE(xm_page(self->fd, p).cpu & XMIRROR_CPU_HUGE);
-		EXPECT_EQ(before + 1, count(self->path));
+		EXPECT_EQ(before + 1, xm_read_number(self->path));
 		ASSERT_EQ(0, variant->end(self->fd, p));
-		EXPECT_EQ(before, count(self->path));
+		EXPECT_EQ(before, xm_read_number(self->path));
 	}
 }
 

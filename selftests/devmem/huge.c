@@ -179,7 +179,7 @@ static int migrate_all(struct worker *w)
 	} while (0)
 
 /* The device has room for one of the largest. */
-#define BLOCKS	(XM_PMD > 32UL << 20 ? 1 : 16)
+#define BLOCKS	(XM_HUGE_IS_RARE ? 1 : 16)
 
 /*
  * M10: the CPU fills an entry that was empty when the migration collected it: the

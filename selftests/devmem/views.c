@@ -136,13 +136,6 @@ static long smaps_sum(const void *p, const char *clean, const char *dirty)
 #define KB_PRIVATE(p)	smaps_sum((p), "Private_Clean", "Private_Dirty")
 #define KB_SHARED(p)	smaps_sum((p), "Shared_Clean", "Shared_Dirty")
 
-static int wait_for_end(struct child *c, void *arg)
-{
-	(void)arg;
-	CHILD_CHECK(child_hear(c) == 'e');
-	return 0;
-}
-
 /* covers: I.views */
 TEST_F(page, smaps_knows_who_maps_private_memory)
 {
@@ -158,7 +151,7 @@ TEST_F(page, smaps_knows_who_maps_private_memory)
 	EXPECT_EQ(XM_PAGE_KB, KB_PRIVATE(p));
 	EXPECT_EQ(0, KB_SHARED(p));
 	EXPECT_EQ(XM_PAGE_KB, xm_smaps_kb(p, "Pss"));
-	ASSERT_EQ(0, child_start(&c, wait_for_end, NULL));
+	ASSERT_EQ(0, child_start(&c, child_waits, NULL));
 	EXPECT_TRUE(xm_is_private(self->fd, p));
 	EXPECT_EQ(0, KB_PRIVATE(p));
 	EXPECT_EQ(XM_PAGE_KB, KB_SHARED(p));

@@ -26,25 +26,16 @@ FIXTURE(cma) {
 	__u64 pfn[PAGES];	/* where the pages were at first */
 };
 
-/* The number in a file, 0 if there is none */
-static unsigned long number_in(const char *path)
-{
-	char text[32];
-
-	xm_read_line(path, text, sizeof(text));
-	return strtoul(text, NULL, 10);
-}
-
 /* Does the node have such an area, with nothing allocated? */
 static bool is_free(const char *area)
 {
-	unsigned long total;
 	char path[96];
+	long total;
 
 	snprintf(path, sizeof(path), "%s/total_pages", area);
-	total = number_in(path);
+	total = xm_read_number(path);
 	snprintf(path, sizeof(path), "%s/available_pages", area);
-	return total && total == number_in(path);
+	return total > 0 && total == xm_read_number(path);
 }
 
 /* The first node with one, or -1 */
@@ -78,7 +69,7 @@ static int allocate(const char *file)
 		err = xm_write_file(file, "1");
 		if (err)
 			return err;
-		if (number_in(file))
+		if (xm_read_number(file) > 0)
 			return 0;
 	} while (!xm_expired(start, XM_LONG));
 	return -ETIMEDOUT;
@@ -99,12 +90,12 @@ FIXTURE_SETUP(cma)
 		*self->file = 0;
 		XM_SKIP(return, "no gigantic pages of the size of a PUD");
 	}
-	ASSERT_EQ(0, number_in(self->file));
+	ASSERT_EQ(0, xm_read_number(self->file));
 	OPEN(self->fd, 0);
 	/* It drains the lists of the CPUs, which have what a test before has freed. */
 	ASSERT_EQ(0, allocate(self->file));
 	ASSERT_EQ(0, xm_write_file(self->file, "0"));
-	ASSERT_EQ(0, number_in(self->file));
+	ASSERT_EQ(0, xm_read_number(self->file));
 	self->p = xm_anon(LEN);
 	ASSERT_NE(NULL, self->p);
 	nodes = 1UL << node;
@@ -120,7 +111,7 @@ FIXTURE_TEARDOWN(cma)
 {
 	if (*self->file) {
 		EXPECT_EQ(0, xm_write_file(self->file, "0"));
-		EXPECT_EQ(0, number_in(self->file));
+		EXPECT_EQ(0, xm_read_number(self->file));
 	}
 	if (self->fd >= 0)
 		close(self->fd);

@@ -147,16 +147,9 @@ static int clear_soft_dirty(struct env *e)
 
 /* fork() */
 
-static int wait_for_end(struct child *c, void *arg)
-{
-	(void)arg;
-	CHILD_CHECK(child_hear(c) == 'e');
-	return 0;
-}
-
 static int fork_child(struct env *e)
 {
-	return child_start(&e->child, wait_for_end, e);
+	return child_start(&e->child, child_waits, e);
 }
 
 static int shared_before(struct env *e)

@@ -14,8 +14,6 @@
 #include "xm.h"
 
 #define THP	"/sys/kernel/mm/transparent_hugepage/"
-/* With pages of 64 KiB; with those of 16 KiB they have 32 MiB. */
-#define HUGE_IS_RARE	(XM_PMD > 32UL << 20)
 
 bool xm_has_thp(void)
 {
@@ -213,7 +211,7 @@ int xm_thp_2m(void)
 {
 	int err;
 
-	if (!HUGE_IS_RARE)
+	if (!XM_HUGE_IS_RARE)
 		return 0;
 	err = size_enabled(XM_2M, "always");
 	return err ? err : size_enabled(XM_PMD, "never");
@@ -246,7 +244,7 @@ bool xm_huge_is_free(unsigned int nr)
 	char line[512];
 	FILE *f;
 
-	if (!HUGE_IS_RARE)
+	if (!XM_HUGE_IS_RARE)
 		return true;
 	f = fopen("/proc/pagetypeinfo", "re");
 	while (f && fgets(line, sizeof(line), f))
@@ -471,9 +469,7 @@ bool xm_has_ksm(void)
 
 static long ksm_scans(void)
 {
-	char text[32];
-
-	return xm_read_line(KSM "full_scans", text, sizeof(text)) ? -1 : atol(text);
+	return xm_read_number(KSM "full_scans");
 }
 
 static int ksm_start(void)

@@ -81,6 +81,11 @@ char *xm_thp(int fd, unsigned char byte);
  */
 int xm_thp_16_pages(void);
 /**
+ * XM_HUGE_IS_RARE: so large are the CPU's huge pages that there is seldom memory for one:
+ * those of 512 MiB, with pages of 64 KiB, and not those of 32 MiB, with 16 KiB
+ */
+#define XM_HUGE_IS_RARE	(XM_PMD > 32UL << 20)
+/**
  * xm_thp_2m: the same of 2 MiB, where huge pages of the CPU are so large that there are
  * rarely any. Elsewhere 0, and nothing changes.
  */

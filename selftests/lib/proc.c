@@ -71,6 +71,13 @@ int child_hear(struct child *c)
 	return n ? what : -EPIPE;
 }
 
+int child_waits(struct child *c, void *arg)
+{
+	(void)arg;
+	CHILD_CHECK(child_hear(c) == 'e');
+	return 0;
+}
+
 union fd_msg {
 	char buf[CMSG_SPACE(sizeof(int))];
 	struct cmsghdr align;

@@ -34,6 +34,8 @@ int child_hear(struct child *c);
 /** child_send_fd, child_recv_fd: pass a file by SCM_RIGHTS. */
 int child_send_fd(struct child *c, int fd);
 int child_recv_fd(struct child *c);
+/** child_waits: a child's function that ends when it hears an 'e'. */
+int child_waits(struct child *c, void *arg);
 /**
  * child_end: wait for the child's end: exit code, 128 + signal, or -ETIMEDOUT
  * after which it has been killed.

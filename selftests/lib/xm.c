@@ -579,3 +579,10 @@ int xm_read_line(const char *path, char *line, size_t room)
 	line[strcspn(line, "\n")] = 0;
 	return 0;
 }
+
+long xm_read_number(const char *path)
+{
+	char text[32];
+
+	return xm_read_line(path, text, sizeof(text)) ? -1 : atol(text);
+}

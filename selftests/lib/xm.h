@@ -227,6 +227,8 @@ int xm_write_file(const char *path, const char *text);
 bool xm_symbol(const char *name, const char *module, __u64 *address);
 /** xm_read_line: the first line of a file, as of sysfs; "" with a negative errno. */
 int xm_read_line(const char *path, char *line, size_t room);
+/** xm_read_number: the number in a file, as of sysfs; -1 if it cannot be read. */
+long xm_read_number(const char *path);
 
 /** XM_LOAD, XM_ADD: CPU accesses that the compiler may not move or merge. */
 #define XM_LOAD(p)	__atomic_load_n((p), __ATOMIC_SEQ_CST)
