@@ -76,7 +76,6 @@ FIXTURE_TEARDOWN(mthp)
 TEST_F(mthp, count_is_as_before)
 {
 	long before = xm_read_number(self->path);
-	__u64 moved;
 	char *p;
 	int i;
 
@@ -87,9 +86,7 @@ TEST_F(mthp, count_is_as_before)
 		if (!p)
 			XM_SKIP(return, "%s", xm_why_no_thp());
 		EXPECT_EQ(before + 1, xm_read_number(self->path));
-		ASSERT_EQ(0, xm_migrate(self->fd, p, XM_PMD, 0, 0, &moved));
-		ASSERT_EQ(XM_PMD_PAGES, moved);
-		ASSERT_TRUE(xm_page(self->fd, p).cpu & XMIRROR_CPU_HUGE);
+		MIGRATE_HUGE(self->fd, p);
 		EXPECT_EQ(before + 1, xm_read_number(self->path));
 		ASSERT_EQ(0, variant->end(self->fd, p));
 		EXPECT_EQ(before, xm_read_number(self->path));

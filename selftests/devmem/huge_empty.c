@@ -12,7 +12,6 @@
 #include "page_fixture.h"
 
 #define PAGES	XM_PMD_PAGES
-#define LEVEL	(XMIRROR_CPU_PRIVATE | XMIRROR_CPU_HUGE)
 
 static size_t not_empty(const __u64 *p)
 {
@@ -50,7 +49,8 @@ TEST_F(page, memory_that_a_userfaultfd_is_to_fill)
 	/* What is not the userfaultfd's does move, as a whole. */
 	ASSERT_EQ(0, xm_migrate(self->fd, other, XM_PMD, 0, 0, &moved));
 	EXPECT_EQ(PAGES, moved);
-	EXPECT_EQ(LEVEL, xm_page(self->fd, other).cpu & LEVEL);
+	EXPECT_EQ(XM_HUGE_PRIVATE,
+		  xm_page(self->fd, other).cpu & XM_HUGE_PRIVATE);
 	munmap(p, 2 * XM_PMD);
 	close(uffd);
 }
@@ -92,10 +92,9 @@ TEST_F(page, read_only_memory)
 /* A page table waits behind the huge zero page already: that of the private page goes. */
 TEST_F(page, huge_zero_page_leaves_no_page_table)
 {
-	char *p = xm_anon_aligned(BLOCKS * XM_PMD, XM_PMD), *q;
+	char *p = xm_anon_aligned(BLOCKS * XM_PMD, XM_PMD);
 	size_t len = BLOCKS * XM_PMD;
 	long tables = 0;
-	__u64 moved;
 	int i, round;
 
 	ASSERT_NE(NULL, p);
@@ -112,11 +111,7 @@ TEST_F(page, huge_zero_page_leaves_no_page_table)
 		if (!round)
 			tables = xm_meminfo_kb("PageTables");
 		for (i = 0; i < BLOCKS; i++) {
-			q = p + i * XM_PMD;
-			ASSERT_EQ(0, xm_migrate(self->fd, q, XM_PMD, 0, 0,
-						&moved));
-			ASSERT_EQ(PAGES, moved);
-			ASSERT_EQ(LEVEL, xm_page(self->fd, q).cpu & LEVEL);
+			MIGRATE_HUGE(self->fd, p + i * XM_PMD);
 		}
 		ASSERT_EQ(0, madvise(p, len, MADV_DONTNEED));
 	}

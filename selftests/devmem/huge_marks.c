@@ -10,8 +10,6 @@
 #include "uffd.h"
 
 #define PAGES	XM_PMD_PAGES
-/* What is asked of XMIRROR_CPU_* */
-#define LEVEL	(XMIRROR_CPU_PRIVATE | XMIRROR_CPU_HUGE)
 
 FIXTURE(marks) {
 	int fd;
@@ -57,16 +55,7 @@ FIXTURE_TEARDOWN(marks)
 	ASSERT_EQ(0, xm_uffd_wp(self->uffd, self->p, XM_PMD, (on)))
 
 #define EXPECT_LEVEL(want) \
-	EXPECT_EQ((__u32)(want), xm_page(self->fd, self->p).cpu & LEVEL)
-
-#define TO_DEVICE() \
-	do { \
-		__u64 to_moved; \
-		ASSERT_EQ(0, xm_migrate(self->fd, self->p, XM_PMD, 0, 0, \
-					&to_moved)); \
-		ASSERT_EQ(PAGES, to_moved); \
-		ASSERT_EQ(LEVEL, xm_page(self->fd, self->p).cpu & LEVEL); \
-	} while (0)
+	EXPECT_EQ((__u32)(want), xm_page(self->fd, self->p).cpu & XM_HUGE_PRIVATE)
 
 /* How many pages pagemap shows with @bit */
 static size_t marked(const __u64 *p, __u64 bit)
@@ -82,7 +71,7 @@ TEST_F(marks, split_keeps_write_protection)
 {
 	REGISTER();
 	PROTECT(true);
-	TO_DEVICE();
+	MIGRATE_HUGE(self->fd, self->p);
 	EXPECT_EQ(PAGES, marked(self->p, XM_PM_UFFD_WP));
 	ASSERT_EQ(0, mprotect(self->p + 7 * XM_WORDS, XM_PAGE, PROT_READ));
 	EXPECT_LEVEL(XMIRROR_CPU_PRIVATE);
@@ -101,7 +90,7 @@ TEST_F(marks, hole_keeps_write_protection_around_it)
 
 	REGISTER();
 	PROTECT(true);
-	TO_DEVICE();
+	MIGRATE_HUGE(self->fd, self->p);
 	ASSERT_EQ(0, madvise(self->p + 7 * XM_WORDS, XM_PAGE, MADV_DONTNEED));
 	EXPECT_LEVEL(XMIRROR_CPU_PRIVATE);
 	EXPECT_EQ(PAGES - 1, marked(self->p, XM_PM_UFFD_WP));
@@ -115,14 +104,14 @@ TEST_F(marks, write_protection_of_a_page_in_the_device)
 {
 	__u64 v = 77;
 
-	TO_DEVICE();
+	MIGRATE_HUGE(self->fd, self->p);
 	REGISTER();
 	EXPECT_EQ(0, marked(self->p, XM_PM_UFFD_WP));
 	PROTECT(true);
-	EXPECT_LEVEL(LEVEL);
+	EXPECT_LEVEL(XM_HUGE_PRIVATE);
 	EXPECT_EQ(PAGES, marked(self->p, XM_PM_UFFD_WP));
 	PROTECT(false);
-	EXPECT_LEVEL(LEVEL);
+	EXPECT_LEVEL(XM_HUGE_PRIVATE);
 	EXPECT_EQ(0, marked(self->p, XM_PM_UFFD_WP));
 	PROTECT(true);
 	EXPECT_EQ(-EFAULT, xm_write(self->fd, self->p, &v, 8));
@@ -158,7 +147,7 @@ TEST_F(marks, child_is_not_write_protected)
 
 	REGISTER();
 	PROTECT(true);
-	TO_DEVICE();
+	MIGRATE_HUGE(self->fd, self->p);
 	ASSERT_EQ(0, child_start(&c, child_is_not_protected, self->p));
 	EXPECT_EQ(0, child_end(&c));
 	EXPECT_EQ(PAGES, marked(self->p, XM_PM_UFFD_WP));
@@ -174,11 +163,11 @@ TEST_F(marks, mremap_ends_write_protection)
 	ASSERT_NE(NULL, to);
 	REGISTER();
 	PROTECT(true);
-	TO_DEVICE();
+	MIGRATE_HUGE(self->fd, self->p);
 	ASSERT_EQ(to, mremap(self->p, XM_PMD, XM_PMD,
 			     MREMAP_MAYMOVE | MREMAP_FIXED, to));
 	self->p = to;
-	EXPECT_LEVEL(LEVEL);
+	EXPECT_LEVEL(XM_HUGE_PRIVATE);
 	EXPECT_EQ(0, marked(self->p, XM_PM_UFFD_WP));
 	EXPECT_EQ(0, xm_wrong_pages(self->p, PAGES));
 	EXPECT_EQ(0, marked(self->p, XM_PM_UFFD_WP));
@@ -199,7 +188,7 @@ TEST_F(marks, mremap_ends_write_protection)
 TEST_F(marks, soft_dirty_is_shown)
 {
 	WRITE_AFTER_CLEAR_REFS();
-	TO_DEVICE();
+	MIGRATE_HUGE(self->fd, self->p);
 	EXPECT_EQ(PAGES, marked(self->p, XM_PM_SOFT_DIRTY));
 }
 
@@ -208,7 +197,7 @@ TEST_F(marks, migration_makes_nothing_soft_dirty)
 {
 	WRITE_AFTER_CLEAR_REFS();
 	ASSERT_EQ(0, xm_write_file("/proc/self/clear_refs", "4"));
-	TO_DEVICE();
+	MIGRATE_HUGE(self->fd, self->p);
 	EXPECT_EQ(0, marked(self->p, XM_PM_SOFT_DIRTY));
 }
 
@@ -219,7 +208,7 @@ TEST_F(marks, migration_makes_nothing_soft_dirty)
 TEST_F(marks, split_keeps_soft_dirty)
 {
 	WRITE_AFTER_CLEAR_REFS();
-	TO_DEVICE();
+	MIGRATE_HUGE(self->fd, self->p);
 	ASSERT_EQ(0, mprotect(self->p + 7 * XM_WORDS, XM_PAGE, PROT_READ));
 	EXPECT_LEVEL(XMIRROR_CPU_PRIVATE);
 	EXPECT_LE(PAGES - 1, marked(self->p, XM_PM_SOFT_DIRTY));
@@ -237,13 +226,13 @@ TEST_F(marks, pagemap_has_the_frame_of_each_page)
 	__u64 first;
 	size_t i, wrong = 0;
 
-	TO_DEVICE();
+	MIGRATE_HUGE(self->fd, self->p);
 	first = xm_private_pfn(self->fd, self->p);
 	ASSERT_NE(0, first);
 	for (i = 0; i < PAGES; i++)
 		wrong += frame(self->p + i * XM_WORDS) != first + i;
 	EXPECT_EQ(0, wrong);
-	EXPECT_LEVEL(LEVEL);
+	EXPECT_LEVEL(XM_HUGE_PRIVATE);
 }
 
 TEST_HARNESS_MAIN

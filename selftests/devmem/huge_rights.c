@@ -6,7 +6,6 @@
 #include "test.h"
 
 #define PAGES	XM_PMD_PAGES
-#define LEVEL	(XMIRROR_CPU_PRIVATE | XMIRROR_CPU_HUGE)
 
 FIXTURE(rights) {
 	int fd;
@@ -15,8 +14,6 @@ FIXTURE(rights) {
 
 FIXTURE_SETUP(rights)
 {
-	__u64 moved;
-
 	self->fd = -1;
 	NEED(XMIRROR_CAP_PRIVATE | XMIRROR_CAP_PRIVATE_LARGE);
 	OPEN(self->fd, 0);
@@ -24,8 +21,7 @@ FIXTURE_SETUP(rights)
 	if (!self->p)
 		XM_SKIP(return, "%s", xm_why_no_thp());
 	xm_fill_pages(self->p, PAGES);
-	ASSERT_EQ(0, xm_migrate(self->fd, self->p, XM_PMD, 0, 0, &moved));
-	ASSERT_EQ(PAGES, moved);
+	MIGRATE_HUGE(self->fd, self->p);
 }
 
 FIXTURE_TEARDOWN(rights)
@@ -39,7 +35,8 @@ FIXTURE_TEARDOWN(rights)
 }
 
 #define ASSERT_STILL_HUGE() \
-	ASSERT_EQ(LEVEL, xm_page(self->fd, self->p).cpu & LEVEL)
+	ASSERT_EQ(XM_HUGE_PRIVATE, \
+		  xm_page(self->fd, self->p).cpu & XM_HUGE_PRIVATE)
 
 #define EXPECT_READ_ONLY(page) \
 	EXPECT_EQ(XMIRROR_PTE_VALID, \

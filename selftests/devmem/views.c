@@ -111,14 +111,11 @@ TEST_F(page, private_memory_is_in_core)
 TEST_F(page, private_huge_page_is_in_core)
 {
 	char *p = xm_thp(self->fd, 0x22);
-	__u64 moved;
 
 	NEED(XMIRROR_CAP_PRIVATE_LARGE);
 	if (!p)
 		XM_SKIP(return, "%s", xm_why_no_thp());
-	ASSERT_EQ(0, xm_migrate(self->fd, p, XM_PMD, 0, 0, &moved));
-	ASSERT_EQ(XM_PMD_PAGES, moved);
-	EXPECT_TRUE(xm_page(self->fd, p).cpu & XMIRROR_CPU_HUGE);
+	MIGRATE_HUGE(self->fd, p);
 	EXPECT_EQ(0, not_in_core(p, XM_PMD));
 	/* A part of it, too */
 	EXPECT_EQ(0, not_in_core(p + 7 * XM_PAGE, 2 * XM_PAGE));

@@ -128,6 +128,19 @@ static inline void xm_test_expected(struct __test_metadata *_metadata, int end,
 				(nr), XM_PMD >> 20); \
 	} while (0)
 
+/** XM_HUGE_PRIVATE: of XMIRROR_CPU_*, what an entry for a huge private page has */
+#define XM_HUGE_PRIVATE	(XMIRROR_CPU_PRIVATE | XMIRROR_CPU_HUGE)
+
+/** MIGRATE_HUGE: the huge page at @p goes to the device, and is one there, too. */
+#define MIGRATE_HUGE(fd, p) \
+	do { \
+		__u64 huge_moved; \
+		ASSERT_EQ(0, xm_migrate((fd), (p), XM_PMD, 0, 0, &huge_moved)); \
+		ASSERT_EQ(XM_PMD_PAGES, huge_moved); \
+		ASSERT_EQ(XM_HUGE_PRIVATE, \
+			  xm_page((fd), (p)).cpu & XM_HUGE_PRIVATE); \
+	} while (0)
+
 /** NEED_RECLAIM: skip the test where reclaim corrupts exclusive entries. */
 #define NEED_RECLAIM() \
 	do { \
