@@ -12,8 +12,8 @@
  * 5. an invalidation, of whatever caller (mmu_notifier_invalidate_range_start())
  * 6. xm_resident.lock, and what the driver takes in stop_queues and start_queues
  * 7. xmirror_interval.lock, never with xm_resident.lock
- * 8. the locks that folio_mark_dirty() takes, xm_fork.lock, xmirror_devmem.lock,
- *    and what the driver takes in its map and unmap
+ * 8. the locks that folio_mark_dirty() takes, that of a table of the CPU (walk.h),
+ *    xm_fork.lock, xmirror_devmem.lock, and what the driver takes in its map and unmap
  *
  * Innermost, with nothing taken inside: xm_slices.lock, and xm_mms_lock for the list of
  * all mirrored mms.

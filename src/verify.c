@@ -11,8 +11,9 @@
  *
  * Both hold an interval's lock while they compare. A valid entry then means that
  * no invalidation of that address has been announced since its commit, so the
- * CPU's entry is what it was at the commit or got more permissive, or became
- * our own exclusive entry: the comparison is exact however busy the process is.
+ * CPU's entry is what it was at the commit or got more permissive, or becomes
+ * our own exclusive entry, which a look with the lock of the CPU's table sees as a
+ * whole: the comparison is exact however busy the process is.
  */
 
 #include <linux/mm.h>

@@ -23,7 +23,29 @@ union xm_entry {
 	pud_t pud;
 };
 
-/* Needs mmap_lock, rcu_read_lock() and a VMA at @addr. The PTE may be none. */
+/*
+ * The PTE at @addr, with the lock of its table: make_device_exclusive() clears the PTE
+ * and sets it again after it has flushed the TLB (mm/rmap.c), and for its own mirror no
+ * invalidation is between. False if @pmd is no longer the entry of the table.
+ */
+static inline bool xm_read_pte(struct mm_struct *mm, pmd_t *pmdp, pmd_t pmd,
+			       unsigned long addr, pte_t *pte)
+{
+	spinlock_t *lock = pte_lockptr(mm, &pmd);
+	bool same;
+
+	spin_lock(lock);
+	same = pmd_same(pmd, READ_ONCE(*pmdp));
+	if (same)
+		*pte = ptep_get(pte_offset_kernel(&pmd, addr));
+	spin_unlock(lock);
+	return same;
+}
+
+/*
+ * Needs mmap_lock, rcu_read_lock() and a VMA at @addr. The PTE may be none. Takes the
+ * lock of the table of PTEs.
+ */
 static inline enum xm_level xm_walk(struct mm_struct *mm, unsigned long addr,
 				    union xm_entry *e)
 {
@@ -47,14 +69,15 @@ static inline enum xm_level xm_walk(struct mm_struct *mm, unsigned long addr,
 		return XM_LEVEL_PUD;
 	}
 	pmdp = pmd_offset(pudp, addr);
-	pmd = READ_ONCE(*pmdp);
-	if (pmd_none(pmd))
-		return XM_LEVEL_NONE;
-	if (!pmd_present(pmd) || pmd_leaf(pmd)) {
-		e->pmd = pmd;
-		return XM_LEVEL_PMD;
-	}
-	e->pte = ptep_get(pte_offset_kernel(&pmd, addr));
+	do {
+		pmd = READ_ONCE(*pmdp);
+		if (pmd_none(pmd))
+			return XM_LEVEL_NONE;
+		if (!pmd_present(pmd) || pmd_leaf(pmd)) {
+			e->pmd = pmd;
+			return XM_LEVEL_PMD;
+		}
+	} while (!xm_read_pte(mm, pmdp, pmd, addr, &e->pte));
 	return XM_LEVEL_PTE;
 }
 
