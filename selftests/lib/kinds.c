@@ -280,7 +280,8 @@ static int make_thp(struct memory *m, int fd, size_t page)
 	m->len = XM_PMD;
 	m->p = (__u64 *)(p + page * XM_PAGE);
 	write_word(m);
-	return 0;
+	/* It stays, and khugepaged makes none again of one that has been split. */
+	return xm_no_thp(p, XM_PMD);
 }
 
 static int make_pfn_map(struct memory *m, int fd)
