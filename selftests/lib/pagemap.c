@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 /* /proc about a page, a mapping and the process, see pagemap.h. */
 #include <fcntl.h>
+#include <linux/membarrier.h>
 #include <sys/ioctl.h>
+#include <sys/syscall.h>
 
 #include "memory.h"
 #include "pagemap.h"
@@ -158,6 +160,21 @@ long xm_vmrss_kb(void)
 long xm_meminfo_kb(const char *field)
 {
 	return read_kb("/proc/meminfo", field);
+}
+
+long xm_page_tables_kb(long most)
+{
+	__u64 start = xm_now_ns();
+	long kb;
+
+	do {
+		/* Tables of munmap() are freed by call_rcu(), see mm/mmu_gather.c. */
+		syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0);
+		/* vmstat_refresh() in mm/vmstat.c folds the counters of the CPUs. */
+		xm_write_file("/proc/sys/vm/stat_refresh", "1");
+		kb = xm_meminfo_kb("PageTables");
+	} while (kb > most && !xm_expired(start, XM_LONG));
+	return kb;
 }
 
 long xm_smaps_kb(const void *p, const char *field)

@@ -53,6 +53,12 @@ long xm_status_kb(const char *field);
 long xm_vmrss_kb(void);
 /** xm_meminfo_kb: a field of /proc/meminfo such as "SwapFree". */
 long xm_meminfo_kb(const char *field);
+/**
+ * xm_page_tables_kb: PageTables of /proc/meminfo, with what each CPU has counted by itself
+ * and without tables that wait for RCU. Where these are still more than @most, it waits for
+ * them.
+ */
+long xm_page_tables_kb(long most);
 /** xm_smaps_kb: a field of the VMA at @p in /proc/self/smaps, -1: no VMA. */
 long xm_smaps_kb(const void *p, const char *field);
 
