@@ -86,7 +86,8 @@ FIXTURE_SETUP(lazyfree)
 	ASSERT_EQ(0, madvise(self->p, LEN, MADV_HUGEPAGE));
 	xm_fill_pages(self->p, PAGES);
 	for (size_t i = 1; i < PAGES; i++) {
-		ASSERT_EQ(xm_pfn(self->p) + i, xm_pfn(word(self->p, i)));
+		if (xm_pfn(word(self->p, i)) != xm_pfn(self->p) + i)
+			XM_SKIP(return, "allocation of a folio of 16 pages failed");
 	}
 	/* Before the fork: the kernel takes no shared folio. */
 	ASSERT_EQ(0, madvise(self->p, LEN, MADV_FREE));

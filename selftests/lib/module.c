@@ -92,7 +92,7 @@ int modules_out(struct modules *was)
 
 	save_params("xmirror", was->params, sizeof(was->params));
 	save_params("xmirror_test", was->test_params, sizeof(was->test_params));
-	err = module_unload("xmirror_test");
+	err = module_unload_soon("xmirror_test");
 	if (err)
 		return err;
 	was->out = true;

@@ -2,7 +2,10 @@
 /*
  * Raw calls, see raw.h.
  */
+#include <sched.h>
+
 #include "memory.h"
+#include "pagemap.h"
 #include "raw.h"
 
 int raw_exclusive(int fd, const void *addr, unsigned int nr, __u32 owner,
@@ -124,9 +127,14 @@ struct xmirror_raw_page raw_page(int fd, const volatile void *addr)
 
 int raw_held(int fd, const volatile void *addr)
 {
+	__u64 start = xm_now_ns(), pfn = raw_page(fd, addr).pfn;
 	struct xmirror_raw_page page;
 	int refs;
 
+	/* folio_end_writeback() has a reference for a moment. */
+	while (pfn && xm_kpageflags(pfn) & XM_KPF_WRITEBACK &&
+	       !xm_expired(start, XM_LONG))
+		sched_yield();
 	xm_drain();
 	page = raw_page(fd, addr);
 	if (!page.pfn)
