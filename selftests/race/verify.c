@@ -76,6 +76,8 @@ FIXTURE_TEARDOWN(verify)
 	do { \
 		ASSERT_EQ(0, worker_start(&self->excl)); \
 		ASSERT_EQ(0, hold_reached(self->fd, 0, XM_LONG, NULL)); \
+		if (hold_state(self->fd, 0) & XMIRROR_HELD_TIMED_OUT) \
+			TH_LOG("the window was over before the look"); \
 	} while (0)
 
 #define END_IT() \
