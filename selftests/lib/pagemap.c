@@ -199,7 +199,7 @@ long xm_smaps_kb(const void *p, const char *field)
 	return kb;
 }
 
-static long scan_page(const void *p, struct xm_pm_scan *scan)
+static long scan_range(const void *p, size_t len, struct xm_pm_scan *scan)
 {
 	int fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
 	long n;
@@ -208,7 +208,7 @@ static long scan_page(const void *p, struct xm_pm_scan *scan)
 		return -errno;
 	scan->size = sizeof(*scan);
 	scan->start = (uintptr_t)p;
-	scan->end = (uintptr_t)p + XM_PAGE;
+	scan->end = (uintptr_t)p + len;
 	n = ioctl(fd, XM_PAGEMAP_SCAN, scan);
 	n = n < 0 ? -errno : n;
 	close(fd);
@@ -225,19 +225,24 @@ long xm_scan(const void *p, __u64 flags, __u64 need, __u64 tell)
 		.category_mask = need,
 		.return_mask = tell,
 	};
-	long n = scan_page(p, &scan);
+	long n = scan_range(p, XM_PAGE, &scan);
 
 	return n < 0 ? n : n ? (long)region[2] : -ENOENT;
 }
 
-int xm_scan_protect(const void *p)
+int xm_scan_protect_all(const void *p, size_t len)
 {
 	struct xm_pm_scan scan = {
 		.flags = XM_PM_WP_MATCHING | XM_PM_CHECK_WPASYNC,
 		.category_mask = XM_PAGE_IS_WRITTEN,
 	};
 
-	return scan_page(p, &scan);
+	return scan_range(p, len, &scan);
+}
+
+int xm_scan_protect(const void *p)
+{
+	return xm_scan_protect_all(p, XM_PAGE);
 }
 
 int xm_scan_written(const void *p)

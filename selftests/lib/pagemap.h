@@ -102,5 +102,7 @@ int xm_scan_written(const void *p);
  * a loop of its own. Needs asynchronous write protection; 0 or a negative errno.
  */
 int xm_scan_protect(const void *p);
+/** xm_scan_protect_all: the same of @len bytes, with one call. */
+int xm_scan_protect_all(const void *p, size_t len);
 
 #endif /* XM_PAGEMAP_H */

@@ -4,6 +4,7 @@
  * begins and ends; without a change that is its only cost.
  */
 #include "fixture.h"
+#include "uffd.h"
 
 /* Each operation works on pages FIRST to LAST of 16; the others keep their leaves. */
 
@@ -258,6 +259,35 @@ TEST_F(fault, fork)
 	EXPECT_EQ(0, child_end(&c));
 	EXPECT_EQ(0, device_sets(self->fd, p, SIZE, 0x43));
 	EXPECT_TRUE(cpu_sees(p, SIZE, 0x43));
+}
+
+/* One call protects memory of more than one page table. */
+/* covers: B.scan */
+TEST_F(fault, pagemap_scan_of_much_memory)
+{
+	int uffd = xm_uffd(UFFD_FEATURE_PAGEFAULT_FLAG_WP | XM_UFFD_WP_ASYNC);
+	const size_t len = XM_PMD + XM_PAGE;
+	char *p = xm_anon_aligned(len, XM_PMD), *last;
+
+	ASSERT_NE(NULL, p);
+	if (uffd < 0)
+		XM_SKIP(return, "asynchronous uffd-wp: Linux 6.7, CONFIG_PTE_MARKER_UFFD_WP");
+	last = p + XM_PMD;
+	*p = 1;
+	*last = 1;
+	ASSERT_EQ(0, xm_uffd_register(uffd, p, len, UFFDIO_REGISTER_MODE_WP));
+	ASSERT_EQ(0, xm_fault(self->fd, p, XM_PAGE, XMIRROR_FAULT_WRITE, NULL));
+	ASSERT_EQ(0, xm_fault(self->fd, last, XM_PAGE, XMIRROR_FAULT_WRITE,
+			      NULL));
+	ASSERT_EQ(0, xm_scan_protect_all(p, len));
+	ASSERT_TRUE(xm_is_marked(last, XM_PM_UFFD_WP));
+	EXPECT_LEAF(self->fd, p, LEAF_NONE);
+	EXPECT_LEAF(self->fd, last, LEAF_NONE);
+	/* The device's write is not missed. */
+	EXPECT_EQ(0, device_sets(self->fd, last, XM_PAGE, 2));
+	EXPECT_EQ(1, xm_scan_written(last));
+	EXPECT_EQ(0, xm_scan_written(p));
+	close(uffd);
 }
 
 /* A notification without a change costs the leaf only. */
