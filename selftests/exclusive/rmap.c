@@ -235,4 +235,48 @@ TEST_F(page, page_hot_for_the_device_is_idle_for_the_rmap)
 	close(fd);
 }
 
+/*
+ * The CPU uses a page of it: behind one that the device has, which the walk meets first,
+ * and then before one.
+ */
+/* covers: E12, I.rmap */
+TEST_F(page, large_folio_that_the_cpu_uses_is_not_idle)
+{
+	static const size_t used[] = { 9, 0 }, kept[] = { 0, 15 };
+	int fd = open(XM_PAGE_IDLE, O_RDWR | O_CLOEXEC), err;
+	__u64 *p = xm_anon_aligned(XM_PMD, XM_PMD), pfn;
+	size_t i;
+
+	ASSERT_NE(NULL, p);
+	if (fd < 0)
+		XM_SKIP(return, "no CONFIG_IDLE_PAGE_TRACKING");
+	NEED(XMIRROR_CAP_EXCLUSIVE_LARGE);
+	err = xm_thp_16_pages();
+	if (err == -ENOENT)
+		XM_SKIP(return, "no large folios of 16 pages: Linux 6.8");
+	ASSERT_EQ(0, err);
+	ASSERT_EQ(0, xm_pin_cpu());
+	ASSERT_EQ(0, madvise(p, XM_PMD, MADV_HUGEPAGE));
+	memset(p, 0x22, 16 * XM_PAGE);
+	pfn = xm_pfn(p);
+	if (xm_pfn(p + 15 * XM_WORDS) != pfn + 15)
+		XM_SKIP(return, "allocation of a folio of 16 pages failed");
+	ASSERT_EQ(0, xm_drain());
+	for (i = 0; i < 2; i++) {
+		__u64 *cpu = p + used[i] * XM_WORDS, *dev = p + kept[i] * XM_WORDS;
+
+		/* An entry that comes back is old, and no TLB has it yet. */
+		ASSERT_EQ(0, xm_exclusive(self->fd, cpu, XM_PAGE, NULL));
+		ASSERT_EQ(0, xm_exclusive(self->fd, dev, XM_PAGE, NULL));
+		ASSERT_EQ(0, xm_set_idle(fd, pfn));
+		ASSERT_EQ(1, xm_is_idle(fd, pfn));
+		EXPECT_EQ(0x2222222222222222ULL, XM_LOAD(cpu));
+		ASSERT_TRUE(xm_is_exclusive(dev));
+		EXPECT_EQ(0, xm_is_idle(fd, pfn)) {
+			TH_LOG("page %zu is used", used[i]);
+		}
+	}
+	close(fd);
+}
+
 TEST_HARNESS_MAIN
