@@ -6,6 +6,7 @@
  * exclusive page out of the rmap (no XMIRROR_CAP_EXCLUSIVE_LARGE).
  */
 #include <fcntl.h>
+#include <sys/prctl.h>
 #include <sys/ptrace.h>
 #include <sys/uio.h>
 
@@ -214,24 +215,32 @@ TEST_F(paths, brk)
  * Memory errors
  */
 
+#define HWPOISON	"/sys/kernel/debug/hwpoison/"
+
+static void hwpoison(const char *file, __u64 pfn)
+{
+	char text[32];
+
+	snprintf(text, sizeof(text), "%llu", (unsigned long long)pfn);
+	xm_write_file(file, text);
+}
+
 /* hwpoison is injected: it replaces the entry if the rmap finds it. */
 /* covers: B.failure */
 TEST_F(paths, memory_failure)
 {
 	struct iovec to, from = { self->p, 8 };
-	char text[32];
 	__u64 v, pfn;
 
 	/* After this device memory cannot be removed any more. */
 	if (xm_kver() <= XM_KVER(6, 1))
 		XM_SKIP(return, "Linux 6.1 dies of unloading the module after it");
-	if (access("/sys/kernel/debug/hwpoison/corrupt-pfn", W_OK))
+	if (access(HWPOISON "corrupt-pfn", W_OK))
 		XM_SKIP(return, "no CONFIG_HWPOISON_INJECT");
 	to = (struct iovec){ &v, 8 };
 	MAKE(self->p);
 	pfn = xm_pfn(self->p);
-	snprintf(text, sizeof(text), "%llu", (unsigned long long)pfn);
-	xm_write_file("/sys/kernel/debug/hwpoison/corrupt-pfn", text);
+	hwpoison(HWPOISON "corrupt-pfn", pfn);
 	EXPECT_CLEAN(self->fd);
 	if (self->old) {
 		/* The rmap finds no mapping. */
@@ -245,7 +254,36 @@ TEST_F(paths, memory_failure)
 		EXPECT_EQ(-EFAULT, xm_add(self->fd, self->p, 1));
 	}
 	munmap(self->p, XM_PAGE);
-	xm_write_file("/sys/kernel/debug/hwpoison/unpoison-pfn", text);
+	hwpoison(HWPOISON "unpoison-pfn", pfn);
+}
+
+/* Who wants to hear of an error before the access hears of the device's page, too. */
+/* covers: B.failure */
+TEST_F(paths, memory_failure_is_told_early)
+{
+	const struct timespec at_once = {};
+	siginfo_t info = {};
+	sigset_t bus;
+	__u64 pfn;
+
+	NEED(XMIRROR_CAP_EXCLUSIVE_LARGE);
+	if (access(HWPOISON "corrupt-pfn", W_OK))
+		XM_SKIP(return, "no CONFIG_HWPOISON_INJECT");
+	sigemptyset(&bus);
+	sigaddset(&bus, SIGBUS);
+	ASSERT_EQ(0, sigprocmask(SIG_BLOCK, &bus, NULL));
+	ASSERT_EQ(0, prctl(PR_MCE_KILL, PR_MCE_KILL_SET, PR_MCE_KILL_EARLY, 0,
+			   0));
+	MAKE(self->p);
+	pfn = xm_pfn(self->p);
+	hwpoison(HWPOISON "corrupt-pfn", pfn);
+	EXPECT_FALSE(xm_is_exclusive(self->p));
+	EXPECT_EQ(SIGBUS, sigtimedwait(&bus, &info, &at_once));
+	EXPECT_EQ(BUS_MCEERR_AO, info.si_code);
+	EXPECT_EQ(self->p, info.si_addr);
+	EXPECT_EQ(XM_PAGE, 1UL << info.si_addr_lsb);
+	munmap(self->p, XM_PAGE);
+	hwpoison(HWPOISON "unpoison-pfn", pfn);
 }
 
 /*
