@@ -15,7 +15,6 @@
 #include "uffd.h"
 
 #define DEV	0xd0d0d0d0ULL
-#define THP	"/sys/kernel/mm/transparent_hugepage/"
 
 #define KPF_UNEVICTABLE	(1ULL << 18)
 #define KPF_MLOCKED	(1ULL << 33)
@@ -290,29 +289,10 @@ TEST_F(paths, memory_failure_is_told_early)
  * Huge pages
  */
 
-static const char *const khugepaged[] = {
-	"max_ptes_swap", "scan_sleep_millisecs", "alloc_sleep_millisecs",
-	"pages_to_scan",
-};
-
-static int tune(const char *const *values)
-{
-	char path[128];
-	int i, err = 0;
-
-	for (i = 0; i < 4 && !err; i++) {
-		snprintf(path, sizeof(path), THP "khugepaged/%s",
-			 khugepaged[i]);
-		err = xm_setting(path, values[i]);
-	}
-	return err;
-}
-
 /* khugepaged takes an exclusive page, with its data. */
 /* covers: B.khugepaged */
 TEST_F(paths, khugepaged_takes_it)
 {
-	static const char *const eager[] = { "64", "0", "0", "4096" };
 	char *p = xm_anon_aligned(XM_PMD, XM_PMD);
 	__u64 start = xm_now_ns();
 	size_t i, wrong = 0;
@@ -324,7 +304,7 @@ TEST_F(paths, khugepaged_takes_it)
 	MAKE(q);
 	NEED_THP();
 	NEED_HUGE_MEMORY(1U);
-	ASSERT_EQ(0, tune(eager));
+	ASSERT_EQ(0, xm_khugepaged_eager());
 	ASSERT_EQ(0, madvise(p, XM_PMD, MADV_HUGEPAGE));
 	while (!(xm_page(self->fd, p).cpu & XMIRROR_CPU_HUGE) &&
 	       !xm_expired(start, XM_LONG))

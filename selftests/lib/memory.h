@@ -96,6 +96,11 @@ int xm_thp_2m(void);
  */
 bool xm_huge_is_free(unsigned int nr);
 /**
+ * xm_khugepaged_eager: khugepaged does not sleep until the test ends, and takes what has
+ * a page at all, and up to 64 that are not present.
+ */
+int xm_khugepaged_eager(void);
+/**
  * xm_collapse: MADV_COLLAPSE of the huge page at @p, again for as long as that is
  * said to help. -EINVAL on Linux 6.0 and before, or without huge pages.
  */
