@@ -131,6 +131,19 @@ u32 xt_ms_left(u32 ms, unsigned long start)
 	return ms == U32_MAX ? ms : ms - min(ms, past);
 }
 
+/*
+ * As long as the caller runs in the mirrored mm that has a user. mm_struct
+ * itself is pinned by the mirror, so no other mm can have its address.
+ */
+static int xt_check_mm(struct xt_file *f)
+{
+	struct mm_struct *mm = xmirror_mm(f->mirror);
+
+	if (current->mm == mm)
+		return 0;
+	return atomic_read(&mm->mm_users) ? -EPERM : -ESRCH;
+}
+
 /* Called after a chunk of a long call. */
 static int xt_go_on(void)
 {
@@ -547,7 +560,10 @@ static int xt_ioctl_raw_migrate(struct xt_file *f, union xt_arg *arg)
 
 static int xt_ioctl_raw_notifier(struct xt_file *f, union xt_arg *arg)
 {
-	return xt_raw_notifier(f, &arg->raw_notifier);
+	bool here = arg->raw_notifier.cmd == XMIRROR_RAW_INSERT;
+	int ret = here ? xt_check_mm(f) : 0;
+
+	return ret ?: xt_raw_notifier(f, &arg->raw_notifier);
 }
 
 static int xt_ioctl_raw_state(struct xt_file *f, union xt_arg *arg)
@@ -592,7 +608,7 @@ static int xt_ioctl_prefer(struct xt_file *f, union xt_arg *arg)
  * struct xt_ioctl_desc - what xt_ioctl() has to know of a call
  * @min_size: size of the first version of its struct
  * @size: size of this one
- * @any_mm: it has nothing to do with the mirrored mm
+ * @any_mm: it has nothing to do with the mirrored mm, or looks itself
  * @admin: it is refused without CAP_SYS_ADMIN, -EPERM
  * @handler: does it
  */
@@ -636,7 +652,7 @@ static const struct xt_ioctl_desc xt_ioctls[] = {
 	XT_IOCTL(RAW_MIGRATE, 56, xmirror_raw_migrate,
 		 xt_ioctl_raw_migrate, .admin = true),
 	XT_IOCTL(RAW_NOTIFIER, 88, xmirror_raw_notifier,
-		 xt_ioctl_raw_notifier, .admin = true),
+		 xt_ioctl_raw_notifier, .any_mm = true, .admin = true),
 	XT_IOCTL(RAW_STATE, 32, xmirror_raw_state, xt_ioctl_raw_state,
 		 .admin = true),
 	XT_IOCTL(HOLD, 72, xmirror_hold, xt_ioctl_hold,
@@ -724,19 +740,6 @@ static const struct xt_ioctl_desc *xt_ioctl_find(unsigned int cmd)
 	desc = &xt_ioctls[array_index_nospec(nr, ARRAY_SIZE(xt_ioctls))];
 	/* Not every number is taken. */
 	return desc->handler ? desc : NULL;
-}
-
-/*
- * As long as the caller runs in the mirrored mm that has a user. mm_struct
- * itself is pinned by the mirror, so no other mm can have its address.
- */
-static int xt_check_mm(struct xt_file *f)
-{
-	struct mm_struct *mm = xmirror_mm(f->mirror);
-
-	if (current->mm == mm)
-		return 0;
-	return atomic_read(&mm->mm_users) ? -EPERM : -ESRCH;
 }
 
 static int xt_arg_get(const struct xt_ioctl_desc *desc, union xt_arg *arg,

@@ -2,7 +2,7 @@
 /*
  * A test's own interval notifiers: it inserts and removes them, reads sequence
  * numbers, and can make one wait inside an invalidation, which keeps open what
- * others then wait for.
+ * others then wait for, or refuse one that may not sleep.
  *
  * A notifier is inserted once and its record stays until the file closes, so that a
  * call of it after mmu_interval_notifier_remove() has returned is counted, and
@@ -29,6 +29,7 @@
  * @lock: the lock that a driver has: the sequence number is set under it
  * @wait: woken when @blocking or @inside changes
  * @blocking: invalidations wait
+ * @refusing: those that may not sleep are refused
  * @inside: how many wait now
  * @removed: mmu_interval_notifier_remove() was called by whoever has set this
  * @gone: it has returned
@@ -43,6 +44,7 @@ struct xt_raw_notifier {
 	spinlock_t lock; /* protects @inside and what follows @gone */
 	wait_queue_head_t wait;
 	bool blocking;
+	bool refusing;
 	unsigned int inside;
 	bool removed;
 	bool gone;
@@ -60,6 +62,8 @@ static bool xt_raw_invalidate(struct mmu_interval_notifier *sub,
 	struct xt_raw_notifier *n = container_of(sub, struct xt_raw_notifier,
 						 sub);
 
+	if (READ_ONCE(n->refusing) && !mmu_notifier_range_blockable(range))
+		return false;
 	spin_lock(&n->lock);
 	mmu_interval_set_seq(sub, seq);
 	n->hits++;
@@ -174,7 +178,11 @@ static int xt_raw_cmd(struct xt_file *f, struct xt_raw_notifier *n,
 		xt_raw_set_blocking(n, true);
 		return 0;
 	case XMIRROR_RAW_GO:
+		WRITE_ONCE(n->refusing, false);
 		xt_raw_set_blocking(n, false);
+		return 0;
+	case XMIRROR_RAW_REFUSE:
+		WRITE_ONCE(n->refusing, true);
 		return 0;
 	case XMIRROR_RAW_LOOK:
 		return 0;

@@ -83,7 +83,7 @@ static const struct call {
 	     XMIRROR_RAW_HMM_UNLOCKED | XMIRROR_RAW_HMM_STALE, 0),
 	CALL(RAW_MIGRATE, raw_migrate, 56,
 	     (XMIRROR_RAW_UNSAFE << 1) - 1, 0),
-	CALL(RAW_NOTIFIER, raw_notifier, 88, 0, -ENOENT),
+	CALL(RAW_NOTIFIER, raw_notifier, 88, 0, 0),
 	CALL(RAW_STATE, raw_state, 32, 0, 0),
 	CALL(HOLD, hold, 72, 0, -ENOENT),
 	CALL(RESIDENT, resident, 80, XMIRROR_RESIDENT_WRITE, -ENOENT),
@@ -165,8 +165,9 @@ static void fill(const struct call *call, void *p, union any *u)
 		u->raw_migrate.moves = (uintptr_t)&raw_move;
 		break;
 	case XMIRROR_IOC_RAW_NOTIFIER:
-		u->raw_notifier.cmd = XMIRROR_RAW_LOOK;
-		u->raw_notifier.id = 12345;
+		/* What has no length is refused by the kernel itself. */
+		u->raw_notifier.cmd = XMIRROR_RAW_INSERT;
+		u->raw_notifier.addr = (uintptr_t)p;
 		break;
 	case XMIRROR_IOC_RAW_STATE:
 		u->raw_state.addr = (uintptr_t)p;

@@ -8,12 +8,17 @@
 #include <sched.h>
 #include <signal.h>
 #include <sys/prctl.h>
+#include <sys/ptrace.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 
 #include "proc.h"
+
+#ifndef SYS_process_mrelease
+#define SYS_process_mrelease	448
+#endif
 
 int child_start(struct child *c, int (*fn)(struct child *c, void *arg),
 		void *arg)
@@ -164,6 +169,31 @@ int xm_open_foreign(unsigned int n)
 	int err = child_start(&c, open_and_stay, &n);
 
 	return err ? err : child_recv_fd(&c);
+}
+
+int xm_kill_and_stop(pid_t pid)
+{
+	int status;
+
+	if (ptrace(PTRACE_SEIZE, pid, NULL, PTRACE_O_TRACEEXIT))
+		return -errno;
+	if (kill(pid, SIGKILL))
+		return -errno;
+	if (waitpid(pid, &status, __WALL) != pid)
+		return -errno;
+	return status >> 8 == (SIGTRAP | PTRACE_EVENT_EXIT << 8) ? 0 : -ESRCH;
+}
+
+int xm_reap(pid_t pid)
+{
+	int pidfd = syscall(SYS_pidfd_open, pid, 0), err = 0;
+
+	if (pidfd < 0)
+		return -errno;
+	if (syscall(SYS_process_mrelease, pidfd, 0))
+		err = -errno;
+	close(pidfd);
+	return err;
 }
 
 static void *worker_main(void *arg)

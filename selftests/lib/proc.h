@@ -48,6 +48,14 @@ int child_end(struct child *c);
  */
 int xm_open_foreign(unsigned int n);
 
+/**
+ * xm_kill_and_stop: kill process @pid, and stop it in the last place where it has its
+ * mm. The caller's thread then traces it: PTRACE_DETACH lets it come to its end.
+ */
+int xm_kill_and_stop(pid_t pid);
+/** xm_reap: process_mrelease() of @pid. */
+int xm_reap(pid_t pid);
+
 /** CHILD_CHECK: in a child's function, say what is wrong and return 1. */
 #define CHILD_CHECK(cond) \
 	do { \

@@ -6,7 +6,8 @@
  *
  *  - Each open file is one mirror of the opener's mm. A caller with another mm
  *    gets -EPERM; once the mm is gone, which it is not while an engine works on
- *    it, every call returns -ESRCH.
+ *    it, every call returns -ESRCH. XMIRROR_IOC_HOLD, and of
+ *    XMIRROR_IOC_RAW_NOTIFIER all but INSERT, are for whoever has the file.
  *  - Each struct starts with @size, the caller's sizeof. A shorter struct than
  *    the kernel's has its missing tail read as zero and only the caller's part
  *    written back; a longer one is refused with -E2BIG unless its unknown tail
@@ -48,7 +49,7 @@
 #include <linux/types.h>
 
 /** XMIRROR_UAPI_VERSION: goes up with each change; INFO has that of the module. */
-#define XMIRROR_UAPI_VERSION	8
+#define XMIRROR_UAPI_VERSION	9
 
 /* Free in Documentation/userspace-api/ioctl/ioctl-number.rst of Linux 7.3. */
 #define XMIRROR_IOC_TYPE	0xbd
@@ -1370,9 +1371,11 @@ struct xmirror_raw_migrate {
  * @XMIRROR_RAW_CHECK_RETRY: mmu_interval_check_retry() for @seq
  * @XMIRROR_RAW_BLOCK: from now on each invalidation that it hears and that may sleep
  *	waits, for a minute at most, and not for a process that exits or is killed
- * @XMIRROR_RAW_GO: no more of that, and whoever waits goes on
+ * @XMIRROR_RAW_GO: no more of BLOCK and REFUSE, and whoever waits goes on
  * @XMIRROR_RAW_LOOK: nothing
  * @XMIRROR_RAW_INSIDE: wait until an invalidation is blocked
+ * @XMIRROR_RAW_REFUSE: from now on it answers no to each invalidation that may not
+ *	sleep, as a driver that would have to sleep does, and takes no notice of it
  */
 enum xmirror_raw_notifier_cmd {
 	XMIRROR_RAW_INSERT = 1,
@@ -1384,6 +1387,7 @@ enum xmirror_raw_notifier_cmd {
 	XMIRROR_RAW_GO,
 	XMIRROR_RAW_LOOK,
 	XMIRROR_RAW_INSIDE,
+	XMIRROR_RAW_REFUSE,
 };
 
 /**
@@ -1403,6 +1407,9 @@ enum xmirror_raw_notifier_cmd {
  * @end: out: byte behind the last of the last one
  * @event: out: its event
  * @__reserved: must be zero
+ *
+ * INSERT is for the mirrored mm only. All else is for any process that has the file,
+ * also when that mm has no user any more.
  *
  * All of a file go when it closes. -ENOENT: no such @id, or it was removed already;
  * -ENOSPC: 16 were inserted; -ETIMEDOUT: nothing is INSIDE after half a minute;

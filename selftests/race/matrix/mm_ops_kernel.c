@@ -13,7 +13,6 @@
 #include <sys/swap.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
-#include <sys/wait.h>
 #include <time.h>
 
 #include "mm_ops.h"
@@ -243,10 +242,6 @@ void numa_restore(void)
  * reference, so that the test sees whether the page changes.
  */
 
-#ifndef SYS_process_mrelease
-#define SYS_process_mrelease	448
-#endif
-
 /* As FAIL(), but in the helper, who leaves the reason and not the verdict */
 #define SAY(...) \
 	do { \
@@ -254,20 +249,6 @@ void numa_restore(void)
 			 __VA_ARGS__); \
 		return -1; \
 	} while (0)
-
-/* Kill and stop it, in the last place where it has its mm. */
-static int kill_and_stop(pid_t victim)
-{
-	int status;
-
-	if (ptrace(PTRACE_SEIZE, victim, NULL, PTRACE_O_TRACEEXIT))
-		return -errno;
-	if (kill(victim, SIGKILL))
-		return -errno;
-	if (waitpid(victim, &status, __WALL) != victim)
-		return -errno;
-	return status >> 8 == (SIGTRAP | PTRACE_EVENT_EXIT << 8) ? 0 : -ESRCH;
-}
 
 /* The page, twice: one to look at when it was reaped, one for later */
 static struct {
@@ -350,13 +331,13 @@ static int check_engine(struct race_env *e)
 
 static int reap_in_window(struct race_env *e, pid_t victim)
 {
-	int pidfd = syscall(SYS_pidfd_open, victim, 0);
-	int err = kill_and_stop(victim);
+	int err = xm_kill_and_stop(victim);
 
 	if (err)
 		SAY("killing and stopping: %d", err);
-	if (syscall(SYS_process_mrelease, pidfd, 0))
-		SAY("process_mrelease: %d", -errno);
+	err = xm_reap(victim);
+	if (err)
+		SAY("process_mrelease: %d", err);
 	if (check_unmapped(e, victim))
 		return -1;
 	return by_engine(e) && (check_engine(e) || check_unmapped(e, victim)) ?
