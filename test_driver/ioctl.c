@@ -711,7 +711,7 @@ XT_SIZE(xmirror_inject, 56);
 XT_SIZE(xmirror_raw_exclusive, 40);
 XT_SIZE(xmirror_raw_hmm, 64);
 XT_SIZE(xmirror_raw_migrate, 64);
-XT_SIZE(xmirror_raw_notifier, 88);
+XT_SIZE(xmirror_raw_notifier, 104);
 XT_SIZE(xmirror_raw_state, 32);
 XT_SIZE(xmirror_hold, 72);
 XT_SIZE(xmirror_resident, 80);

@@ -5,7 +5,7 @@
  *	raw.c		make_device_exclusive(), hmm_range_fault(), what an entry is
  *	raw_migrate.c	migrate_vma_setup(), _pages(), _finalize(), migrate_device_*()
  *	raw_pool.c	private memory for them
- *	raw_notifier.c	interval notifiers
+ *	raw_notifier.c	interval notifiers and plain ones
  *
  * Each call takes what it needs and lets go of all before it returns to user space,
  * so that nobody who dies in between leaves anything behind. Only the notifiers stay,
@@ -26,7 +26,7 @@ struct xt_file;
 struct xt_raw_notifier;
 
 /**
- * struct xt_raw_file - the interval notifiers of a file
+ * struct xt_raw_file - the notifiers of a file
  * @lock: protects @nr and who removes what
  * @nr: how many of @notifier there are
  * @notifier: they stay until the file closes

@@ -2,11 +2,12 @@
 /*
  * A test's own interval notifiers: it inserts and removes them, reads sequence
  * numbers, and can make one wait inside an invalidation, which keeps open what
- * others then wait for, or refuse one that may not sleep.
+ * others then wait for, or refuse one that may not sleep. Beside them there may be
+ * plain notifiers, of the whole mm, which only count.
  *
  * A notifier is inserted once and its record stays until the file closes, so that a
- * call of it after mmu_interval_notifier_remove() has returned is counted, and
- * touches no freed memory.
+ * call of it after mmu_interval_notifier_remove() or mmu_notifier_unregister() has
+ * returned is counted, and touches no freed memory.
  *
  * xt_raw_file.lock is taken outside of mmap_lock and never in an invalidation.
  * xt_raw_notifier.lock is innermost.
@@ -26,21 +27,31 @@
 /**
  * struct xt_raw_notifier - a notifier
  * @sub: what the core knows of it
+ * @plain: the same of a plain one
+ * @is_plain: it is a plain one
+ * @first: of a plain one: first byte of what it counts
+ * @last: the last byte of that
  * @lock: the lock that a driver has: the sequence number is set under it
  * @wait: woken when @blocking or @inside changes
  * @blocking: invalidations wait
  * @refusing: those that may not sleep are refused
  * @inside: how many wait now
- * @removed: mmu_interval_notifier_remove() was called by whoever has set this
- * @gone: it has returned
+ * @removed: whoever has set this removes it from the core
+ * @gone: that is done
  * @hits: invalidations heard
- * @late: those of them when @gone was set
+ * @ends: ends of invalidations that a plain one heard
+ * @releases: how often a plain one heard that the mm ends
+ * @late: calls of any kind when @gone was set
  * @start: of the last one
  * @end: the same
  * @event: the same
  */
 struct xt_raw_notifier {
 	struct mmu_interval_notifier sub;
+	struct mmu_notifier plain;
+	bool is_plain;
+	u64 first;
+	u64 last;
 	spinlock_t lock; /* protects @inside and what follows @gone */
 	wait_queue_head_t wait;
 	bool blocking;
@@ -49,33 +60,32 @@ struct xt_raw_notifier {
 	bool removed;
 	bool gone;
 	u64 hits;
+	u64 ends;
+	u64 releases;
 	u64 late;
 	unsigned long start;
 	unsigned long end;
 	int event;
 };
 
-static bool xt_raw_invalidate(struct mmu_interval_notifier *sub,
-			      const struct mmu_notifier_range *range,
-			      unsigned long seq)
+static void xt_raw_heard(struct xt_raw_notifier *n,
+			 const struct mmu_notifier_range *range)
 {
-	struct xt_raw_notifier *n = container_of(sub, struct xt_raw_notifier,
-						 sub);
-
-	if (READ_ONCE(n->refusing) && !mmu_notifier_range_blockable(range))
-		return false;
-	spin_lock(&n->lock);
-	mmu_interval_set_seq(sub, seq);
+	lockdep_assert_held(&n->lock);
 	n->hits++;
 	n->late += n->gone;
 	n->start = range->start;
 	n->end = range->end;
 	n->event = range->event;
-	spin_unlock(&n->lock);
+}
+
+/* Wait as long as it blocks, in an invalidation that may sleep. */
+static void xt_raw_block(struct xt_raw_notifier *n, bool may_sleep)
+{
 	/* Files are closed after the address space is gone: there would be no GO. */
-	if (!READ_ONCE(n->blocking) || !mmu_notifier_range_blockable(range) ||
+	if (!READ_ONCE(n->blocking) || !may_sleep ||
 	    current->flags & PF_EXITING)
-		return true;
+		return;
 
 	spin_lock(&n->lock);
 	n->inside++;
@@ -86,12 +96,99 @@ static bool xt_raw_invalidate(struct mmu_interval_notifier *sub,
 	spin_lock(&n->lock);
 	n->inside--;
 	spin_unlock(&n->lock);
+}
+
+static bool xt_raw_invalidate(struct mmu_interval_notifier *sub,
+			      const struct mmu_notifier_range *range,
+			      unsigned long seq)
+{
+	struct xt_raw_notifier *n = container_of(sub, struct xt_raw_notifier,
+						 sub);
+	bool may_sleep = mmu_notifier_range_blockable(range);
+
+	if (READ_ONCE(n->refusing) && !may_sleep)
+		return false;
+	spin_lock(&n->lock);
+	mmu_interval_set_seq(sub, seq);
+	xt_raw_heard(n, range);
+	spin_unlock(&n->lock);
+	xt_raw_block(n, may_sleep);
 	return true;
 }
 
 static const struct mmu_interval_notifier_ops xt_raw_notifier_ops = {
 	.invalidate = xt_raw_invalidate,
 };
+
+static bool xt_raw_meets(const struct xt_raw_notifier *n,
+			 const struct mmu_notifier_range *range)
+{
+	return range->start <= n->last && range->end > n->first;
+}
+
+static int xt_raw_start(struct mmu_notifier *plain,
+			const struct mmu_notifier_range *range)
+{
+	struct xt_raw_notifier *n = container_of(plain, struct xt_raw_notifier,
+						 plain);
+
+	if (!xt_raw_meets(n, range))
+		return 0;
+	spin_lock(&n->lock);
+	xt_raw_heard(n, range);
+	spin_unlock(&n->lock);
+	xt_raw_block(n, mmu_notifier_range_blockable(range));
+	return 0;
+}
+
+static void xt_raw_end(struct mmu_notifier *plain,
+		       const struct mmu_notifier_range *range)
+{
+	struct xt_raw_notifier *n = container_of(plain, struct xt_raw_notifier,
+						 plain);
+
+	if (!xt_raw_meets(n, range))
+		return;
+	spin_lock(&n->lock);
+	n->ends++;
+	n->late += n->gone;
+	spin_unlock(&n->lock);
+}
+
+static void xt_raw_release(struct mmu_notifier *plain, struct mm_struct *mm)
+{
+	struct xt_raw_notifier *n = container_of(plain, struct xt_raw_notifier,
+						 plain);
+
+	spin_lock(&n->lock);
+	n->releases++;
+	n->late += n->gone;
+	spin_unlock(&n->lock);
+}
+
+static const struct mmu_notifier_ops xt_raw_plain_ops = {
+	.release = xt_raw_release,
+	.invalidate_range_start = xt_raw_start,
+	.invalidate_range_end = xt_raw_end,
+};
+
+/* What the kernel answers */
+static int xt_raw_register(struct xt_raw_notifier *n,
+			   const struct xmirror_raw_notifier *r)
+{
+	if (!(r->flags & XMIRROR_RAW_PLAIN))
+		return mmu_interval_notifier_insert(&n->sub, current->mm,
+						    r->addr, r->length,
+						    &xt_raw_notifier_ops);
+	/* As the kernel does it for an interval */
+	if (!r->length ||
+	    check_add_overflow(r->addr, r->length - 1, &n->last))
+		return -EOVERFLOW;
+	n->first = r->addr;
+	n->is_plain = true;
+	n->plain.ops = &xt_raw_plain_ops;
+	return mmu_notifier_register(&n->plain, current->mm);
+}
 
 static int xt_raw_insert(struct xt_file *f, struct xmirror_raw_notifier *r)
 {
@@ -108,9 +205,7 @@ static int xt_raw_insert(struct xt_file *f, struct xmirror_raw_notifier *r)
 	if (raw->nr == XT_RAW_NOTIFIERS) {
 		ret = -ENOSPC;
 	} else {
-		r->result = mmu_interval_notifier_insert(&n->sub, current->mm,
-							 r->addr, r->length,
-							 &xt_raw_notifier_ops);
+		r->result = xt_raw_register(n, r);
 		if (!r->result) {
 			raw->notifier[raw->nr++] = n;
 			r->id = raw->nr;
@@ -132,7 +227,10 @@ static int xt_raw_remove(struct xt_file *f, struct xt_raw_notifier *n)
 	mutex_unlock(&f->raw.lock);
 	if (!mine)
 		return -ENOENT;
-	mmu_interval_notifier_remove(&n->sub);
+	if (n->is_plain)
+		mmu_notifier_unregister(&n->plain, n->plain.mm);
+	else
+		mmu_interval_notifier_remove(&n->sub);
 	spin_lock(&n->lock);
 	n->gone = true;
 	spin_unlock(&n->lock);
@@ -154,12 +252,28 @@ static int xt_raw_inside(struct xt_raw_notifier *n)
 	return left > 0 ? 0 : left ? -EINTR : -ETIMEDOUT;
 }
 
+/* A plain notifier has no sequence numbers, and hears of ends, so that it cannot refuse. */
+static bool xt_raw_has(const struct xt_raw_notifier *n, u32 cmd)
+{
+	switch (cmd) {
+	case XMIRROR_RAW_READ_BEGIN:
+	case XMIRROR_RAW_READ_RETRY:
+	case XMIRROR_RAW_CHECK_RETRY:
+	case XMIRROR_RAW_REFUSE:
+		return !n->is_plain;
+	default:
+		return true;
+	}
+}
+
 static int xt_raw_cmd(struct xt_file *f, struct xt_raw_notifier *n,
 		      struct xmirror_raw_notifier *r)
 {
 	if (READ_ONCE(n->removed) && r->cmd != XMIRROR_RAW_LOOK &&
 	    r->cmd != XMIRROR_RAW_GO)
 		return -ENOENT;
+	if (!xt_raw_has(n, r->cmd))
+		return -EINVAL;
 	switch (r->cmd) {
 	case XMIRROR_RAW_REMOVE:
 		return xt_raw_remove(f, n);
@@ -196,11 +310,12 @@ static int xt_raw_cmd(struct xt_file *f, struct xt_raw_notifier *n,
 /* XMIRROR_IOC_RAW_NOTIFIER */
 int xt_raw_notifier(struct xt_file *f, struct xmirror_raw_notifier *r)
 {
+	u32 flags = r->cmd == XMIRROR_RAW_INSERT ? XMIRROR_RAW_PLAIN : 0;
 	struct xt_raw_notifier *n;
 	int ret;
 
 	r->result = 0;
-	if (r->flags || r->__reserved)
+	if (r->flags & ~flags || r->__reserved)
 		return -EINVAL;
 	if (r->cmd == XMIRROR_RAW_INSERT)
 		return xt_raw_insert(f, r);
@@ -213,6 +328,8 @@ int xt_raw_notifier(struct xt_file *f, struct xmirror_raw_notifier *r)
 	spin_lock(&n->lock);
 	r->inside = n->inside;
 	r->hits = n->hits;
+	r->ends = n->ends;
+	r->releases = n->releases;
 	r->late = n->late;
 	r->start = n->start;
 	r->end = n->end;

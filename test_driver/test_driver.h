@@ -91,7 +91,7 @@ struct xt_device {
  * @mirror: what the device sees of the opener's mm
  * @hw: the hardware's part of it
  * @vram: how mappings of this file behave
- * @raw: interval notifiers of the test's own
+ * @raw: notifiers of the test's own
  * @job_lock: lock of the jobs
  * @unfinished: jobs that are queued or running, in the order of their fences
  * @finished: jobs that nobody has waited for, in the order they were done

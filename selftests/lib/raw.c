@@ -155,15 +155,30 @@ int raw_notifier(int fd, __u32 cmd, struct xmirror_raw_notifier *r)
 	return xm_ioctl(fd, XMIRROR_IOC_RAW_NOTIFIER, r);
 }
 
-int raw_insert(int fd, const void *addr, size_t len)
+int raw_insert_as(int fd, const void *addr, size_t len, __u32 flags)
 {
 	struct xmirror_raw_notifier r = {
+		.flags = flags,
 		.addr = (uintptr_t)addr,
 		.length = len,
 	};
 	int err = raw_notifier(fd, XMIRROR_RAW_INSERT, &r);
 
 	return err ? err : r.result ? r.result : (int)r.id;
+}
+
+int raw_insert(int fd, const void *addr, size_t len)
+{
+	return raw_insert_as(fd, addr, len, 0);
+}
+
+struct xmirror_raw_notifier raw_look(int fd, int id)
+{
+	struct xmirror_raw_notifier r = { .id = id };
+
+	if (raw_notifier(fd, XMIRROR_RAW_LOOK, &r))
+		memset(&r, 0, sizeof(r));
+	return r;
 }
 
 int raw_tell(int fd, __u32 cmd, int id)

@@ -292,4 +292,104 @@ TEST(nothing_under_way)
 	close(fd);
 }
 
+/* Plain notifiers, of a whole mm, beside interval notifiers */
+
+FIXTURE(mixed) {
+	int fd;
+	char *p;
+	int plain;
+	int interval;
+};
+
+FIXTURE_VARIANT(mixed) {
+	bool plain_first;
+};
+
+FIXTURE_VARIANT_ADD(mixed, plain_first) { .plain_first = true };
+FIXTURE_VARIANT_ADD(mixed, interval_first) { .plain_first = false };
+
+static bool insert_both(int fd, char *p, bool plain_first)
+{
+	__u32 first = plain_first ? XMIRROR_RAW_PLAIN : 0;
+
+	return raw_insert_as(fd, p, XM_PAGE, first) > 0 &&
+	       raw_insert_as(fd, p, XM_PAGE, first ^ XMIRROR_RAW_PLAIN) > 0;
+}
+
+FIXTURE_SETUP(mixed)
+{
+	OPEN(self->fd, 0);
+	self->p = xm_anon(LEN);
+	ASSERT_NE(NULL, self->p);
+	memset(self->p, 1, LEN);
+	ASSERT_TRUE(insert_both(self->fd, self->p, variant->plain_first));
+	self->plain = variant->plain_first ? 1 : 2;
+	self->interval = 3 - self->plain;
+}
+
+FIXTURE_TEARDOWN(mixed)
+{
+	EXPECT_EQ(0, late(self->fd, self->plain));
+	EXPECT_EQ(0, late(self->fd, self->interval));
+	close(self->fd);
+}
+
+TEST_F(mixed, both_hear_of_an_invalidation)
+{
+	__u64 seq = begin(self->fd, self->interval);
+
+	EXPECT_EQ(0, retry(self->fd, self->interval, seq));
+	ASSERT_EQ(0, madvise(self->p, XM_PAGE, MADV_DONTNEED));
+	EXPECT_EQ(1, raw_hits(self->fd, self->interval));
+	EXPECT_EQ(1, retry(self->fd, self->interval, seq));
+	EXPECT_EQ(1, raw_hits(self->fd, self->plain));
+	EXPECT_EQ(1, raw_look(self->fd, self->plain).ends);
+	EXPECT_EQ(-EINVAL, raw_tell(self->fd, XMIRROR_RAW_REFUSE, self->plain));
+}
+
+TEST_F(mixed, each_is_removed_alone)
+{
+	ASSERT_EQ(0, raw_tell(self->fd, XMIRROR_RAW_REMOVE, 1));
+	EXPECT_EQ(-ENOENT, raw_tell(self->fd, XMIRROR_RAW_REMOVE, 1));
+	ASSERT_EQ(0, madvise(self->p, XM_PAGE, MADV_DONTNEED));
+	EXPECT_EQ(0, raw_hits(self->fd, 1));
+	EXPECT_EQ(1, raw_hits(self->fd, 2));
+	ASSERT_EQ(0, raw_tell(self->fd, XMIRROR_RAW_REMOVE, 2));
+	ASSERT_EQ(0, madvise(self->p, XM_PAGE, MADV_DONTNEED));
+	EXPECT_EQ(1, raw_hits(self->fd, 2));
+	EXPECT_EQ(1, raw_look(self->fd, self->plain).releases);
+}
+
+struct mixed_child {
+	char *p;
+	bool plain_first;
+};
+
+static int insert_and_end(struct child *c, void *arg)
+{
+	const struct mixed_child *m = arg;
+	int fd = xm_open(0);
+
+	CHILD_CHECK(fd >= 0 && insert_both(fd, m->p, m->plain_first));
+	return child_send_fd(c, fd);
+}
+
+/* The mm of another process, which ends before they are removed */
+TEST_F(mixed, both_hear_of_the_end)
+{
+	struct mixed_child m = { self->p, variant->plain_first };
+	struct child c;
+	int fd;
+
+	ASSERT_EQ(0, child_start(&c, insert_and_end, &m));
+	fd = child_recv_fd(&c);
+	ASSERT_GE(fd, 0);
+	ASSERT_EQ(0, child_end(&c));
+	EXPECT_EQ(1, raw_look(fd, self->plain).releases);
+	EXPECT_GE(raw_hits(fd, self->interval), 1);
+	EXPECT_EQ(0, raw_tell(fd, XMIRROR_RAW_REMOVE, self->plain));
+	EXPECT_EQ(1, raw_look(fd, self->plain).releases);
+	close(fd);
+}
+
 TEST_HARNESS_MAIN

@@ -1363,9 +1363,17 @@ struct xmirror_raw_migrate {
 };
 
 /**
+ * XMIRROR_RAW_PLAIN: a plain notifier, which is of the whole mm; what does not meet
+ * @addr and @length is not counted. For INSERT, LOOK, REMOVE, BLOCK, INSIDE and GO.
+ */
+#define XMIRROR_RAW_PLAIN		(1U << 0)
+
+/**
  * enum xmirror_raw_notifier_cmd - what XMIRROR_IOC_RAW_NOTIFIER does
- * @XMIRROR_RAW_INSERT: mmu_interval_notifier_insert() for @addr and @length
- * @XMIRROR_RAW_REMOVE: mmu_interval_notifier_remove(); its counters can still be read
+ * @XMIRROR_RAW_INSERT: mmu_interval_notifier_insert() for @addr and @length, or
+ *	mmu_notifier_register() with XMIRROR_RAW_PLAIN
+ * @XMIRROR_RAW_REMOVE: mmu_interval_notifier_remove() or mmu_notifier_unregister(); its
+ *	counters can still be read
  * @XMIRROR_RAW_READ_BEGIN: mmu_interval_read_begin(), to @seq
  * @XMIRROR_RAW_READ_RETRY: mmu_interval_read_retry() for @seq
  * @XMIRROR_RAW_CHECK_RETRY: mmu_interval_check_retry() for @seq
@@ -1391,9 +1399,9 @@ enum xmirror_raw_notifier_cmd {
 };
 
 /**
- * struct xmirror_raw_notifier - an interval notifier of the test's own
+ * struct xmirror_raw_notifier - a notifier of the test's own
  * @size: sizeof(struct xmirror_raw_notifier)
- * @flags: must be zero
+ * @flags: INSERT: 0 or XMIRROR_RAW_PLAIN; else must be zero
  * @cmd: enum xmirror_raw_notifier_cmd
  * @id: INSERT: out; else in. 1 to 16
  * @addr: INSERT: first byte
@@ -1407,13 +1415,15 @@ enum xmirror_raw_notifier_cmd {
  * @end: out: byte behind the last of the last one
  * @event: out: its event
  * @__reserved: must be zero
+ * @ends: out: ends of invalidations that a plain one heard
+ * @releases: out: how often a plain one heard that the mm ends; REMOVE before that counts
  *
  * INSERT is for the mirrored mm only. All else is for any process that has the file,
  * also when that mm has no user any more.
  *
  * All of a file go when it closes. -ENOENT: no such @id, or it was removed already;
  * -ENOSPC: 16 were inserted; -ETIMEDOUT: nothing is INSIDE after half a minute;
- * -EINTR.
+ * -EINVAL: a command that a plain one does not have; -EINTR.
  */
 struct xmirror_raw_notifier {
 	__u32 size;
@@ -1431,6 +1441,8 @@ struct xmirror_raw_notifier {
 	__u64 end;
 	__u32 event;
 	__u32 __reserved;
+	__u64 ends;
+	__u64 releases;
 };
 
 /* struct xmirror_raw_state.entry: the CPU's entry */
