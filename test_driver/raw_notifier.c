@@ -2,7 +2,8 @@
 /*
  * A test's own interval notifiers: it inserts and removes them, reads sequence
  * numbers, and can make one wait inside an invalidation, which keeps open what
- * others then wait for, or refuse one that may not sleep. Beside them there may be
+ * others then wait for, or refuse one that may not sleep. An invalidation may have two
+ * passes. Beside them there may be
  * plain notifiers, of the whole mm, which only count.
  *
  * A notifier is inserted once and its record stays until the file closes, so that a
@@ -39,12 +40,15 @@
  * @removed: whoever has set this removes it from the core
  * @gone: that is done
  * @hits: invalidations heard
- * @ends: ends of invalidations that a plain one heard
+ * @ends: ends of invalidations that a plain one heard, or second passes
  * @releases: how often a plain one heard that the mm ends
  * @late: calls of any kind when @gone was set
  * @start: of the last one
  * @end: the same
  * @event: the same
+ * @finish: what the core knows of the second pass
+ * @finishing: the core has @finish
+ * @may_sleep: in that pass
  */
 struct xt_raw_notifier {
 	struct mmu_interval_notifier sub;
@@ -66,6 +70,11 @@ struct xt_raw_notifier {
 	unsigned long start;
 	unsigned long end;
 	int event;
+#if XM_HAVE_TWO_PASSES
+	struct mmu_interval_notifier_finish finish;
+	bool finishing;
+	bool may_sleep;
+#endif
 };
 
 static void xt_raw_heard(struct xt_raw_notifier *n,
@@ -98,27 +107,83 @@ static void xt_raw_block(struct xt_raw_notifier *n, bool may_sleep)
 	spin_unlock(&n->lock);
 }
 
+/* False: it refuses. */
+static bool xt_raw_hears(struct mmu_interval_notifier *sub,
+			 const struct mmu_notifier_range *range,
+			 unsigned long seq)
+{
+	struct xt_raw_notifier *n = container_of(sub, struct xt_raw_notifier,
+						 sub);
+
+	if (READ_ONCE(n->refusing) && !mmu_notifier_range_blockable(range))
+		return false;
+	spin_lock(&n->lock);
+	mmu_interval_set_seq(sub, seq);
+	xt_raw_heard(n, range);
+	spin_unlock(&n->lock);
+	return true;
+}
+
 static bool xt_raw_invalidate(struct mmu_interval_notifier *sub,
 			      const struct mmu_notifier_range *range,
 			      unsigned long seq)
 {
 	struct xt_raw_notifier *n = container_of(sub, struct xt_raw_notifier,
 						 sub);
-	bool may_sleep = mmu_notifier_range_blockable(range);
 
-	if (READ_ONCE(n->refusing) && !may_sleep)
+	if (!xt_raw_hears(sub, range, seq))
 		return false;
-	spin_lock(&n->lock);
-	mmu_interval_set_seq(sub, seq);
-	xt_raw_heard(n, range);
-	spin_unlock(&n->lock);
-	xt_raw_block(n, may_sleep);
+	xt_raw_block(n, mmu_notifier_range_blockable(range));
 	return true;
 }
 
 static const struct mmu_interval_notifier_ops xt_raw_notifier_ops = {
 	.invalidate = xt_raw_invalidate,
 };
+
+#if XM_HAVE_TWO_PASSES
+/* There is one record: who comes while another has it does all at once. */
+static bool xt_raw_pass(struct mmu_interval_notifier *sub,
+			const struct mmu_notifier_range *range,
+			unsigned long seq,
+			struct mmu_interval_notifier_finish **finish)
+{
+	struct xt_raw_notifier *n = container_of(sub, struct xt_raw_notifier,
+						 sub);
+	bool may_sleep = mmu_notifier_range_blockable(range);
+
+	if (!xt_raw_hears(sub, range, seq))
+		return false;
+	spin_lock(&n->lock);
+	if (!n->finishing) {
+		n->finishing = true;
+		n->may_sleep = may_sleep;
+		*finish = &n->finish;
+	}
+	spin_unlock(&n->lock);
+	if (!*finish)
+		xt_raw_block(n, may_sleep);
+	return true;
+}
+
+static void xt_raw_finish(struct mmu_interval_notifier_finish *finish)
+{
+	struct xt_raw_notifier *n = container_of(finish, struct xt_raw_notifier,
+						 finish);
+
+	xt_raw_block(n, n->may_sleep);
+	spin_lock(&n->lock);
+	n->ends += finish->notifier == &n->sub;
+	n->late += n->gone;
+	n->finishing = false;
+	spin_unlock(&n->lock);
+}
+
+static const struct mmu_interval_notifier_ops xt_raw_passes_ops = {
+	.invalidate_start = xt_raw_pass,
+	.invalidate_finish = xt_raw_finish,
+};
+#endif
 
 static bool xt_raw_meets(const struct xt_raw_notifier *n,
 			 const struct mmu_notifier_range *range)
@@ -172,14 +237,9 @@ static const struct mmu_notifier_ops xt_raw_plain_ops = {
 	.invalidate_range_end = xt_raw_end,
 };
 
-/* What the kernel answers */
-static int xt_raw_register(struct xt_raw_notifier *n,
-			   const struct xmirror_raw_notifier *r)
+static int xt_raw_register_plain(struct xt_raw_notifier *n,
+				 const struct xmirror_raw_notifier *r)
 {
-	if (!(r->flags & XMIRROR_RAW_PLAIN))
-		return mmu_interval_notifier_insert(&n->sub, current->mm,
-						    r->addr, r->length,
-						    &xt_raw_notifier_ops);
 	/* As the kernel does it for an interval */
 	if (!r->length ||
 	    check_add_overflow(r->addr, r->length - 1, &n->last))
@@ -188,6 +248,22 @@ static int xt_raw_register(struct xt_raw_notifier *n,
 	n->is_plain = true;
 	n->plain.ops = &xt_raw_plain_ops;
 	return mmu_notifier_register(&n->plain, current->mm);
+}
+
+/* What the kernel answers */
+static int xt_raw_register(struct xt_raw_notifier *n,
+			   const struct xmirror_raw_notifier *r)
+{
+	const struct mmu_interval_notifier_ops *ops = &xt_raw_notifier_ops;
+
+	if (r->flags & XMIRROR_RAW_PLAIN)
+		return xt_raw_register_plain(n, r);
+#if XM_HAVE_TWO_PASSES
+	if (r->flags & XMIRROR_RAW_TWO_PASSES)
+		ops = &xt_raw_passes_ops;
+#endif
+	return mmu_interval_notifier_insert(&n->sub, current->mm, r->addr,
+					    r->length, ops);
 }
 
 static int xt_raw_insert(struct xt_file *f, struct xmirror_raw_notifier *r)
@@ -310,13 +386,16 @@ static int xt_raw_cmd(struct xt_file *f, struct xt_raw_notifier *n,
 /* XMIRROR_IOC_RAW_NOTIFIER */
 int xt_raw_notifier(struct xt_file *f, struct xmirror_raw_notifier *r)
 {
-	u32 flags = r->cmd == XMIRROR_RAW_INSERT ? XMIRROR_RAW_PLAIN : 0;
+	const u32 both = XMIRROR_RAW_PLAIN | XMIRROR_RAW_TWO_PASSES;
 	struct xt_raw_notifier *n;
 	int ret;
 
 	r->result = 0;
-	if (r->flags & ~flags || r->__reserved)
+	if (r->flags & ~(r->cmd == XMIRROR_RAW_INSERT ? both : 0) ||
+	    r->flags == both || r->__reserved)
 		return -EINVAL;
+	if (!XM_HAVE_TWO_PASSES && r->flags & XMIRROR_RAW_TWO_PASSES)
+		return -EOPNOTSUPP;
 	if (r->cmd == XMIRROR_RAW_INSERT)
 		return xt_raw_insert(f, r);
 	mutex_lock(&f->raw.lock);

@@ -60,7 +60,7 @@ int raw_held(int fd, const volatile void *addr);
 int raw_notifier(int fd, __u32 cmd, struct xmirror_raw_notifier *r);
 /** raw_insert: a notifier for @len bytes at @addr: its number or a negative errno. */
 int raw_insert(int fd, const void *addr, size_t len);
-/** raw_insert_as: the same with @flags, XMIRROR_RAW_PLAIN. */
+/** raw_insert_as: the same with @flags, XMIRROR_RAW_PLAIN or _TWO_PASSES. */
 int raw_insert_as(int fd, const void *addr, size_t len, __u32 flags);
 /** raw_look: the counters of @id; all zero if that failed. */
 struct xmirror_raw_notifier raw_look(int fd, int id);

@@ -392,4 +392,76 @@ TEST_F(mixed, both_hear_of_the_end)
 	close(fd);
 }
 
+/* Invalidations of two passes */
+
+/* INSERT_PASSES: a notifier of two passes for the page at @p, to @id */
+#define INSERT_PASSES(id, fd, p) \
+	do { \
+		(id) = raw_insert_as((fd), (p), XM_PAGE, \
+				     XMIRROR_RAW_TWO_PASSES); \
+		if ((id) == -EOPNOTSUPP) \
+			XM_SKIP(return, "the kernel has no notifiers of two passes"); \
+		ASSERT_GT((id), 0); \
+	} while (0)
+
+TEST(second_passes_come_after_all_first_ones_and_before_the_zap)
+{
+	struct worker zap = { .fn = work_madvise, .len = 3 * XM_PAGE,
+			      .arg = MADV_DONTNEED };
+	int fd, first, between, last;
+	char *p = xm_anon(LEN);
+
+	ASSERT_NE(NULL, p);
+	memset(p, 1, LEN);
+	OPEN(fd, 0);
+	INSERT_PASSES(first, fd, p);
+	between = raw_insert(fd, p + XM_PAGE, XM_PAGE);
+	INSERT_PASSES(last, fd, p + 2 * XM_PAGE);
+	ASSERT_EQ(0, raw_tell(fd, XMIRROR_RAW_BLOCK, first));
+	zap.addr = p;
+	ASSERT_EQ(0, worker_start(&zap));
+	EXPECT_EQ(0, raw_tell(fd, XMIRROR_RAW_INSIDE, first));
+	EXPECT_EQ(1, raw_hits(fd, between));
+	EXPECT_EQ(1, raw_hits(fd, last));
+	EXPECT_EQ(0, raw_look(fd, last).ends);
+	EXPECT_TRUE(xm_is_present(p));
+	raw_tell(fd, XMIRROR_RAW_GO, first);
+	ASSERT_EQ(0, worker_join(&zap));
+	EXPECT_FALSE(xm_is_present(p));
+	EXPECT_EQ(1, raw_look(fd, first).ends);
+	EXPECT_EQ(1, raw_look(fd, last).ends);
+	close(fd);
+}
+
+static int insert_passes_and_end(struct child *c, void *arg)
+{
+	int fd = xm_open(0);
+
+	CHILD_CHECK(fd >= 0);
+	CHILD_CHECK(raw_insert_as(fd, arg, XM_PAGE,
+				  XMIRROR_RAW_TWO_PASSES) == 1);
+	return child_send_fd(c, fd);
+}
+
+TEST(end_of_an_mm_has_a_second_pass)
+{
+	struct xmirror_raw_notifier r;
+	char *p = xm_anon(XM_PAGE);
+	struct child c;
+	int fd, id;
+
+	ASSERT_NE(NULL, p);
+	OPEN(fd, 0);
+	INSERT_PASSES(id, fd, p);
+	close(fd);
+	ASSERT_EQ(0, child_start(&c, insert_passes_and_end, p));
+	fd = child_recv_fd(&c);
+	ASSERT_GE(fd, 0);
+	ASSERT_EQ(0, child_end(&c));
+	r = raw_look(fd, 1);
+	EXPECT_GE(r.hits, 1);
+	EXPECT_EQ(r.hits, r.ends);
+	close(fd);
+}
+
 TEST_HARNESS_MAIN

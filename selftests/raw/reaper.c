@@ -3,7 +3,7 @@
  * Who reaps a process that was killed, the OOM reaper or process_mrelease(), must not
  * sleep in a notifier. A notifier that would have to says no, as include/linux/
  * mmu_notifier.h has it; the memory is left for another attempt, and others who use the
- * notifiers of that mm notice nothing.
+ * notifiers of that mm notice nothing. Who had begun has its second pass.
  *
  * covers: B.oom
  */
@@ -24,25 +24,52 @@ FIXTURE(reaped) {
 	struct worker reap;
 };
 
+FIXTURE_VARIANT(reaped) {
+	__u32 flags;		/* of the notifiers */
+};
+
+FIXTURE_VARIANT_ADD(reaped, one_pass) { .flags = 0 };
+FIXTURE_VARIANT_ADD(reaped, two_passes) { .flags = XMIRROR_RAW_TWO_PASSES };
+
+struct plan {
+	char *p;
+	__u32 flags;
+};
+
 static int victim(struct child *c, void *arg)
 {
+	const struct plan *plan = arg;
+	char *p = plan->p;
 	int fd = xm_open(0);
-	char *p = arg;
 
 	CHILD_CHECK(fd >= 0);
 	memset(p, 1, LEN);
-	CHILD_CHECK(raw_insert(fd, p + XM_PAGE, XM_PAGE) == FIRST);
-	CHILD_CHECK(raw_insert(fd, p + 2 * XM_PAGE, XM_PAGE) == SECOND);
+	CHILD_CHECK(raw_insert_as(fd, p + XM_PAGE, XM_PAGE,
+				  plan->flags) == FIRST);
+	CHILD_CHECK(raw_insert_as(fd, p + 2 * XM_PAGE, XM_PAGE,
+				  plan->flags) == SECOND);
 	CHILD_CHECK(!child_send_fd(c, fd));
 	return child_waits(c, NULL);
 }
 
+static bool has(__u32 flags, const void *p)
+{
+	int fd = xm_open(0), id = raw_insert_as(fd, p, XM_PAGE, flags);
+
+	close(fd);
+	return id != -EOPNOTSUPP;
+}
+
 FIXTURE_SETUP(reaped)
 {
+	struct plan plan = { xm_anon(LEN), variant->flags };
+
 	XM_NEED_DEVICE(return);
-	self->p = xm_anon(LEN);
+	self->p = plan.p;
 	ASSERT_NE(NULL, self->p);
-	ASSERT_EQ(0, child_start(&self->victim, victim, self->p));
+	if (!has(variant->flags, self->p))
+		XM_SKIP(return, "the kernel has no notifiers of two passes");
+	ASSERT_EQ(0, child_start(&self->victim, victim, &plan));
 	self->fd = child_recv_fd(&self->victim);
 	ASSERT_GE(self->fd, 0);
 	ASSERT_EQ(0, xm_kill_and_stop(self->victim.pid));
@@ -88,7 +115,9 @@ TEST_F(reaped, refusal_leaves_the_memory_and_ends_the_invalidation)
 	EXPECT_EQ(-EAGAIN, xm_reap(self->victim.pid));
 	EXPECT_TRUE(mapped(&self->victim, self->p));
 	EXPECT_EQ(1, raw_hits(self->fd, FIRST));
+	EXPECT_EQ(variant->flags ? 1 : 0, raw_look(self->fd, FIRST).ends);
 	EXPECT_EQ(0, raw_hits(self->fd, SECOND));
+	EXPECT_EQ(0, raw_look(self->fd, SECOND).ends);
 
 	ASSERT_EQ(0, child_start(&c, read_and_remove, &self->fd));
 	EXPECT_EQ('b', child_hear(&c));

@@ -1367,6 +1367,13 @@ struct xmirror_raw_migrate {
  * @addr and @length is not counted. For INSERT, LOOK, REMOVE, BLOCK, INSIDE and GO.
  */
 #define XMIRROR_RAW_PLAIN		(1U << 0)
+/**
+ * XMIRROR_RAW_TWO_PASSES: an interval notifier whose invalidations have a second pass,
+ * which comes when the first ones of all have been called; BLOCK is about that one. One
+ * that begins while another is under way has none. -EOPNOTSUPP: this kernel has no such
+ * notifiers.
+ */
+#define XMIRROR_RAW_TWO_PASSES		(1U << 1)
 
 /**
  * enum xmirror_raw_notifier_cmd - what XMIRROR_IOC_RAW_NOTIFIER does
@@ -1401,7 +1408,7 @@ enum xmirror_raw_notifier_cmd {
 /**
  * struct xmirror_raw_notifier - a notifier of the test's own
  * @size: sizeof(struct xmirror_raw_notifier)
- * @flags: INSERT: 0 or XMIRROR_RAW_PLAIN; else must be zero
+ * @flags: INSERT: 0, XMIRROR_RAW_PLAIN or XMIRROR_RAW_TWO_PASSES; else must be zero
  * @cmd: enum xmirror_raw_notifier_cmd
  * @id: INSERT: out; else in. 1 to 16
  * @addr: INSERT: first byte
@@ -1415,7 +1422,7 @@ enum xmirror_raw_notifier_cmd {
  * @end: out: byte behind the last of the last one
  * @event: out: its event
  * @__reserved: must be zero
- * @ends: out: ends of invalidations that a plain one heard
+ * @ends: out: ends of invalidations that a plain one heard; second passes
  * @releases: out: how often a plain one heard that the mm ends; REMOVE before that counts
  *
  * INSERT is for the mirrored mm only. All else is for any process that has the file,
