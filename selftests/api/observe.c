@@ -3,54 +3,15 @@
  * A mirror seen from outside: counters by name in debugfs, and trace events, both
  * by the mirror's id.
  */
-#include <dirent.h>
 #include <fcntl.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 
+#include "observe.h"
 #include "test.h"
 
 #define DEBUGFS	"/sys/kernel/debug"
-#define ROOT	DEBUGFS "/xmirror"
 #define TRACE	"/sys/kernel/tracing/instances/xmirror"
-
-/* The largest id: that of the mirror made last, 0 if there is none */
-static unsigned long long newest(void)
-{
-	unsigned long long id, max = 0;
-	struct dirent *entry;
-	DIR *dir = opendir(ROOT);
-
-	while (dir && (entry = readdir(dir))) {
-		id = strtoull(entry->d_name, NULL, 10);
-		max = id > max ? id : max;
-	}
-	if (dir)
-		closedir(dir);
-	return max;
-}
-
-static void stats_path(char *path, size_t room, unsigned long long id)
-{
-	snprintf(path, room, ROOT "/%llu/stats", id);
-}
-
-/* A counter by its name, ~0 if there is none */
-static unsigned long long counter(unsigned long long id, const char *name)
-{
-	unsigned long long value, n = ~0ULL;
-	char path[64], key[64];
-	FILE *f;
-
-	stats_path(path, sizeof(path), id);
-	f = fopen(path, "re");
-	while (f && fscanf(f, "%63s %llu", key, &value) == 2)
-		if (!strcmp(key, name))
-			n = value;
-	if (f)
-		fclose(f);
-	return n;
-}
 
 FIXTURE(observe) {
 	int fd;
@@ -64,11 +25,11 @@ FIXTURE_SETUP(observe)
 	if (access(DEBUGFS, F_OK))
 		XM_SKIP(return, "no debugfs: CONFIG_DEBUG_FS");
 	/* It may be mounted already. */
-	if (access(ROOT, F_OK))
+	if (access(XM_DEBUGFS, F_OK))
 		mount("debugfs", DEBUGFS, "debugfs", 0, NULL);
-	ASSERT_EQ(0, access(ROOT, F_OK));
+	ASSERT_EQ(0, access(XM_DEBUGFS, F_OK));
 	OPEN(self->fd, 0);
-	self->id = newest();
+	self->id = xm_newest_mirror();
 	ASSERT_NE(0, self->id);
 	self->p = xm_anon(XM_PAGE);
 	ASSERT_NE(NULL, self->p);
@@ -85,7 +46,7 @@ FIXTURE_TEARDOWN(observe)
 
 #define EXPECT_COUNTER(name, field) \
 	do { \
-		EXPECT_EQ(s.field, counter(self->id, name)) \
+		EXPECT_EQ(s.field, xm_mirror_counter(self->id, name)) \
 			TH_LOG("%s", name); \
 	} while (0)
 
@@ -112,7 +73,7 @@ TEST_F(observe, go_with_the_mirror)
 	char path[64], text[64];
 	int stats;
 
-	stats_path(path, sizeof(path), self->id);
+	xm_stats_path(path, sizeof(path), self->id);
 	stats = open(path, O_RDONLY | O_CLOEXEC);
 	ASSERT_GE(stats, 0);
 	ASSERT_EQ(0, close(self->fd));
@@ -129,8 +90,8 @@ static int read_all(struct worker *w)
 	int fd;
 
 	while (!XM_LOAD(&w->stop)) {
-		id = newest();
-		stats_path(path, sizeof(path), id);
+		id = xm_newest_mirror();
+		xm_stats_path(path, sizeof(path), id);
 		fd = open(path, O_RDONLY | O_CLOEXEC);
 		if (fd < 0)
 			continue;
@@ -190,7 +151,7 @@ TEST_F(observe, events)
 		XM_SKIP(return, "no trace events: CONFIG_EVENT_TRACING");
 	}
 	OPEN(fd, 0);
-	id = newest();
+	id = xm_newest_mirror();
 	snprintf(mirror, sizeof(mirror), "mirror=%llu ", id);
 	ASSERT_EQ(0, xm_op(fd, XMIRROR_OP_STORE, 8, self->p, 5, NULL));
 	if (xm_caps() & XMIRROR_CAP_EXCLUSIVE) {

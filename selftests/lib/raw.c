@@ -181,6 +181,27 @@ struct xmirror_raw_notifier raw_look(int fd, int id)
 	return r;
 }
 
+__u64 raw_begin(int fd, int id)
+{
+	struct xmirror_raw_notifier r = { .id = id };
+
+	return raw_notifier(fd, XMIRROR_RAW_READ_BEGIN, &r) ? 0 : r.seq;
+}
+
+int raw_retry(int fd, int id, __u64 seq)
+{
+	struct xmirror_raw_notifier r = { .id = id, .seq = seq };
+	int err = raw_notifier(fd, XMIRROR_RAW_READ_RETRY, &r);
+
+	return err ? err : r.result;
+}
+
+int raw_work_begin(struct worker *w)
+{
+	w->arg = raw_begin(w->fd, w->done);
+	return w->arg ? 0 : -EINVAL;
+}
+
 int raw_tell(int fd, __u32 cmd, int id)
 {
 	struct xmirror_raw_notifier r = { .id = id };

@@ -8,6 +8,7 @@
 #ifndef XM_LIBRAW_H
 #define XM_LIBRAW_H
 
+#include "proc.h"
 #include "xm.h"
 
 /** RAW_NEW: exclusive entries as they are since Linux 6.15, see uapi. */
@@ -64,6 +65,12 @@ int raw_insert(int fd, const void *addr, size_t len);
 int raw_insert_as(int fd, const void *addr, size_t len, __u32 flags);
 /** raw_look: the counters of @id; all zero if that failed. */
 struct xmirror_raw_notifier raw_look(int fd, int id);
+/** raw_begin: mmu_interval_read_begin() of @id, 0 if that failed. */
+__u64 raw_begin(int fd, int id);
+/** raw_retry: mmu_interval_read_retry() of @id, 0 or 1; or a negative errno */
+int raw_retry(int fd, int id, __u64 seq);
+/** raw_work_begin: for a worker: raw_begin() of notifier @done, to @arg. */
+int raw_work_begin(struct worker *w);
 /** raw_tell: a command without arguments. */
 int raw_tell(int fd, __u32 cmd, int id);
 /** raw_hits: invalidations that @id has heard, -1: no such */

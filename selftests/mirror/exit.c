@@ -1,35 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 /* What a mirror hears at the end of its process, as debugfs has it afterwards. */
-#include <dirent.h>
-
+#include "observe.h"
 #include "test.h"
 
-#define DEBUGFS	"/sys/kernel/debug/xmirror"
-
-/* A counter of the newest mirror, by its name in debugfs; or a negative errno */
-static long newest(const char *counter)
+/* A counter of the newest mirror */
+static unsigned long long newest(const char *counter)
 {
-	char path[300], name[64];
-	struct dirent **dirs = NULL;
-	long value, found = -ENOENT;
-	int n = scandir(DEBUGFS, &dirs, NULL, versionsort);
-	FILE *f;
-
-	if (n < 0)
-		return -errno;
-	snprintf(path, sizeof(path), DEBUGFS "/%s/stats", dirs[n - 1]->d_name);
-	while (n--)
-		free(dirs[n]);
-	free(dirs);
-	f = fopen(path, "re");
-	if (!f)
-		return -errno;
-	while (fscanf(f, "%63s %ld", name, &value) == 2) {
-		if (!strcmp(name, counter))
-			found = value;
-	}
-	fclose(f);
-	return found;
+	return xm_mirror_counter(xm_newest_mirror(), counter);
 }
 
 static int exit_with_a_leaf(struct child *c, void *arg)
@@ -53,7 +30,7 @@ TEST(exit_is_announced_as_the_end)
 	int fd;
 
 	XM_NEED_DEVICE(return);
-	if (access(DEBUGFS, R_OK))
+	if (access(XM_DEBUGFS, R_OK))
 		XM_SKIP(return, "no debugfs");
 	ASSERT_EQ(0, child_start(&c, exit_with_a_leaf, NULL));
 	fd = child_recv_fd(&c);

@@ -24,21 +24,6 @@ FIXTURE(open) {
 	struct worker other;
 };
 
-static __u64 begin(int fd, int id)
-{
-	struct xmirror_raw_notifier r = { .id = id };
-
-	return raw_notifier(fd, XMIRROR_RAW_READ_BEGIN, &r) ? 0 : r.seq;
-}
-
-static int retry(int fd, int id, __u64 seq)
-{
-	struct xmirror_raw_notifier r = { .id = id, .seq = seq };
-	int err = raw_notifier(fd, XMIRROR_RAW_READ_RETRY, &r);
-
-	return err ? err : r.result;
-}
-
 static long late(int fd, int id)
 {
 	struct xmirror_raw_notifier r = { .id = id };
@@ -50,12 +35,6 @@ static long late(int fd, int id)
 static int work_tell(struct worker *w)
 {
 	return raw_tell(w->fd, w->arg, w->done);
-}
-
-static int work_begin(struct worker *w)
-{
-	w->arg = begin(w->fd, w->done);
-	return w->arg ? 0 : -EINVAL;
 }
 
 FIXTURE_SETUP(open)
@@ -72,9 +51,9 @@ FIXTURE_SETUP(open)
 	ASSERT_GT(self->below, 0);
 	ASSERT_GT(self->blocker, 0);
 	ASSERT_GT(self->neighbour, 0);
-	self->seq_below = begin(self->fd, self->below);
-	self->seq_neighbour = begin(self->fd, self->neighbour);
-	ASSERT_EQ(0, retry(self->fd, self->below, self->seq_below));
+	self->seq_below = raw_begin(self->fd, self->below);
+	self->seq_neighbour = raw_begin(self->fd, self->neighbour);
+	ASSERT_EQ(0, raw_retry(self->fd, self->below, self->seq_below));
 	self->zap = (struct worker){
 		.fn = work_madvise,
 		.fd = self->fd,
@@ -115,23 +94,23 @@ FIXTURE_TEARDOWN(open)
 
 TEST_F(open, read_begin_of_whom_it_is_about_waits)
 {
-	self->other.fn = work_begin;
+	self->other.fn = raw_work_begin;
 	self->other.done = self->below;
 	WAITS_FOR_THE_END();
 	EXPECT_NE(self->seq_below, self->other.arg);
-	EXPECT_EQ(1, retry(self->fd, self->below, self->seq_below));
-	EXPECT_EQ(0, retry(self->fd, self->below, self->other.arg));
+	EXPECT_EQ(1, raw_retry(self->fd, self->below, self->seq_below));
+	EXPECT_EQ(0, raw_retry(self->fd, self->below, self->other.arg));
 }
 
 TEST_F(open, read_retry_tells_before_the_end)
 {
-	EXPECT_EQ(1, retry(self->fd, self->below, self->seq_below));
-	EXPECT_EQ(0, retry(self->fd, self->neighbour, self->seq_neighbour));
+	EXPECT_EQ(1, raw_retry(self->fd, self->below, self->seq_below));
+	EXPECT_EQ(0, raw_retry(self->fd, self->neighbour, self->seq_neighbour));
 }
 
 TEST_F(open, read_begin_of_a_neighbour_does_not_wait)
 {
-	EXPECT_EQ(self->seq_neighbour, begin(self->fd, self->neighbour));
+	EXPECT_EQ(self->seq_neighbour, raw_begin(self->fd, self->neighbour));
 	EXPECT_EQ(0, raw_hits(self->fd, self->neighbour));
 }
 
@@ -144,15 +123,15 @@ TEST_F(open, insertion_does_not_wait_and_read_begin_does)
 	int far = raw_insert(self->fd, self->p + 7 * XM_PAGE, XM_PAGE);
 
 	ASSERT_GT(far, 0);
-	self->other.fn = work_begin;
+	self->other.fn = raw_work_begin;
 	self->other.done = far;
 	WAITS_FOR_THE_END();
 	EXPECT_EQ(0, raw_hits(self->fd, far));
-	EXPECT_EQ(0, retry(self->fd, far, self->other.arg));
+	EXPECT_EQ(0, raw_retry(self->fd, far, self->other.arg));
 	/* From now on it is in the tree. */
 	ASSERT_EQ(0, madvise(self->p + 7 * XM_PAGE, XM_PAGE, MADV_DONTNEED));
 	EXPECT_EQ(1, raw_hits(self->fd, far));
-	EXPECT_EQ(1, retry(self->fd, far, self->other.arg));
+	EXPECT_EQ(1, raw_retry(self->fd, far, self->other.arg));
 }
 
 TEST_F(open, insertion_in_the_way_hears_nothing_of_it)
@@ -209,12 +188,12 @@ TEST_F(open, invalidation_elsewhere_goes_on)
 {
 	ASSERT_EQ(0, madvise(self->p + 3 * XM_PAGE, XM_PAGE, MADV_DONTNEED));
 	EXPECT_EQ(1, raw_hits(self->fd, self->neighbour));
-	EXPECT_EQ(1, retry(self->fd, self->neighbour, self->seq_neighbour));
+	EXPECT_EQ(1, raw_retry(self->fd, self->neighbour, self->seq_neighbour));
 	/* Both end when the last of them does. */
-	self->other.fn = work_begin;
+	self->other.fn = raw_work_begin;
 	self->other.done = self->neighbour;
 	WAITS_FOR_THE_END();
-	EXPECT_EQ(0, retry(self->fd, self->neighbour, self->other.arg));
+	EXPECT_EQ(0, raw_retry(self->fd, self->neighbour, self->other.arg));
 }
 
 /* A second invalidation of the same range is heard, too. */
@@ -274,16 +253,16 @@ TEST(nothing_under_way)
 	EXPECT_EQ(-EOVERFLOW, raw_insert(fd, p, -(uintptr_t)p + 1));
 	id = raw_insert(fd, p, XM_PAGE);
 	ASSERT_GT(id, 0);
-	seq = begin(fd, id);
+	seq = raw_begin(fd, id);
 	/* The number is odd, and stays the same without an invalidation. */
 	EXPECT_EQ(1, seq & 1);
-	EXPECT_EQ(seq, begin(fd, id));
-	EXPECT_EQ(0, retry(fd, id, seq));
+	EXPECT_EQ(seq, raw_begin(fd, id));
+	EXPECT_EQ(0, raw_retry(fd, id, seq));
 	*p = 1;
-	EXPECT_EQ(0, retry(fd, id, seq));
+	EXPECT_EQ(0, raw_retry(fd, id, seq));
 	ASSERT_EQ(0, madvise(p, XM_PAGE, MADV_DONTNEED));
-	EXPECT_EQ(1, retry(fd, id, seq));
-	EXPECT_NE(seq, begin(fd, id));
+	EXPECT_EQ(1, raw_retry(fd, id, seq));
+	EXPECT_NE(seq, raw_begin(fd, id));
 	EXPECT_EQ(0, raw_tell(fd, XMIRROR_RAW_REMOVE, id));
 	EXPECT_EQ(-ENOENT, raw_tell(fd, XMIRROR_RAW_REMOVE, id));
 	ASSERT_EQ(0, madvise(p, XM_PAGE, MADV_DONTNEED));
@@ -336,12 +315,12 @@ FIXTURE_TEARDOWN(mixed)
 
 TEST_F(mixed, both_hear_of_an_invalidation)
 {
-	__u64 seq = begin(self->fd, self->interval);
+	__u64 seq = raw_begin(self->fd, self->interval);
 
-	EXPECT_EQ(0, retry(self->fd, self->interval, seq));
+	EXPECT_EQ(0, raw_retry(self->fd, self->interval, seq));
 	ASSERT_EQ(0, madvise(self->p, XM_PAGE, MADV_DONTNEED));
 	EXPECT_EQ(1, raw_hits(self->fd, self->interval));
-	EXPECT_EQ(1, retry(self->fd, self->interval, seq));
+	EXPECT_EQ(1, raw_retry(self->fd, self->interval, seq));
 	EXPECT_EQ(1, raw_hits(self->fd, self->plain));
 	EXPECT_EQ(1, raw_look(self->fd, self->plain).ends);
 	EXPECT_EQ(-EINVAL, raw_tell(self->fd, XMIRROR_RAW_REFUSE, self->plain));

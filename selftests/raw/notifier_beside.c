@@ -42,23 +42,6 @@ static int zap(char *p)
 	return madvise(p, XM_PAGE, MADV_DONTNEED) ? -errno : 0;
 }
 
-static int begin(int fd, int id, __u64 *seq)
-{
-	struct xmirror_raw_notifier r = { .id = id };
-	int err = raw_notifier(fd, XMIRROR_RAW_READ_BEGIN, &r);
-
-	*seq = r.seq;
-	return err;
-}
-
-static int retry(int fd, int id, __u64 seq)
-{
-	struct xmirror_raw_notifier r = { .id = id, .seq = seq };
-	int err = raw_notifier(fd, XMIRROR_RAW_READ_RETRY, &r);
-
-	return err ? err : r.result;
-}
-
 /* It ends where the interval begins, or begins where that ends. */
 TEST_F(beside, zap_of_a_neighbour_is_not_heard)
 {
@@ -66,14 +49,14 @@ TEST_F(beside, zap_of_a_neighbour_is_not_heard)
 	__u64 seq;
 
 	ASSERT_GT(id, 0);
-	ASSERT_EQ(0, begin(self->fd, id, &seq));
+	seq = raw_begin(self->fd, id);
 	ASSERT_EQ(0, zap(self->q - XM_PAGE));
 	ASSERT_EQ(0, zap(self->q + XM_PAGE));
 	EXPECT_EQ(0, raw_hits(self->fd, id));
-	EXPECT_EQ(0, retry(self->fd, id, seq));
+	EXPECT_EQ(0, raw_retry(self->fd, id, seq));
 	ASSERT_EQ(0, zap(self->q));
 	EXPECT_EQ(1, raw_hits(self->fd, id));
-	EXPECT_EQ(1, retry(self->fd, id, seq));
+	EXPECT_EQ(1, raw_retry(self->fd, id, seq));
 }
 
 /* The page at @addr; the hold is of function @arg. */
@@ -82,11 +65,6 @@ static int zap_and_be_held(struct worker *w)
 	int err = hold_arm(w->fd, 0, 0, w->arg, 0, 0);
 
 	return err ? err : zap(w->addr);
-}
-
-static int begin_it(struct worker *w)
-{
-	return begin(w->fd, w->arg, &w->done);
 }
 
 /*
@@ -111,7 +89,7 @@ TEST_F(beside, read_begin_waits_for_a_zap_that_nobody_heard)
 		.addr = self->q,
 		.arg = f->address,
 	};
-	self->begin.fn = begin_it;
+	self->begin.fn = raw_work_begin;
 	self->begin.fd = self->fd;
 	ASSERT_EQ(0, worker_prepare(&self->begin));
 	ASSERT_EQ(0, worker_start(&self->zap));
@@ -119,7 +97,7 @@ TEST_F(beside, read_begin_waits_for_a_zap_that_nobody_heard)
 	ASSERT_FALSE(xm_is_present(self->q));
 	id = raw_insert(self->fd, self->q, XM_PAGE);
 	ASSERT_GT(id, 0);
-	self->begin.arg = id;
+	self->begin.done = id;
 	ASSERT_EQ(0, worker_start(&self->begin));
 	EXPECT_TRUE(worker_blocked(&self->begin, SYS_ioctl));
 	EXPECT_FALSE(worker_ended(&self->begin));
@@ -128,11 +106,11 @@ TEST_F(beside, read_begin_waits_for_a_zap_that_nobody_heard)
 	EXPECT_EQ(0, worker_join(&self->begin));
 	EXPECT_EQ(0, raw_hits(self->fd, far));
 	EXPECT_EQ(0, raw_hits(self->fd, id));
-	EXPECT_EQ(0, retry(self->fd, id, self->begin.done));
+	EXPECT_EQ(0, raw_retry(self->fd, id, self->begin.arg));
 	/* The next one is heard; who still waits, waits for that. */
 	ASSERT_EQ(0, zap(self->q));
 	EXPECT_EQ(1, raw_hits(self->fd, id));
-	EXPECT_EQ(1, retry(self->fd, id, self->begin.done));
+	EXPECT_EQ(1, raw_retry(self->fd, id, self->begin.arg));
 }
 
 TEST_HARNESS_MAIN
