@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
-/* A long-term pin of coherent memory, which is to leave the device for that. */
+/*
+ * Coherent memory, which the CPU has mapped: a long-term pin takes it out of the device,
+ * and what is about memory of the system refuses it.
+ */
 #include <fcntl.h>
+#include <linux/mempolicy.h>
 #include <sys/uio.h>
 
 #include "dmirror.h"
@@ -88,6 +92,33 @@ TEST_F(coherent, pin_that_fails_holds_no_other_page)
 	EXPECT_EQ(0, xm_ring_pin(self->ring, self->p, PAGES * XM_PAGE));
 	EXPECT_EQ(0, xm_page(self->fd, self->p).cpu & XMIRROR_CPU_COHERENT);
 	EXPECT_EQ(0, xm_wrong_pages(self->p, PAGES));
+}
+
+TEST_F(coherent, soft_offline_refuses_it_and_lets_go)
+{
+	int err = madvise(self->p, XM_PAGE, XM_MADV_SOFT_OFFLINE) ? errno : 0;
+
+	if (err == EINVAL)
+		XM_SKIP(return, "no CONFIG_MEMORY_FAILURE");
+	EXPECT_EQ(EIO, err);
+	EXPECT_NE(0, xm_page(self->fd, self->p).cpu & XMIRROR_CPU_COHERENT);
+	EXPECT_UNHELD(self->fd, self->p);
+	EXPECT_EQ(0, xm_ring_pin(self->ring, self->p, XM_PAGE));
+	EXPECT_EQ(0, xm_page(self->fd, self->p).cpu & XMIRROR_CPU_COHERENT);
+	EXPECT_EQ(0, xm_wrong_pages(self->p, PAGES));
+}
+
+/* covers: I.views */
+TEST_F(coherent, move_pages_has_no_node_for_it)
+{
+	int node = xm_node_of(self->p + XM_WORDS), status = 0;
+
+	ASSERT_LE(0, node);
+	EXPECT_EQ(-ENOENT, xm_node_of(self->p));
+	ASSERT_EQ(0, syscall(SYS_move_pages, 0, 1, &self->p, &node, &status,
+			     MPOL_MF_MOVE));
+	EXPECT_EQ(-ENOENT, status);
+	EXPECT_NE(0, xm_page(self->fd, self->p).cpu & XMIRROR_CPU_COHERENT);
 }
 
 TEST_HARNESS_MAIN

@@ -365,4 +365,27 @@ TEST_F(damon, private_page)
 	EXPECT_EQ(6, XM_LOAD(self->p));
 }
 
+/* The same of a page inside a huge one */
+/* covers: B.damon */
+TEST_F(damon, page_of_a_private_huge_page)
+{
+	char *thp = xm_thp(self->fd, 0x55);
+	__u64 pfn;
+
+	NEED(XMIRROR_CAP_PRIVATE_LARGE);
+	if (!thp)
+		XM_SKIP(return, "%s", xm_why_no_thp());
+	MIGRATE_HUGE(self->fd, thp);
+	self->p = (__u64 *)thp + 5 * XM_WORDS;
+	pfn = xm_private_pfn(self->fd, self->p);
+	ASSERT_NE(0, pfn);
+	DAMON_START(pfn);
+	WAIT_FOR_DAMON(tried >= TRIES);
+	EXPECT_EQ(0, damon_count("sz_ops_filter_passed"));
+	damon_end();
+	EXPECT_EQ(XM_HUGE_PRIVATE,
+		  xm_page(self->fd, self->p).cpu & XM_HUGE_PRIVATE);
+	EXPECT_EQ(pfn, xm_private_pfn(self->fd, self->p));
+}
+
 TEST_HARNESS_MAIN

@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * System calls about memory that the device has, in small pages and as a huge one: what is
+ * not to touch a page leaves it there, and what is to take it away does so.
+ */
+#include "test.h"
+
+/* One of them, not the first of its huge page */
+#define Q	(self->p + 7 * XM_PAGE)
+
+FIXTURE(private) {
+	int fd;
+	__u32 level;	/* what the entry has of XM_HUGE_PRIVATE */
+	size_t len;
+	__u64 free;	/* of the device, before it has the memory */
+	char *p;	/* filled with 0x22 */
+};
+
+FIXTURE_VARIANT(private) {
+	bool huge;
+};
+
+FIXTURE_VARIANT_ADD(private, small) {};
+FIXTURE_VARIANT_ADD(private, huge) { .huge = true };
+
+FIXTURE_SETUP(private)
+{
+	__u64 moved;
+
+	self->fd = -1;
+	NEED(XMIRROR_CAP_PRIVATE);
+	if (variant->huge)
+		NEED(XMIRROR_CAP_PRIVATE_LARGE);
+	OPEN(self->fd, 0);
+	self->free = xm_devmem_free(self->fd);
+	if (variant->huge) {
+		self->len = XM_PMD;
+		self->level = XM_HUGE_PRIVATE;
+		self->p = xm_thp(self->fd, 0x22);
+		if (!self->p)
+			XM_SKIP(return, "%s", xm_why_no_thp());
+		MIGRATE_HUGE(self->fd, self->p);
+	} else {
+		self->len = 16 * XM_PAGE;
+		self->level = XMIRROR_CPU_PRIVATE;
+		self->p = xm_area(self->len, 0);
+		ASSERT_NE(NULL, self->p);
+		memset(self->p, 0x22, self->len);
+		ASSERT_EQ(0, xm_migrate(self->fd, self->p, self->len, 0, 0, &moved));
+		ASSERT_EQ(16, moved);
+	}
+}
+
+FIXTURE_TEARDOWN(private)
+{
+	if (self->fd < 0)
+		return;
+	EXPECT_CLEAN(self->fd);
+	close(self->fd);
+}
+
+#define EXPECT_STAYS() \
+	EXPECT_EQ(self->level, xm_page(self->fd, Q).cpu & XM_HUGE_PRIVATE)
+
+TEST_F(private, lock_on_fault_leaves_it_there)
+{
+	ASSERT_EQ(0, mlock2(self->p, self->len, MLOCK_ONFAULT));
+	EXPECT_STAYS();
+	ASSERT_EQ(0, munlock(self->p, self->len));
+	EXPECT_STAYS();
+	EXPECT_EQ(0x22, *Q);
+}
+
+TEST_F(private, lock_brings_it_back)
+{
+	ASSERT_EQ(0, mlock(self->p, self->len));
+	EXPECT_TRUE(xm_is_present(self->p));
+	EXPECT_TRUE(xm_is_present(self->p + self->len - 1));
+	EXPECT_EQ(self->len >> 10, xm_smaps_kb(self->p, "Locked"));
+	EXPECT_EQ(0x22, self->p[self->len - 1]);
+	ASSERT_EQ(0, munlock(self->p, self->len));
+	EXPECT_EQ(0, xm_smaps_kb(self->p, "Locked"));
+}
+
+/* Guard pages for @len bytes at @p */
+#define GUARD(p, len) \
+	do { \
+		int guard_err = madvise((p), (len), XM_MADV_GUARD_INSTALL) ? \
+				errno : 0; \
+		if (guard_err == EINVAL) \
+			XM_SKIP(return, "guard pages: Linux 6.13"); \
+		ASSERT_EQ(0, guard_err); \
+	} while (0)
+
+TEST_F(private, guard_page_takes_one_of_it)
+{
+	__u64 v;
+
+	GUARD(Q, XM_PAGE);
+	EXPECT_EQ(-EFAULT, xm_peek(Q, &v));
+	EXPECT_EQ(-EFAULT, xm_read(self->fd, Q, &v, 8));
+	EXPECT_LEAF(self->fd, Q, LEAF_NONE);
+	EXPECT_TRUE(xm_is_private(self->fd, Q - XM_PAGE));
+	EXPECT_TRUE(xm_is_private(self->fd, Q + XM_PAGE));
+	EXPECT_EQ(0x22, Q[-1]);
+	EXPECT_EQ(0x22, Q[XM_PAGE]);
+	ASSERT_EQ(0, madvise(Q, XM_PAGE, XM_MADV_GUARD_REMOVE));
+	EXPECT_EQ(0, *Q);
+}
+
+TEST_F(private, guard_pages_free_it)
+{
+	__u64 v;
+
+	GUARD(self->p, self->len);
+	EXPECT_EQ(-EFAULT, xm_peek(self->p, &v));
+	EXPECT_EQ(-EFAULT, xm_peek(Q, &v));
+	EXPECT_EQ(-EFAULT, xm_peek(self->p + self->len - 8, &v));
+	EXPECT_EQ(self->free, xm_devmem_free(self->fd));
+}
+
+TEST_HARNESS_MAIN
