@@ -302,10 +302,21 @@ static void xm_dev_split(struct page *page)
 
 XM_DEFINE_DEV_SPLIT(xm_folio_split, xm_dev_split)
 
+/*
+ * A memory error in a page. Its data is lost, and nothing is done for who has it. Without
+ * an answer of ours the core takes the page for one of a file, and dies of that.
+ */
+static int xm_memory_failure(struct dev_pagemap *pgmap, unsigned long pfn,
+			     unsigned long nr_pages, int mf_flags)
+{
+	return -EIO;
+}
+
 const struct dev_pagemap_ops xm_devmem_ops = {
 	.XM_DEV_FREE = xm_folio_free,
 	XM_DEV_SPLIT(xm_folio_split)
 	.migrate_to_ram = xm_migrate_to_ram,
+	.memory_failure = xm_memory_failure,
 };
 
 static void xm_add_blocks(struct xmirror_devmem *dm)

@@ -94,9 +94,11 @@ TEST_F(coherent, pin_that_fails_holds_no_other_page)
 	EXPECT_EQ(0, xm_wrong_pages(self->p, PAGES));
 }
 
-TEST_F(coherent, soft_offline_refuses_it_and_lets_go)
+/* @advice is about a bad page: refused, and the page can be taken out as before. */
+static void refuses(struct __test_metadata *_metadata, FIXTURE_DATA(coherent) *self,
+		    int advice)
 {
-	int err = madvise(self->p, XM_PAGE, XM_MADV_SOFT_OFFLINE) ? errno : 0;
+	int err = madvise(self->p, XM_PAGE, advice) ? errno : 0;
 
 	if (err == EINVAL)
 		XM_SKIP(return, "no CONFIG_MEMORY_FAILURE");
@@ -106,6 +108,19 @@ TEST_F(coherent, soft_offline_refuses_it_and_lets_go)
 	EXPECT_EQ(0, xm_ring_pin(self->ring, self->p, XM_PAGE));
 	EXPECT_EQ(0, xm_page(self->fd, self->p).cpu & XMIRROR_CPU_COHERENT);
 	EXPECT_EQ(0, xm_wrong_pages(self->p, PAGES));
+}
+
+TEST_F(coherent, soft_offline_refuses_it_and_lets_go)
+{
+	refuses(_metadata, self, XM_MADV_SOFT_OFFLINE);
+}
+
+TEST_F(coherent, memory_error_is_refused_and_lets_go)
+{
+	/* Finding 8 */
+	if (xm_kver() <= XM_KVER(6, 1))
+		XM_SKIP(return, "Linux 6.1 dies of unloading the module after it");
+	refuses(_metadata, self, MADV_HWPOISON);
 }
 
 /* covers: I.views */
