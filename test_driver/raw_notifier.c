@@ -3,8 +3,7 @@
  * A test's own interval notifiers: it inserts and removes them, reads sequence
  * numbers, and can make one wait inside an invalidation, which keeps open what
  * others then wait for, or refuse one that may not sleep. An invalidation may have two
- * passes. Beside them there may be
- * plain notifiers, of the whole mm, which only count.
+ * passes. Beside them there may be plain notifiers, of the whole mm, which count and wait.
  *
  * A notifier is inserted once and its record stays until the file closes, so that a
  * call of it after mmu_interval_notifier_remove() or mmu_notifier_unregister() has
