@@ -50,7 +50,6 @@ int group_make(struct group *g, const char *name)
 		return -ENOENT;
 	if (xm_cgroup(g->home, sizeof(g->home)))
 		return -ENOENT;
-	g->dying = dying();
 	snprintf(g->path, sizeof(g->path), ROOT "/xm-%s-%d", name, getpid());
 	if (mkdir(g->path, 0755)) {
 		g->path[0] = 0;
@@ -127,7 +126,7 @@ int group_remove(struct group *g)
 	__u64 start = xm_now_ns();
 
 	/* A process that has just ended may still be in it. */
-	while (rmdir(g->path)) {
+	for (g->dying = dying(); rmdir(g->path); g->dying = dying()) {
 		if (errno != EBUSY || xm_expired(start, XM_LONG))
 			return -errno;
 		sched_yield();

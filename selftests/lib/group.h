@@ -11,7 +11,7 @@
  * struct group - a control group
  * @path: its directory, empty when it has been removed
  * @home: the directory of the group that the process was in
- * @dying: groups that were gone already and still held when it was made
+ * @dying: groups that were gone already and still held when it was removed
  */
 struct group {
 	char path[64];
