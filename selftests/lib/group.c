@@ -38,19 +38,14 @@ static long file_number(const struct group *g, const char *file,
 	return number(path, field);
 }
 
-static long dying(void)
-{
-	return number(ROOT "/cgroup.stat", "nr_dying_descendants");
-}
-
-int group_make(struct group *g, const char *name)
+static int make(struct group *g, const char *parent, const char *name)
 {
 	g->path[0] = 0;
 	if (access(ROOT "/cgroup.subtree_control", W_OK))
 		return -ENOENT;
 	if (xm_cgroup(g->home, sizeof(g->home)))
 		return -ENOENT;
-	snprintf(g->path, sizeof(g->path), ROOT "/xm-%s-%d", name, getpid());
+	snprintf(g->path, sizeof(g->path), "%s/xm-%s-%d", parent, name, getpid());
 	if (mkdir(g->path, 0755)) {
 		g->path[0] = 0;
 		return -errno;
@@ -61,6 +56,11 @@ int group_make(struct group *g, const char *name)
 		return -ENOENT;
 	}
 	return 0;
+}
+
+int group_make(struct group *g, const char *name)
+{
+	return make(g, ROOT, name);
 }
 
 static int put(const char *path, const char *file, const char *text)
@@ -126,7 +126,7 @@ int group_remove(struct group *g)
 	__u64 start = xm_now_ns();
 
 	/* A process that has just ended may still be in it. */
-	for (g->dying = dying(); rmdir(g->path); g->dying = dying()) {
+	while (rmdir(g->path)) {
 		if (errno != EBUSY || xm_expired(start, XM_LONG))
 			return -errno;
 		sched_yield();
@@ -143,16 +143,26 @@ int group_end(struct group *g)
 	return group_remove(g);
 }
 
-int group_gone(const struct group *g)
+int group_make_below(struct group *g, const struct group *all, const char *name)
+{
+	int err = put(all->path, "cgroup.subtree_control", "+memory");
+
+	return err ? err : make(g, all->path, name);
+}
+
+long group_left(const struct group *all)
 {
 	__u64 start = xm_now_ns();
+	long left;
 
-	while (dying() > g->dying) {
-		if (xm_expired(start, XM_LONG))
-			return -ETIMEDOUT;
-		/* Pages in batches of a CPU are references, too. */
+	group_no_swap(all);
+	do {
+		/* Pages in batches of a CPU are charged, too. */
 		xm_drain();
-		sched_yield();
-	}
-	return 0;
+		/* Without what each CPU has charged ahead: memory_high_write() */
+		put(all->path, "memory.high", "0");
+		/* The kernel's own objects may stay, such as names in its caches. */
+		left = group_current(all) - group_stat(all, "kernel");
+	} while (left && !xm_expired(start, XM_LONG));
+	return left;
 }

@@ -11,16 +11,16 @@
  * struct group - a control group
  * @path: its directory, empty when it has been removed
  * @home: the directory of the group that the process was in
- * @dying: groups that were gone already and still held when it was removed
  */
 struct group {
-	char path[64];
+	char path[96];
 	char home[300];
-	long dying;
 };
 
 /** group_make: -ENOENT without cgroup2, or without its memory controller. */
 int group_make(struct group *g, const char *name);
+/** group_make_below: the same in @all, which has no process of its own. */
+int group_make_below(struct group *g, const struct group *all, const char *name);
 /** group_enter: the calling process from now on. */
 int group_enter(const struct group *g);
 /** group_leave: the calling process, to the group in which it has made this one. */
@@ -42,9 +42,10 @@ int group_remove(struct group *g);
 /** group_end: at the end of a test: kill who is in it, and remove it if it is there. */
 int group_end(struct group *g);
 /**
- * group_gone: wait until nothing that was charged to a removed group is left, which
- * is when the kernel frees it: -ETIMEDOUT.
+ * group_left: wait until no page of a process is charged to @all and the groups that were
+ * below it: the bytes that are, or 0. What a removed group is charged for goes to its
+ * parent since Linux 7.
  */
-int group_gone(const struct group *g);
+long group_left(const struct group *all);
 
 #endif
