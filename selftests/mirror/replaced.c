@@ -109,6 +109,8 @@ FIXTURE_SETUP(huge_zero)
 	ASSERT_EQ(0, XM_LOAD(self->p));
 	if (!(xm_page(self->fd, self->p).cpu & XMIRROR_CPU_HUGE))
 		XM_SKIP(return, "%s", xm_why_no_thp());
+	/* It stays, and khugepaged makes none of a page that has been written to. */
+	ASSERT_EQ(0, xm_no_thp(self->p, XM_PMD));
 }
 
 FIXTURE_TEARDOWN(huge_zero)
