@@ -8,24 +8,19 @@
 #include "raw.h"
 #include "test.h"
 
-#define OFFLINE	"/sys/devices/system/memory/hard_offline_page"
-
 TEST(memory_error_of_private_memory_is_refused)
 {
 	__u64 *p = xm_anon(XM_PAGE);
-	char where[32];
 	int fd;
 
 	NEED(XMIRROR_CAP_PRIVATE);
-	if (access(OFFLINE, F_OK))
+	if (access(XM_HARD_OFFLINE, F_OK))
 		XM_SKIP(return, "no CONFIG_MEMORY_FAILURE");
 	OPEN(fd, 0);
 	ASSERT_NE(NULL, p);
 	*p = 5;
 	ASSERT_EQ(1, raw_to(fd, p, 1, XMIRROR_RAW_PRIVATE));
-	snprintf(where, sizeof(where), "%#llx",
-		 (unsigned long long)raw_page(fd, p).pfn * XM_PAGE);
-	EXPECT_GT(0, xm_write_file(OFFLINE, where));
+	EXPECT_GT(0, xm_memory_error(raw_page(fd, p).pfn));
 	EXPECT_EQ(5, XM_LOAD(p));
 	close(fd);
 }

@@ -6,8 +6,6 @@
 #include "klog.h"
 #include "test.h"
 
-#define OFFLINE	"/sys/devices/system/memory/hard_offline_page"
-
 FIXTURE(error) {
 	int fd;
 	__u64 *p;
@@ -25,7 +23,7 @@ FIXTURE_SETUP(error)
 	/* Finding 8 */
 	if (xm_kver() <= XM_KVER(6, 1))
 		XM_SKIP(return, "Linux 6.1 dies of unloading the module after it");
-	if (access(OFFLINE, F_OK))
+	if (access(XM_HARD_OFFLINE, F_OK))
 		XM_SKIP(return, "no CONFIG_MEMORY_FAILURE");
 	OPEN(self->fd, 0);
 	ASSERT_EQ(0, klog_open(&self->log));
@@ -48,19 +46,11 @@ FIXTURE_TEARDOWN(error)
 	close(self->fd);
 }
 
-static int fail(__u64 pfn)
-{
-	char where[32];
-
-	snprintf(where, sizeof(where), "%#llx", (unsigned long long)pfn * XM_PAGE);
-	return xm_write_file(OFFLINE, where);
-}
-
 #define TOLD	"recovery action for dax page: Failed"
 
 TEST_F(error, page_in_use_stays)
 {
-	EXPECT_EQ(-EIO, fail(self->pfn));
+	EXPECT_EQ(-EIO, xm_memory_error(self->pfn));
 	EXPECT_TRUE(klog_has(&self->log, TOLD));
 	EXPECT_EQ(self->pfn, xm_private_pfn(self->fd, self->p));
 	EXPECT_EQ(5, XM_LOAD(self->p));
@@ -70,7 +60,7 @@ TEST_F(error, free_page)
 {
 	ASSERT_EQ(0, madvise(self->p, XM_PAGE, MADV_DONTNEED));
 	ASSERT_EQ(self->free, xm_devmem_free(self->fd));
-	EXPECT_EQ(-EIO, fail(self->pfn));
+	EXPECT_EQ(-EIO, xm_memory_error(self->pfn));
 	EXPECT_TRUE(klog_has(&self->log, TOLD));
 }
 

@@ -347,6 +347,14 @@ __u64 xm_private_pfn(int fd, const void *p)
 	return page.cpu & XMIRROR_CPU_PRIVATE ? page.cpu_pfn : 0;
 }
 
+int xm_memory_error(__u64 pfn)
+{
+	char where[32];
+
+	snprintf(where, sizeof(where), "%#llx", (unsigned long long)pfn * XM_PAGE);
+	return xm_write_file(XM_HARD_OFFLINE, where);
+}
+
 __u64 xm_devmem_free(int fd)
 {
 	struct xmirror_stats s;

@@ -122,6 +122,10 @@ void xm_fill_words(volatile __u64 *p, size_t len, __u64 seed);
 size_t xm_wrong_words(const volatile __u64 *p, size_t len, __u64 seed);
 /** xm_private_pfn: the page frame of private memory at @p, 0 if it is none. */
 __u64 xm_private_pfn(int fd, const void *p);
+/** XM_HARD_OFFLINE: the file by which a memory error is reported: CONFIG_MEMORY_FAILURE */
+#define XM_HARD_OFFLINE	"/sys/devices/system/memory/hard_offline_page"
+/** xm_memory_error: report one in page frame @pfn: 0, or the kernel's negative errno. */
+int xm_memory_error(__u64 pfn);
 /** xm_devmem_free: free pages of the device's memory. */
 __u64 xm_devmem_free(int fd);
 
