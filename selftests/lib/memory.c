@@ -256,19 +256,19 @@ bool xm_huge_is_free(unsigned int nr)
 
 int xm_khugepaged_eager(void)
 {
-	static const char *const settings[][2] = {
+	char path[128], none[16];
+	const char *const settings[][2] = {
+		{ "max_ptes_none", none },
 		{ "max_ptes_swap", "64" },
 		{ "scan_sleep_millisecs", "0" },
 		{ "alloc_sleep_millisecs", "0" },
 		{ "pages_to_scan", "4096" },
 	};
-	char path[128], none[16];
 	size_t i;
-	int err;
+	int err = 0;
 
 	snprintf(none, sizeof(none), "%lu", XM_PMD_PAGES - 1);
-	err = xm_setting(THP "khugepaged/max_ptes_none", none);
-	for (i = 0; i < 4 && !err; i++) {
+	for (i = 0; i < sizeof(settings) / sizeof(*settings) && !err; i++) {
 		snprintf(path, sizeof(path), THP "khugepaged/%s",
 			 settings[i][0]);
 		err = xm_setting(path, settings[i][1]);
