@@ -238,20 +238,21 @@ static int grow(struct env *e)
 
 /* Reclaim, migration, KSM */
 
+static int only_page(struct env *e)
+{
+	return xm_reclaim_only(e->p, XM_PAGE);
+}
+
 static int reclaim_all(struct env *e)
 {
-	int i, err;
+	int err;
 
 	if (xm_reclaim_corrupts())
 		return not_here(e, "no XMIRROR_CAP_RECLAIM_EXCLUSIVE");
-	for (i = 0; i < 20 && xm_is_exclusive(e->p); i++) {
-		err = xm_reclaim("64M");
-		if (err == -ENOENT)
-			return not_here(e, "memory.reclaim: Linux 5.19, CONFIG_MEMCG");
-		if (err)
-			return err;
-	}
-	return 0;
+	err = xm_reclaim_exclusive(e->p, XM_PAGE);
+	if (err == -ENOENT)
+		return not_here(e, "memory.reclaim: Linux 5.19, CONFIG_MEMCG");
+	return err;
 }
 
 static int swap_off_on(struct env *e)
@@ -582,7 +583,7 @@ ROW(move_dontunmap, MOVES(0));	/* covers: B.mremap */
 ROW2(clear_soft_dirty, KEPT(SOFT_DIRTY, FULL), KEPT(SOFT_DIRTY, P), THEN_SOFT);
 
 /* An exclusive page out of the rmap cannot be reclaimed or moved. */
-ROW2(reclaim_all, QUIET, SWAPPED);	/* covers: E5, B.reclaim */
+ROW2(reclaim_all, QUIET, SWAPPED, WITH(only_page));	/* covers: E5, B.reclaim */
 ROW2(compact, QUIET, EITHER_WAY);	/* covers: E5, E9, B.compact */
 
 TEST_HARNESS_MAIN

@@ -174,7 +174,8 @@ static int reclaim_meets_entry(void)
 	if (fd < 0 || !p)
 		return ENTRY_FAILED;
 	*p = 0x11;
-	if (xm_exclusive(fd, p, XM_PAGE, NULL) || !xm_is_exclusive(p))
+	if (xm_reclaim_only(p, XM_PAGE) || xm_exclusive(fd, p, XM_PAGE, NULL) ||
+	    !xm_is_exclusive(p))
 		return ENTRY_FAILED;
 	before = xm_pagemap(p);
 	after = before;

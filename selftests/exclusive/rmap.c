@@ -17,26 +17,23 @@ TEST_F(page, reclaim_takes_exclusive_pages)
 	const size_t len = 64 * XM_PAGE;
 	char *p = xm_anon(len);
 	size_t left, i;
-	int round, err;
+	int err;
 
 	NEED_RECLAIM();
 	ASSERT_NE(NULL, p);
 	if (xm_meminfo_kb("SwapTotal") <= 0)
 		XM_SKIP(return, "no swap");
 	memset(p, 0x11, len);
+	ASSERT_EQ(0, xm_reclaim_only(p, len));
 	ASSERT_EQ(0, xm_exclusive(self->fd, p, len, NULL));
 	for (i = 0; i < len; i += XM_PAGE) {
 		ASSERT_EQ(0, xm_op(self->fd, XMIRROR_OP_XCHG, 8, p + i, i,
 				   NULL));
 	}
-	for (round = 0; round < 20; round++) {
-		err = xm_reclaim("64M");
-		if (err == -ENOENT)
-			XM_SKIP(return, "no memory.reclaim");
-		ASSERT_EQ(0, err);
-		if (!xm_count_exclusive(p, len))
-			break;
-	}
+	err = xm_reclaim_exclusive(p, len);
+	if (err == -ENOENT)
+		XM_SKIP(return, "no memory.reclaim");
+	ASSERT_EQ(0, err);
 	left = xm_count_exclusive(p, len);
 	for (i = 0; i < len; i += XM_PAGE) {
 		EXPECT_EQ(i, XM_LOAD((__u64 *)(p + i)));

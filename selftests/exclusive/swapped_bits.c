@@ -7,8 +7,6 @@
 #include "test.h"
 #include "uffd.h"
 
-#define ROUNDS	20
-
 FIXTURE(swapped) {
 	int fd;
 	__u64 *p;
@@ -32,6 +30,7 @@ FIXTURE_SETUP(swapped)
 	self->q = self->p + XM_WORDS;
 	*self->p = 5;
 	*self->q = 7;
+	ASSERT_EQ(0, xm_reclaim_only(self->p, 2 * XM_PAGE));
 }
 
 FIXTURE_TEARDOWN(swapped)
@@ -40,19 +39,6 @@ FIXTURE_TEARDOWN(swapped)
 		return;
 	EXPECT_CLEAN(self->fd);
 	close(self->fd);
-}
-
-/*
- * Reclaim finds other pages of the group, too. It cannot take one to which a CPU's batch
- * has a reference, since the device's access has made it active.
- */
-static int swap_out(const __u64 *p)
-{
-	int round, err = xm_drain();
-
-	for (round = 0; round < ROUNDS && !err && !xm_is_swapped(p); round++)
-		err = xm_reclaim("64M");
-	return err;
 }
 
 /* covers: F.soft_dirty */
@@ -65,7 +51,7 @@ TEST_F(swapped, exclusive_page_is_soft_dirty)
 	*self->p = 6;
 	ASSERT_EQ(0, xm_exclusive(self->fd, self->p, XM_PAGE, NULL));
 	ASSERT_TRUE(xm_is_marked(self->p, XM_PM_SOFT_DIRTY));
-	ASSERT_EQ(0, swap_out(self->p));
+	ASSERT_EQ(0, xm_reclaim_exclusive(self->p, XM_PAGE));
 	ASSERT_TRUE(xm_is_swapped(self->p));
 	EXPECT_TRUE(xm_is_marked(self->p, XM_PM_SOFT_DIRTY));
 	/* That is of the page, and not of the mapping. */
@@ -87,7 +73,7 @@ TEST_F(swapped, exclusive_page_is_write_protected)
 	ASSERT_EQ(0, xm_uffd_wp(uffd, self->p, XM_PAGE, true));
 	ASSERT_TRUE(xm_is_exclusive(self->p));
 	ASSERT_TRUE(xm_is_marked(self->p, XM_PM_UFFD_WP));
-	ASSERT_EQ(0, swap_out(self->p));
+	ASSERT_EQ(0, xm_reclaim_exclusive(self->p, XM_PAGE));
 	ASSERT_TRUE(xm_is_swapped(self->p));
 	EXPECT_TRUE(xm_is_marked(self->p, XM_PM_UFFD_WP));
 	EXPECT_EQ(6, XM_LOAD(self->p));

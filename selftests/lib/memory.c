@@ -490,6 +490,24 @@ int xm_reclaim(const char *bytes)
 	return err == -EAGAIN ? 0 : err;
 }
 
+int xm_reclaim_only(void *p, size_t len)
+{
+	return mlockall(MCL_CURRENT) || munlock(p, len) ? -errno : 0;
+}
+
+int xm_reclaim_exclusive(const void *p, size_t len)
+{
+	int round, err = 0;
+
+	for (round = 0; round < 20 && !err && xm_count_exclusive(p, len); round++) {
+		/* A page to which a CPU's batch has a reference cannot be taken. */
+		err = xm_drain();
+		if (!err)
+			err = xm_reclaim("64M");
+	}
+	return err;
+}
+
 #define KSM	"/sys/kernel/mm/ksm/"
 
 bool xm_has_ksm(void)

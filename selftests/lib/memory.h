@@ -145,6 +145,18 @@ int xm_cgroup(char *path, size_t room);
  */
 int xm_reclaim(const char *bytes);
 /**
+ * xm_reclaim_only: lock all of the program but @len bytes at @p, so that xm_reclaim() finds
+ * nothing else of it. Pages of its own that come back after each request are progress enough
+ * for reclaim, which then leaves the active list alone (mm/vmscan.c: do_try_to_free_pages(),
+ * skipped_deactivate). Call it before the device has @p, since mlockall() faults that in.
+ */
+int xm_reclaim_only(void *p, size_t len);
+/**
+ * xm_reclaim_exclusive: xm_reclaim() until none of @len bytes at @p is exclusive. 0 also if
+ * one stays.
+ */
+int xm_reclaim_exclusive(const void *p, size_t len);
+/**
  * xm_reclaim_corrupts: reclaim meets exclusive entries here, and corrupts them:
  * arm64, see finding 26.
  */

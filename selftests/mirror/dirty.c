@@ -217,17 +217,14 @@ TEST_F(dirty, s3_exclusive_around_madv_free)
 /* covers: B.reclaim, E17a, S3 */
 TEST_F(dirty, s3_reclaimed_while_exclusive)
 {
-	unsigned int i;
+	int err;
 
 	NEED(XMIRROR_CAP_EXCLUSIVE | XMIRROR_CAP_RECLAIM_EXCLUSIVE);
 	S3(true);
-	for (i = 0; i < 20 && xm_count_exclusive(self->p, SIZE); i++) {
-		int err = xm_reclaim("64M");
-
-		if (err == -ENOENT)
-			XM_SKIP(return, "no memory.reclaim");
-		ASSERT_EQ(0, err);
-	}
+	err = xm_reclaim_exclusive(self->p, SIZE);
+	if (err == -ENOENT)
+		XM_SKIP(return, "no memory.reclaim");
+	ASSERT_EQ(0, err);
 	/* One that is dirty stays or comes back; one that is clean is freed. */
 	EXPECT_LOST(true, 0);
 	EXPECT_LEFT_OUT();
