@@ -211,6 +211,8 @@ TEST(reclaim_leaves_the_swap_type_alone)
 		klog_expect("0-1", KLOG_WARNING("swap_put_entries_direct"));
 		klog_expect("2", "BUG: Bad rss-counter state .*");
 	}
+	/* The counts are checked as the last CPU that ran the child runs another mm. */
+	ASSERT_EQ(0, xm_pin_cpu());
 	pid = fork();
 	ASSERT_LE(0, pid);
 	if (!pid)
