@@ -53,6 +53,8 @@
  * @mode: what for
  * @granule: bytes of what is mapped around it
  * @may_wait: a userfaultfd may be waited for
+ * @armed: a userfaultfd could make a fault of @range wait
+ * @plain: there is no hole in @range, and nothing that xm_vma_denied() denies
  * @wanted: pages of @range that the device cannot use yet
  * @range: the granules around, with room for a span of them
  * @pfn: that room, if it is for a page
@@ -67,6 +69,8 @@ struct xm_fault {
 	enum xmirror_mode mode;
 	unsigned long granule;
 	bool may_wait;
+	bool armed;
+	bool plain;
 	DECLARE_BITMAP(wanted, XM_SPAN_PAGES);
 	struct hmm_range range;
 	unsigned long pfn;
@@ -378,25 +382,30 @@ static unsigned long xm_vma_denied(const struct vm_area_struct *vma)
 }
 
 /*
- * Fails if a wanted page is denied; denied neighbours are not mapped. Says in @armed if
- * a userfaultfd could make a fault wait, if it is not NULL. Needs mmap_lock.
+ * Fails if a wanted page is denied; denied neighbours are not mapped. Says what is @armed
+ * and @plain. Needs mmap_lock.
  *
  * For a page that was read before, under this lock or an earlier one, this is good as
  * long as the walk: its VMA is still there, or it went and there was an invalidation.
- * It is not for a page that is read later: to map memory in a hole invalidates nothing.
+ * It is for a page that is read later only if all is @plain: to map memory in a hole
+ * invalidates nothing.
  */
-static int xm_fault_mask_vmas(struct xm_fault *f, bool *armed)
+static int xm_fault_mask_vmas(struct xm_fault *f)
 {
 	VMA_ITERATOR(vmi, f->m->mm, f->range.start);
+	unsigned long denied, addr, end = f->range.start;
 	struct vm_area_struct *vma;
-	unsigned long denied, addr;
 
+	f->armed = false;
+	f->plain = true;
 	for_each_vma_range(vmi, vma, f->range.end) {
-		if (armed)
-			*armed |= userfaultfd_armed(vma);
+		f->armed |= userfaultfd_armed(vma);
+		f->plain &= vma->vm_start <= end;
+		end = vma->vm_end;
 		denied = xm_vma_denied(vma);
 		if (!denied)
 			continue;
+		f->plain = false;
 		if (vma->vm_start < f->end && vma->vm_end > f->start) {
 			if (denied == HMM_PFN_VALID)
 				return -EFAULT;
@@ -408,17 +417,17 @@ static int xm_fault_mask_vmas(struct xm_fault *f, bool *armed)
 			f->range.hmm_pfns[(addr - f->range.start) >>
 					  PAGE_SHIFT] &= ~denied;
 	}
+	f->plain &= end >= f->range.end;
 	return 0;
 }
 
 /*
  * Read the present entries. In memory that is armed with a userfaultfd which must not be
  * waited for, fault here, too. @missing: out: there may be more to ask for. The look at
- * the VMAs is for @armed, and keeps faults away from pages that are denied.
+ * the VMAs before that keeps faults away from pages that are denied.
  */
 static int xm_fault_snapshot(struct xm_fault *f, bool *missing)
 {
-	bool armed = false;
 	int ret;
 
 	memset(f->range.hmm_pfns, 0,
@@ -429,30 +438,32 @@ static int xm_fault_snapshot(struct xm_fault *f, bool *missing)
 	/* Not as of @seq: the core would answer for all of the interval. */
 	f->range.notifier_seq = READ_ONCE(f->range.notifier->invalidate_seq);
 	ret = hmm_range_fault(&f->range);
-	if (!ret && f->mode != XM_LOCAL)
-		ret = xm_fault_mask_vmas(f, &armed);
-	*missing = f->mode != XM_LOCAL && (!armed || f->may_wait);
-	if (!ret && armed && !f->may_wait) {
-		ret = xm_fault_missing(f, true);
-		if (ret > 0)
-			ret = xm_fault_mask_vmas(f, NULL);
+	*missing = false;
+	if (!ret && f->mode != XM_LOCAL) {
+		ret = xm_fault_mask_vmas(f);
+		*missing = !f->armed || f->may_wait;
+		if (!ret && !*missing) {
+			ret = xm_fault_missing(f, true);
+			if (ret > 0)
+				ret = xm_fault_mask_vmas(f);
+		}
 	}
 	mmap_read_unlock(f->m->mm);
 	return ret;
 }
 
-/* Fault in what is missing, and look at the VMAs again: for what was read now. */
+/* Fault in what is missing, and look at the VMAs again for it, unless all is plain. */
 static int xm_fault_rest(struct xm_fault *f)
 {
 	int ret;
 
 	xm_point(f->m, XM_PT_FAULT_MISSING, f->start, f->end);
 	ret = xm_fault_missing(f, false);
-	if (ret <= 0)
-		return ret;
+	if (ret <= 0 || f->plain)
+		return min(ret, 0);
 	if (mmap_read_lock_killable(f->m->mm))
 		return -EINTR;
-	ret = xm_fault_mask_vmas(f, NULL);
+	ret = xm_fault_mask_vmas(f);
 	mmap_read_unlock(f->m->mm);
 	return ret;
 }
