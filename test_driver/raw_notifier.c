@@ -198,6 +198,8 @@ static int xt_raw_start(struct mmu_notifier *plain,
 
 	if (!xt_raw_meets(n, range))
 		return 0;
+	if (READ_ONCE(n->refusing) && !mmu_notifier_range_blockable(range))
+		return -EAGAIN;
 	spin_lock(&n->lock);
 	xt_raw_heard(n, range);
 	spin_unlock(&n->lock);
@@ -236,6 +238,11 @@ static const struct mmu_notifier_ops xt_raw_plain_ops = {
 	.invalidate_range_end = xt_raw_end,
 };
 
+static const struct mmu_notifier_ops xt_raw_no_end_ops = {
+	.release = xt_raw_release,
+	.invalidate_range_start = xt_raw_start,
+};
+
 static int xt_raw_register_plain(struct xt_raw_notifier *n,
 				 const struct xmirror_raw_notifier *r)
 {
@@ -245,7 +252,8 @@ static int xt_raw_register_plain(struct xt_raw_notifier *n,
 		return -EOVERFLOW;
 	n->first = r->addr;
 	n->is_plain = true;
-	n->plain.ops = &xt_raw_plain_ops;
+	n->plain.ops = r->flags & XMIRROR_RAW_NO_END ? &xt_raw_no_end_ops :
+						       &xt_raw_plain_ops;
 	return mmu_notifier_register(&n->plain, current->mm);
 }
 
@@ -327,15 +335,16 @@ static int xt_raw_inside(struct xt_raw_notifier *n)
 	return left > 0 ? 0 : left ? -EINTR : -ETIMEDOUT;
 }
 
-/* A plain notifier has no sequence numbers, and hears of ends, so that it cannot refuse. */
+/* A plain notifier has no sequence numbers, and one that hears of ends cannot refuse. */
 static bool xt_raw_has(const struct xt_raw_notifier *n, u32 cmd)
 {
 	switch (cmd) {
 	case XMIRROR_RAW_READ_BEGIN:
 	case XMIRROR_RAW_READ_RETRY:
 	case XMIRROR_RAW_CHECK_RETRY:
-	case XMIRROR_RAW_REFUSE:
 		return !n->is_plain;
+	case XMIRROR_RAW_REFUSE:
+		return !n->is_plain || !n->plain.ops->invalidate_range_end;
 	default:
 		return true;
 	}
@@ -382,16 +391,28 @@ static int xt_raw_cmd(struct xt_file *f, struct xt_raw_notifier *n,
 	}
 }
 
+static bool xt_raw_flags_are_right(const struct xmirror_raw_notifier *r)
+{
+	switch (r->flags) {
+	case 0:
+		return true;
+	case XMIRROR_RAW_TWO_PASSES:
+	case XMIRROR_RAW_PLAIN:
+	case XMIRROR_RAW_PLAIN | XMIRROR_RAW_NO_END:
+		return r->cmd == XMIRROR_RAW_INSERT;
+	default:
+		return false;
+	}
+}
+
 /* XMIRROR_IOC_RAW_NOTIFIER */
 int xt_raw_notifier(struct xt_file *f, struct xmirror_raw_notifier *r)
 {
-	const u32 both = XMIRROR_RAW_PLAIN | XMIRROR_RAW_TWO_PASSES;
 	struct xt_raw_notifier *n;
 	int ret;
 
 	r->result = 0;
-	if (r->flags & ~(r->cmd == XMIRROR_RAW_INSERT ? both : 0) ||
-	    r->flags == both || r->__reserved)
+	if (!xt_raw_flags_are_right(r) || r->__reserved)
 		return -EINVAL;
 	if (!XM_HAVE_TWO_PASSES && r->flags & XMIRROR_RAW_TWO_PASSES)
 		return -EOPNOTSUPP;

@@ -83,7 +83,7 @@ static const struct call {
 	     XMIRROR_RAW_HMM_UNLOCKED | XMIRROR_RAW_HMM_STALE, 0),
 	CALL(RAW_MIGRATE, raw_migrate, 56,
 	     (XMIRROR_RAW_UNSAFE << 1) - 1, 0),
-	CALL(RAW_NOTIFIER, raw_notifier, 88, XMIRROR_RAW_PLAIN, 0),
+	CALL(RAW_NOTIFIER, raw_notifier, 88, XMIRROR_RAW_PLAIN | XMIRROR_RAW_NO_END, 0),
 	CALL(RAW_STATE, raw_state, 32, 0, 0),
 	CALL(HOLD, hold, 72, 0, -ENOENT),
 	CALL(RESIDENT, resident, 80, XMIRROR_RESIDENT_WRITE, -ENOENT),

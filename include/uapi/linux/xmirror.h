@@ -1364,7 +1364,7 @@ struct xmirror_raw_migrate {
 
 /**
  * XMIRROR_RAW_PLAIN: a plain notifier, which is of the whole mm; what does not meet
- * @addr and @length is not counted. For INSERT, LOOK, REMOVE, BLOCK, INSIDE and GO.
+ * @addr and @length is not counted, and not refused. It has no sequence numbers.
  */
 #define XMIRROR_RAW_PLAIN		(1U << 0)
 /**
@@ -1374,6 +1374,11 @@ struct xmirror_raw_migrate {
  * notifiers.
  */
 #define XMIRROR_RAW_TWO_PASSES		(1U << 1)
+/**
+ * XMIRROR_RAW_NO_END: with XMIRROR_RAW_PLAIN. It hears of no ends, and so may REFUSE: a
+ * start that does that must have no end (mm/mmu_notifier.c).
+ */
+#define XMIRROR_RAW_NO_END		(1U << 2)
 
 /**
  * enum xmirror_raw_notifier_cmd - what XMIRROR_IOC_RAW_NOTIFIER does
@@ -1408,7 +1413,8 @@ enum xmirror_raw_notifier_cmd {
 /**
  * struct xmirror_raw_notifier - a notifier of the test's own
  * @size: sizeof(struct xmirror_raw_notifier)
- * @flags: INSERT: 0, XMIRROR_RAW_PLAIN or XMIRROR_RAW_TWO_PASSES; else must be zero
+ * @flags: INSERT: 0, XMIRROR_RAW_TWO_PASSES, XMIRROR_RAW_PLAIN, or that and
+ *	XMIRROR_RAW_NO_END; else must be zero
  * @cmd: enum xmirror_raw_notifier_cmd
  * @id: INSERT: out; else in. 1 to 16
  * @addr: INSERT: first byte
