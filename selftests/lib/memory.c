@@ -495,17 +495,31 @@ int xm_reclaim_only(void *p, size_t len)
 	return mlockall(MCL_CURRENT) || munlock(p, len) ? -errno : 0;
 }
 
+/* The counts that reclaim goes by are renewed every two seconds. */
+#define RECLAIM_MS	(XM_LONG / 3)
+
+int xm_reclaim_again(__u64 start, const char *bytes)
+{
+	int err;
+
+	if (xm_expired(start, RECLAIM_MS))
+		return -ETIMEDOUT;
+	/* A page to which a CPU's batch has a reference cannot be taken. */
+	err = xm_drain();
+	return err ? err : xm_reclaim(bytes);
+}
+
 int xm_reclaim_exclusive(const void *p, size_t len)
 {
+	/* Before Linux 6.15 reclaim does not find them, however long it looks. */
+	bool found = xm_caps() & XMIRROR_CAP_EXCLUSIVE_LARGE;
+	__u64 start = xm_now_ns();
 	int round, err = 0;
 
-	for (round = 0; round < 20 && !err && xm_count_exclusive(p, len); round++) {
-		/* A page to which a CPU's batch has a reference cannot be taken. */
-		err = xm_drain();
-		if (!err)
-			err = xm_reclaim("64M");
-	}
-	return err;
+	for (round = 0; (found || round < 20) && !err &&
+	     xm_count_exclusive(p, len); round++)
+		err = xm_reclaim_again(start, "64M");
+	return err == -ETIMEDOUT ? 0 : err;
 }
 
 #define KSM	"/sys/kernel/mm/ksm/"

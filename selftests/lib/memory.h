@@ -152,6 +152,14 @@ int xm_reclaim(const char *bytes);
  */
 int xm_reclaim_only(void *p, size_t len);
 /**
+ * xm_reclaim_again: xm_reclaim() once more, of what was asked for at @start first and is
+ * not done yet: -ETIMEDOUT if it is of no use. A single request may be: where anonymous
+ * pages are on the active list only, reclaim makes them inactive if their counts say so
+ * (mm/vmscan.c: shrink_lruvec(), inactive_is_low()), and these are as of up to two seconds
+ * ago (mm/memcontrol.c: FLUSH_TIME).
+ */
+int xm_reclaim_again(__u64 start, const char *bytes);
+/**
  * xm_reclaim_exclusive: xm_reclaim() until none of @len bytes at @p is exclusive. 0 also if
  * one stays.
  */
