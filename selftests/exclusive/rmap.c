@@ -115,7 +115,7 @@ TEST_F(page, ksm_beside_the_device)
 	ASSERT_EQ(0, madvise(other, XM_PAGE, MADV_MERGEABLE));
 	/* KSM has merged the page that becomes exclusive, */
 	ASSERT_EQ(0, xm_ksm_merge(self->p, other));
-	ASSERT_EQ(0, worker_start(&w));
+	ASSERT_EQ(0, worker_start_counting(&w, &w.arg));
 	/* and scans it again and again meanwhile. */
 	EXPECT_EQ(0, xm_ksm_scan(XM_LONG));
 	XM_STORE(&w.stop, true);

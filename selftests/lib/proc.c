@@ -246,6 +246,19 @@ int worker_start(struct worker *w)
 	return err;
 }
 
+int worker_start_counting(struct worker *w, const __u64 *count)
+{
+	__u64 start = xm_now_ns();
+	int err = worker_start(w);
+
+	while (!err && !XM_LOAD(count) && !worker_ended(w)) {
+		if (xm_expired(start, XM_LONG))
+			err = -ETIMEDOUT;
+		sched_yield();
+	}
+	return err;
+}
+
 bool worker_ended(struct worker *w)
 {
 	return XM_LOAD(&w->tid) < 0;

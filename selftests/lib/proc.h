@@ -107,6 +107,8 @@ int xm_no_faults(void);
  */
 int worker_prepare(struct worker *w);
 int worker_start(struct worker *w);
+/** worker_start_counting: and wait until it has counted @count up from 0: -ETIMEDOUT */
+int worker_start_counting(struct worker *w, const __u64 *count);
 /** worker_join: -ETIMEDOUT if the thread doesn't end, else what @fn returned */
 int worker_join(struct worker *w);
 /**

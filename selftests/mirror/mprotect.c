@@ -199,7 +199,7 @@ TEST_F(mprotect, toggle_exec)
 	__u64 fences[4], i, n;
 	struct xmirror_wait w;
 
-	ASSERT_EQ(0, worker_start(&t));
+	ASSERT_EQ(0, worker_start_counting(&t, &t.done));
 	for (n = 0; n < 2; n++) {
 		for (i = 0; i < 4; i++) {
 			ASSERT_EQ(0, xm_submit(self->fd, i, &cmd, 1, 50,
@@ -238,7 +238,7 @@ static void hammer(struct __test_metadata *_metadata, int fd, __u64 *w,
 	struct xmirror_wait wait;
 
 	memset(w, 0, SIZE);
-	ASSERT_EQ(0, worker_start(&t));
+	ASSERT_EQ(0, worker_start_counting(&t, &t.done));
 	for (n = 0; n < 50; n++) {
 		for (i = 0; i < 4; i++) {
 			ASSERT_EQ(0, xm_submit(fd, i, &cmd, 1, 50, &fences[i]));

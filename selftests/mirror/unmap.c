@@ -310,7 +310,7 @@ TEST_F(unmap, map_over_while_counting)
 	struct xmirror_wait w;
 
 	ASSERT_NE(NULL, t.addr);
-	ASSERT_EQ(0, worker_start(&t));
+	ASSERT_EQ(0, worker_start_counting(&t, &t.done));
 	for (i = 0; i < ENGINES; i++) {
 		ASSERT_EQ(0, xm_submit(self->fd, i, &cmd, 1, 200, &fences[i]));
 	}
