@@ -211,7 +211,7 @@ TEST_F(policy, eager_takes_what_it_can)
 {
 	size_t chunk = xm_facts()->chunk_size;
 	char *middle = xm_anon_aligned(2 * chunk, chunk);
-	__u64 start, i;
+	__u64 start, i, n, pieces;
 
 	ASSERT_NE(NULL, middle);
 	middle += chunk;
@@ -224,11 +224,12 @@ TEST_F(policy, eager_takes_what_it_can)
 	FORK();
 	/* The work takes a page before it counts it: wait for both. */
 	start = xm_now_ns();
-	while ((taken(self->fd) < 64 ||
-		taken(self->fd) != exclusive_pieces(middle)) &&
-	       !xm_expired(start, XM_LONG / 2))
+	do {
 		sched_yield();
-	EXPECT_EQ(taken(self->fd), exclusive_pieces(middle));
+		n = taken(self->fd);
+		pieces = exclusive_pieces(middle);
+	} while ((n < 64 || n != pieces) && !xm_expired(start, XM_LONG / 2));
+	EXPECT_EQ(n, pieces);
 	/*
 	 * The work may have begun before the notifier of the second chunk, and hold
 	 * one range while it waits for the fork: then there is room for another
