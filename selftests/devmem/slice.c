@@ -176,12 +176,12 @@ TEST_F(slice, device_waits_for_the_cpu)
 	EXPECT_EQ(102, self->p[0]);
 }
 
-/* It is not said here how long they take. */
+/* It is not said here how long they take; the next access has to come before. */
 TEST_F(slice, slices_end)
 {
 	__u64 i;
 
-	SET_SLICE(20);
+	SET_SLICE(100);
 	for (i = 0; i < 10; i++) {
 		ASSERT_EQ(0, xm_add(self->fd[0], self->p, 1));
 		EXPECT_EQ(0, who_has(self->fd, self->p));
