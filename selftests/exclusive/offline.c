@@ -146,6 +146,8 @@ FIXTURE_SETUP(offline)
 		XM_SKIP(return, "no block of memory can be taken offline");
 	self->p = xm_anon(LEN);
 	ASSERT_NE(NULL, self->p);
+	/* take_offline() forks, which would end what is exclusive. */
+	ASSERT_EQ(0, madvise(self->p, LEN, MADV_DONTFORK));
 }
 
 FIXTURE_TEARDOWN(offline)
