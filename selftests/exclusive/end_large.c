@@ -41,11 +41,14 @@ FIXTURE_TEARDOWN(large)
 /* covers: G.one_page */
 TEST_F(large, counters)
 {
+	/* Nobody collapses it before this test does. */
+	ASSERT_EQ(0, xm_no_thp(self->p, XM_PMD));
 	EXPECT_EQ(PMD_KB, xm_smaps_kb(self->p, "Rss"));
 	EXPECT_EQ(0, xm_smaps_kb(self->p, "AnonHugePages"));
 	EXPECT_EQ(DEV, XM_LOAD(self->q));
 	EXPECT_EQ(PMD_KB, xm_smaps_kb(self->p, "Rss"));
 	EXPECT_EQ(0, xm_smaps_kb(self->p, "AnonHugePages"));
+	ASSERT_EQ(0, madvise(self->p, XM_PMD, MADV_HUGEPAGE));
 	ASSERT_EQ(0, xm_collapse(self->p));
 	EXPECT_EQ(PMD_KB, xm_smaps_kb(self->p, "Rss"));
 	EXPECT_EQ(PMD_KB, xm_smaps_kb(self->p, "AnonHugePages"));
