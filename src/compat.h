@@ -293,6 +293,13 @@ static inline bool xm_can_migrate(struct folio *folio)
 	       !folio_test_swapcache(folio);
 }
 
+/* A fault that has the lock of its VMA only, Linux 6.4 */
+#ifdef CONFIG_PER_VMA_LOCK
+#define XM_FAULT_VMA_LOCK	FAULT_FLAG_VMA_LOCK
+#else
+#define XM_FAULT_VMA_LOCK	0
+#endif
+
 /*
  * The lock of the page that migrate_to_ram() is called with, to drop it for a while. It
  * is called without one before 6.15, and there is nothing to probe for.

@@ -506,6 +506,8 @@ vm_fault_t xm_migrate_to_ram(struct vm_fault *vmf)
 	int error = 0;
 	long moved;
 
+	/* migrate_vma_*() need mmap_lock, and only a debug kernel checks that. */
+	WARN_ON_ONCE(vmf->flags & XM_FAULT_VMA_LOCK);
 	if (xm_slice_cpu_wait(vmf, xm_dev_owner(dm, vmf->page)))
 		return VM_FAULT_RETRY;
 	xm_to_ram_range(&args, vmf);
