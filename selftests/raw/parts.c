@@ -23,10 +23,11 @@ TEST_F(parts, mprotect_of_all)
 			       XMIRROR_ENTRY_WRITE));
 }
 
-/* How many entries the owner's hmm_range_fault() of a part reports otherwise */
-static size_t reported_otherwise(int fd, const __u64 *p, __u32 flags)
+/* How many entries @owner's hmm_range_fault() of a part reports otherwise */
+static size_t reported_otherwise(int fd, const __u64 *p, __u32 owner,
+				 __u32 flags)
 {
-	struct xmirror_raw_hmm r = { .owner = XMIRROR_RAW_POOL };
+	struct xmirror_raw_hmm r = { .owner = owner };
 	struct xmirror_raw_pfn pfns[8] = {};
 	size_t i, n = 0;
 
@@ -44,12 +45,42 @@ TEST_F(parts, reported_to_the_owner)
 {
 	__u32 flags = XMIRROR_HMM_VALID | XMIRROR_HMM_WRITE;
 
-	EXPECT_EQ(0, reported_otherwise(self->fd, self->p, flags));
+	EXPECT_EQ(0, reported_otherwise(self->fd, self->p, XMIRROR_RAW_POOL,
+					flags));
 	ASSERT_EQ(0, mprotect(self->p, XM_PMD, PROT_READ));
 	EXPECT_EQ(PAGES, COUNT(self->p, HUGE, XMIRROR_ENTRY_WRITE));
-	EXPECT_EQ(0, reported_otherwise(self->fd, self->p, XMIRROR_HMM_VALID));
+	EXPECT_EQ(0, reported_otherwise(self->fd, self->p, XMIRROR_RAW_POOL,
+					XMIRROR_HMM_VALID));
 	EXPECT_EQ(PAGES, COUNT(self->p, HUGE, XMIRROR_ENTRY_WRITE));
 	EXPECT_EQ(0, wrong(self->p, 0, 0, false));
+}
+
+/* A stranger is told of no frame of it, and gets it to the system when it asks. */
+TEST_F(parts, reported_to_a_stranger)
+{
+	struct xmirror_raw_pfn pfn;
+
+	EXPECT_EQ(0, reported_otherwise(self->fd, self->p, XMIRROR_RAW_STRANGER,
+					XMIRROR_HMM_ERROR));
+	EXPECT_EQ(PAGES, COUNT(self->p, HUGE | XMIRROR_ENTRY_WRITE, 0));
+	EXPECT_EQ(-EBUSY, raw_hmm_one(self->fd, self->p, XMIRROR_HMM_VALID,
+				      XMIRROR_RAW_STRANGER, &pfn));
+	EXPECT_EQ(0, raw_hmm_one(self->fd, self->p, XMIRROR_HMM_VALID,
+				 XMIRROR_RAW_STRANGER, &pfn));
+	EXPECT_NE(0, pfn.flags & XMIRROR_HMM_VALID);
+	EXPECT_EQ(PAGES, COUNT(self->p, XMIRROR_ENTRY_PRESENT, SMALL));
+	EXPECT_EQ(self->pages[0].pfn, pfn.pfn);
+	EXPECT_EQ(0, wrong(self->p, 0, 0, false));
+}
+
+/* How many of the pages that COUNT() has seen belong to this process alone */
+static size_t exclusive(const struct xmirror_raw_page *pages)
+{
+	size_t i, n = 0;
+
+	for (i = 0; i < PAGES; i++)
+		n += !!(pages[i].folio & XMIRROR_FOLIO_ANON_EXCLUSIVE);
+	return n;
 }
 
 TEST_F(parts, mprotect_of_one_page)
@@ -60,6 +91,7 @@ TEST_F(parts, mprotect_of_one_page)
 	EXPECT_EQ(PAGES, COUNT(self->p, SMALL, XMIRROR_ENTRY_HUGE));
 	EXPECT_EQ(PAGES - 1, COUNT(self->p, SMALL | XMIRROR_ENTRY_WRITE, 0));
 	EXPECT_EQ(0, page->entry & XMIRROR_ENTRY_WRITE);
+	EXPECT_EQ(PAGES, exclusive(self->pages));
 	EXPECT_EQ(0, wrong(self->p, 0, 0, false));
 	EXPECT_EQ(PAGES, COUNT(self->p, XMIRROR_ENTRY_PRESENT, SMALL));
 }
@@ -83,6 +115,65 @@ TEST_F(parts, fork_and_both_look)
 	EXPECT_EQ(0, wrong(self->p, 0, 0, false));
 	XM_STORE(self->p, value(0));
 	EXPECT_EQ(0, wrong(self->p, 0, 0, false));
+}
+
+static int child_keeps(struct child *c, void *arg)
+{
+	CHILD_CHECK(!child_tell(c, 'r'));
+	CHILD_CHECK(child_hear(c) == 'l');
+	CHILD_CHECK(!wrong(arg, 0, 0, false));
+	return 0;
+}
+
+/* Its parts are as much shared as it was, and who writes gets a copy. */
+TEST_F(parts, split_while_a_child_has_it)
+{
+	struct child c;
+
+	ASSERT_EQ(0, child_start(&c, child_keeps, self->p));
+	EXPECT_EQ('r', child_hear(&c));
+	ASSERT_EQ(PAGES, COUNT(self->p, HUGE, XMIRROR_ENTRY_WRITE));
+	ASSERT_EQ(0, exclusive(self->pages));
+	ASSERT_EQ(0, mprotect(self->p + 100 * WORDS, XM_PAGE, PROT_READ));
+	EXPECT_EQ(PAGES, COUNT(self->p, SMALL,
+			       XMIRROR_ENTRY_HUGE | XMIRROR_ENTRY_WRITE));
+	EXPECT_EQ(0, exclusive(self->pages));
+	XM_STORE(self->p, 99);
+	XM_STORE(self->p + 101 * WORDS, 99);
+	EXPECT_EQ(0, child_tell(&c, 'l'));
+	EXPECT_EQ(0, child_end(&c));
+}
+
+/*
+ * The frames of it that others get next, for pages that a child has, too. Each page was
+ * known to be one process's, and of that nothing is left.
+ */
+TEST_F(parts, next_user_of_its_frames)
+{
+	__u64 first = raw_page(self->fd, self->p).pfn;
+	struct child c;
+
+	ASSERT_EQ(0, mprotect(self->p, XM_PAGE, PROT_READ));
+	ASSERT_EQ(0, mprotect(self->p, XM_PAGE, PROT_READ | PROT_WRITE));
+	ASSERT_EQ(PAGES, COUNT(self->p, SMALL, XMIRROR_ENTRY_HUGE));
+	ASSERT_EQ(PAGES, exclusive(self->pages));
+	ASSERT_NE(0, self->pages[1].folio & XMIRROR_FOLIO_LARGE);
+	ASSERT_EQ(0, madvise(self->p, XM_PMD, MADV_DONTNEED));
+	ASSERT_EQ(0, madvise(self->p, XM_PMD, MADV_NOHUGEPAGE));
+	for (size_t i = 0; i < PAGES; i++)
+		self->p[i * WORDS] = value(i);
+	ASSERT_EQ(0, child_start(&c, child_keeps, self->p));
+	EXPECT_EQ('r', child_hear(&c));
+	ASSERT_EQ((long)PAGES, raw_to(self->fd, self->p, PAGES,
+				      XMIRROR_RAW_PRIVATE));
+	ASSERT_EQ(PAGES, COUNT(self->p, SMALL,
+			       XMIRROR_ENTRY_HUGE | XMIRROR_ENTRY_WRITE));
+	ASSERT_EQ(first, self->pages[0].pfn);
+	ASSERT_EQ(first + PAGES - 1, self->pages[PAGES - 1].pfn);
+	EXPECT_EQ(0, exclusive(self->pages));
+	XM_STORE(self->p + 7 * WORDS, 99);
+	EXPECT_EQ(0, child_tell(&c, 'l'));
+	EXPECT_EQ(0, child_end(&c));
 }
 
 TEST_F(parts, mremap_of_all)
