@@ -314,16 +314,16 @@ FIXTURE_TEARDOWN(owner)
 	close(self->fd);
 }
 
-/* A page of the pool, one of the device, one of the system and an empty one */
+/* A page of the pool, one of the device, one of the system, an empty and a zero page */
 TEST_F(owner, selects)
 {
 	static const __u32 selects[] = {
 		0, SYSTEM, PRIVATE, SYSTEM | PRIVATE,
 		XMIRROR_RAW_SELECT_COHERENT,
 	};
-	struct xmirror_raw_move moves[4];
+	struct xmirror_raw_move moves[5];
 	struct xmirror_raw_migrate r;
-	char *p = xm_anon(4 * XM_PAGE);
+	char *p = xm_anon(5 * XM_PAGE);
 	size_t i, page;
 	__u64 moved;
 
@@ -333,6 +333,7 @@ TEST_F(owner, selects)
 	ASSERT_EQ(1, raw_to(self->fd, p, 1, XMIRROR_RAW_PRIVATE));
 	ASSERT_EQ(0, xm_migrate(self->fd, p + XM_PAGE, XM_PAGE, 0, 0, &moved));
 	ASSERT_EQ(1, moved);
+	ASSERT_EQ(0, p[4 * XM_PAGE]);
 	for (i = 0; i < ARRAY_SIZE(selects); i++) {
 		bool pool = selects[i] & PRIVATE &&
 			    variant->owner == XMIRROR_RAW_POOL;
@@ -342,13 +343,15 @@ TEST_F(owner, selects)
 			.flags = selects[i] | XMIRROR_RAW_ABORT,
 			.owner = variant->owner,
 		};
-		ASSERT_EQ(0, raw_migrate(self->fd, p, 4, &r, moves));
+		ASSERT_EQ(0, raw_migrate(self->fd, p, 5, &r, moves));
 		EXPECT_EQ(pool ? VMW : 0, moves[0].setup);
 		EXPECT_EQ(0, moves[1].setup);
 		EXPECT_EQ(selects[i] & SYSTEM ? VMW : 0, moves[2].setup);
 		/* Empty entries are offered whatever is selected. */
 		EXPECT_EQ(M, moves[3].setup);
-		EXPECT_EQ(4, r.npages);
+		/* The zero page is one of the system. */
+		EXPECT_EQ(selects[i] & SYSTEM ? M : 0, moves[4].setup);
+		EXPECT_EQ(5, r.npages);
 		EXPECT_TRUE(raw_page(self->fd, p).entry &
 			    XMIRROR_ENTRY_PRIVATE);
 		EXPECT_TRUE(raw_page(self->fd, p + XM_PAGE).entry &
@@ -357,7 +360,7 @@ TEST_F(owner, selects)
 	for (page = 0; page < 3; page++) {
 		EXPECT_EQ((char)(page + 1), p[page * XM_PAGE]);
 	}
-	munmap(p, 4 * XM_PAGE);
+	munmap(p, 5 * XM_PAGE);
 }
 
 /* One call collects system and private pages; every second one has a destination. */
@@ -391,6 +394,71 @@ TEST(one_call_gathers_both)
 		EXPECT_EQ((char)(i + 1), p[i * XM_PAGE]);
 	}
 	munmap(p, 8 * XM_PAGE);
+	close(fd);
+}
+
+/* What fills a hole in memory that is read-only is so, too. */
+TEST(hole_in_read_only_memory)
+{
+	static const __u32 dsts[] = { XMIRROR_RAW_PRIVATE, XMIRROR_RAW_SYSTEM };
+	__u32 bits = XMIRROR_ENTRY_PRESENT | XMIRROR_ENTRY_PRIVATE |
+		     XMIRROR_ENTRY_WRITE, entry;
+	size_t i;
+	char *p;
+	int fd;
+
+	NEED(XMIRROR_CAP_PRIVATE);
+	OPEN(fd, 0);
+	p = xm_anon_prot(2 * XM_PAGE, PROT_READ);
+	ASSERT_NE(NULL, p);
+	for (i = 0; i < ARRAY_SIZE(dsts); i++) {
+		ASSERT_EQ(1, raw_to(fd, p + i * XM_PAGE, 1, dsts[i]));
+		entry = raw_page(fd, p + i * XM_PAGE).entry;
+		EXPECT_EQ(i ? XMIRROR_ENTRY_PRESENT : XMIRROR_ENTRY_PRIVATE,
+			  entry & bits);
+		EXPECT_EQ(0, p[i * XM_PAGE]);
+		EXPECT_EQ(XMIRROR_ENTRY_PRESENT,
+			  raw_page(fd, p + i * XM_PAGE).entry & bits);
+		EXPECT_EQ(-EFAULT, xm_poke(p + i * XM_PAGE, 1));
+	}
+	munmap(p, 2 * XM_PAGE);
+	close(fd);
+}
+
+/* Nobody has touched it yet: with a page table, and without one. */
+TEST(hole_of_a_file_is_not_offered)
+{
+	static const int flags[] = { MAP_SHARED, MAP_PRIVATE };
+	int fd, file = memfd_create("xmirror", MFD_CLOEXEC);
+	struct xmirror_raw_migrate r;
+	struct xmirror_raw_move move;
+	char *p, *q;
+	size_t i;
+
+	NEED(XMIRROR_CAP_PRIVATE);
+	OPEN(fd, 0);
+	ASSERT_EQ(0, ftruncate(file, 2 * XM_PAGE));
+	for (i = 0; i < 2 * ARRAY_SIZE(flags); i++) {
+		p = xm_anon_aligned(XM_PMD, XM_PMD);
+		ASSERT_NE(NULL, p);
+		q = p + XM_PAGE;
+		ASSERT_EQ(p, mmap(p, 2 * XM_PAGE, PROT_READ | PROT_WRITE,
+				  MAP_FIXED | flags[i / 2], file, 0));
+		if (i % 2)
+			XM_STORE(p, 1);
+		r = (struct xmirror_raw_migrate){
+			.flags = SYSTEM | XMIRROR_RAW_ABORT,
+			.owner = XMIRROR_RAW_POOL,
+		};
+		move = (struct xmirror_raw_move){};
+		EXPECT_EQ(0, raw_migrate(fd, q, 1, &r, &move));
+		EXPECT_EQ(0, move.setup);
+		EXPECT_EQ(1, r.npages);
+		EXPECT_EQ(0, r.cpages);
+		EXPECT_EQ(0, raw_page(fd, q).entry);
+		munmap(p, XM_PMD);
+	}
+	close(file);
 	close(fd);
 }
 
