@@ -102,6 +102,11 @@ TEST_F(parts, offered_to_its_owner_only)
 			EXPECT_KEPT(was);
 		}
 	}
+	/* To the owner neither if it asks for memory of the system */
+	ASSERT_EQ(0, collect(self->fd, self->p, PAGES, SYSTEM,
+			     XMIRROR_RAW_POOL));
+	EXPECT_EQ(0, told(0, PAGES));
+	EXPECT_KEPT(was);
 	ASSERT_EQ(0, collect(self->fd, self->p, PAGES, PRIVATE,
 			     XMIRROR_RAW_POOL));
 	EXPECT_EQ(WHOLE | W, moves[0].setup);
@@ -214,6 +219,120 @@ TEST_F(parts, frame_of_a_child_moves_and_its_parents_stays)
 	EXPECT_EQ(0, child_tell(&c, 'l'));
 	EXPECT_EQ(0, child_end(&c));
 	EXPECT_EQ(0, xm_wrong_pages(self->p, PAGES));
+}
+
+/* The range ends, or begins, in the middle: it is not offered as one. */
+TEST_F(parts, half_of_it)
+{
+	ASSERT_EQ(0, collect(self->fd, self->p, PAGES / 2, PRIVATE,
+			     XMIRROR_RAW_POOL));
+	EXPECT_EQ(XMIRROR_RAW_VALID | XMIRROR_RAW_MIGRATE | W, moves[0].setup);
+	EXPECT_EQ(PAGES / 2, told(0, PAGES / 2));
+	EXPECT_EQ(PAGES, COUNT(self->p, SMALL | XMIRROR_ENTRY_WRITE,
+			       XMIRROR_ENTRY_HUGE));
+	EXPECT_EQ(0, wrong(self->p, 0, 0, false));
+}
+
+TEST_F(parts, half_of_an_empty_one)
+{
+	size_t i, half;
+
+	/* Without a page table, and with one of which no page is used. */
+	for (i = 0; i < 4; i++) {
+		if (i == 2) {
+			XM_STORE(self->to, 1);
+			ASSERT_EQ(0, madvise(self->to, XM_PAGE, MADV_DONTNEED));
+		}
+		half = i % 2 * PAGES / 2;
+		ASSERT_EQ(0, collect(self->fd, self->to + half * WORDS,
+				     PAGES / 2, SYSTEM, XMIRROR_RAW_POOL));
+		EXPECT_EQ(XMIRROR_RAW_MIGRATE, moves[0].setup);
+		EXPECT_EQ(PAGES / 2, told(0, PAGES / 2));
+	}
+	ASSERT_EQ(0, munmap(self->to, XM_PMD));
+	ASSERT_EQ(0, xm_anon_at(self->to, XM_PMD));
+	ASSERT_EQ(0, collect(self->fd, self->to, PAGES, SYSTEM,
+			     XMIRROR_RAW_POOL));
+	EXPECT_EQ(XMIRROR_RAW_MIGRATE | XMIRROR_RAW_COMPOUND, moves[0].setup);
+	EXPECT_EQ(0, told(1, PAGES));
+}
+
+/* A large folio of the system fills it, with the rights of the mapping. */
+TEST_F(parts, empty_one_is_filled_by_a_large_folio)
+{
+	__u32 entry = XMIRROR_ENTRY_PRESENT | XMIRROR_ENTRY_HUGE;
+	__u32 folio = XMIRROR_FOLIO_LRU | XMIRROR_FOLIO_SWAPBACKED |
+		      XMIRROR_FOLIO_ANON | XMIRROR_FOLIO_ANON_EXCLUSIVE |
+		      XMIRROR_FOLIO_CHARGED | XMIRROR_FOLIO_LARGE;
+	struct xmirror_raw_page page;
+	int i;
+
+	for (i = 0; i < 2; i++) {
+		struct xmirror_raw_migrate r = { .flags = SYSTEM };
+
+		memset(moves, 0, sizeof(moves));
+		moves[0].dst = XMIRROR_RAW_SYSTEM_LARGE;
+		ASSERT_EQ(0, raw_migrate(self->fd, self->to, PAGES, &r, moves));
+		if (!moves[0].dst_pfn)
+			XM_SKIP(return, "%s", xm_why_no_thp());
+		ASSERT_EQ(0, xm_drain());
+		page = raw_page(self->fd, self->to);
+		EXPECT_EQ(moves[0].dst_pfn, page.pfn);
+		EXPECT_EQ(entry | (i ? 0 : XMIRROR_ENTRY_WRITE), page.entry &
+			  (entry | XMIRROR_ENTRY_WRITE));
+		EXPECT_EQ(folio, page.folio & folio) {
+			TH_LOG("%#x", page.folio);
+		}
+		EXPECT_EQ(1, page.refs);
+		EXPECT_EQ(1, page.maps);
+		EXPECT_EQ(0, XM_LOAD(self->to + 7 * WORDS));
+		ASSERT_EQ(0, madvise(self->to, XM_PMD, MADV_DONTNEED));
+		ASSERT_EQ(0, mprotect(self->to, XM_PMD, PROT_READ));
+	}
+}
+
+/* A page of the huge zero page goes: the others are zero pages after that. */
+TEST_F(parts, page_of_the_huge_zero_page)
+{
+	struct xmirror_raw_page page;
+	__u64 *q = self->to + 5 * WORDS;
+
+	ASSERT_EQ(0, madvise(self->to, XM_PMD, MADV_HUGEPAGE));
+	EXPECT_EQ(0, XM_LOAD(self->to));
+	if (!(raw_page(self->fd, self->to).entry & XMIRROR_ENTRY_HUGE))
+		XM_SKIP(return, "no huge zero page: use_zero_page");
+	ASSERT_EQ(1, raw_to(self->fd, q, 1, XMIRROR_RAW_PRIVATE));
+	page = raw_page(self->fd, q);
+	EXPECT_EQ(SMALL | XMIRROR_ENTRY_WRITE,
+		  page.entry & ~XMIRROR_ENTRY_SOFT_DIRTY);
+	EXPECT_EQ(PAGES - 1, COUNT(self->to, XMIRROR_ENTRY_SPECIAL, SMALL));
+	EXPECT_EQ(0, XM_LOAD(q));
+}
+
+/* Who asks for private memory only is not offered it, and does not split it. */
+TEST_F(parts, one_of_the_system)
+{
+	struct xmirror_raw_page was, now;
+
+	if (!fill_huge(self->fd, self->to))
+		XM_SKIP(return, "%s", xm_why_no_thp());
+	ASSERT_EQ(0, xm_drain());
+	was = raw_page(self->fd, self->to);
+	ASSERT_EQ(0, collect(self->fd, self->to, PAGES, PRIVATE,
+			     XMIRROR_RAW_POOL));
+	EXPECT_EQ(0, told(0, PAGES));
+	ASSERT_EQ(0, collect(self->fd, self->to, PAGES, SPLIT,
+			     XMIRROR_RAW_POOL));
+	EXPECT_EQ(0, told(0, PAGES));
+	now = raw_page(self->fd, self->to);
+	EXPECT_EQ(was.entry, now.entry);
+	EXPECT_EQ(was.pfn, now.pfn);
+	EXPECT_EQ(was.folio, now.folio);
+	EXPECT_EQ(was.refs, now.refs);
+	ASSERT_EQ(0, collect(self->fd, self->to, PAGES, SYSTEM,
+			     XMIRROR_RAW_POOL));
+	EXPECT_EQ(WHOLE | W, moves[0].setup);
+	EXPECT_EQ(0, xm_wrong_pages(self->to, PAGES));
 }
 
 /* One of the system that was to be dropped (MADV_FREE), and was written to after that */
