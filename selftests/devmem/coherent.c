@@ -123,6 +123,43 @@ TEST_F(coherent, memory_error_is_refused_and_lets_go)
 	refuses(_metadata, self, MADV_HWPOISON);
 }
 
+#define SELECT(what)	XMIRROR_RAW_SELECT_##what
+
+/* Nobody but its owner collects it, and the owner not for memory of the system. */
+TEST_F(coherent, offered_to_its_owner_only)
+{
+	static const __u32 flags[] = {
+		SELECT(SYSTEM), SELECT(PRIVATE), SELECT(COHERENT),
+		SELECT(SYSTEM) | SELECT(PRIVATE) | SELECT(COHERENT),
+	};
+	struct hmm_dmirror_cmd c = {
+		.addr = (uintptr_t)self->p,
+		.ptr = (uintptr_t)xm_anon(XM_PAGE),
+		.npages = 1,
+	};
+	struct xmirror_raw_page was = raw_page(self->fd, self->p);
+	struct xmirror_raw_move moves[2];
+	size_t i;
+
+	NEED(XMIRROR_CAP_PRIVATE);
+	for (i = 0; i < ARRAY_SIZE(flags); i++) {
+		struct xmirror_raw_migrate r = {
+			.flags = flags[i] | XMIRROR_RAW_ABORT,
+			.owner = XMIRROR_RAW_POOL,
+		};
+
+		memset(moves, 0, sizeof(moves));
+		ASSERT_EQ(0, raw_migrate(self->fd, self->p, 2, &r, moves));
+		EXPECT_EQ(0, moves[0].setup)
+			TH_LOG("flags %#x", flags[i]);
+		EXPECT_EQ(flags[i] & SELECT(SYSTEM), !!moves[1].setup);
+	}
+	EXPECT_EQ(0, xm_ioctl(self->coherent, HMM_DMIRROR_MIGRATE_TO_DEV, &c));
+	EXPECT_EQ(was.pfn, raw_page(self->fd, self->p).pfn);
+	EXPECT_EQ(was.entry, raw_page(self->fd, self->p).entry);
+	EXPECT_EQ(0, xm_wrong_pages(self->p, PAGES));
+}
+
 /* covers: I.views */
 TEST_F(coherent, move_pages_has_no_node_for_it)
 {
@@ -134,6 +171,44 @@ TEST_F(coherent, move_pages_has_no_node_for_it)
 			     MPOL_MF_MOVE));
 	EXPECT_EQ(-ENOENT, status);
 	EXPECT_NE(0, xm_page(self->fd, self->p).cpu & XMIRROR_CPU_COHERENT);
+}
+
+/* Its page is on no list of pages, so no advice about these is for it. */
+TEST_F(coherent, advice_for_pages_of_the_system)
+{
+	static const int advice[] = { MADV_COLD, MADV_PAGEOUT, MADV_FREE };
+	__u32 bits = XMIRROR_ENTRY_PRESENT | XMIRROR_ENTRY_WRITE |
+		     XMIRROR_ENTRY_DIRTY | XMIRROR_ENTRY_YOUNG;
+	struct xmirror_raw_page was, now;
+	size_t i;
+
+	XM_STORE(self->p, *self->p);
+	was = raw_page(self->fd, self->p);
+	ASSERT_EQ(bits, was.entry & bits);
+	for (i = 0; i < ARRAY_SIZE(advice); i++) {
+		ASSERT_EQ(0, madvise(self->p, XM_PAGE, advice[i]));
+		now = raw_page(self->fd, self->p);
+		EXPECT_EQ(was.pfn, now.pfn);
+		EXPECT_EQ(bits, now.entry & bits)
+			TH_LOG("advice %d", advice[i]);
+		EXPECT_EQ(was.folio, now.folio);
+	}
+	EXPECT_EQ(0, xm_wrong_pages(self->p, PAGES));
+}
+
+/* The same of mlock(): it is there anyway, and nothing counts it. */
+TEST_F(coherent, lock_is_for_pages_of_the_system)
+{
+	const __u32 locked = XMIRROR_FOLIO_MLOCKED | XMIRROR_FOLIO_UNEVICTABLE;
+
+	ASSERT_EQ(0, mlock2(self->p, PAGES * XM_PAGE, MLOCK_ONFAULT));
+	ASSERT_EQ(0, xm_drain());
+	EXPECT_EQ(0, raw_page(self->fd, self->p).folio & locked);
+	EXPECT_EQ(locked, raw_page(self->fd, self->p + XM_WORDS).folio & locked);
+	ASSERT_EQ(0, munlock(self->p, PAGES * XM_PAGE));
+	EXPECT_NE(0, xm_page(self->fd, self->p).cpu & XMIRROR_CPU_COHERENT);
+	EXPECT_UNHELD(self->fd, self->p);
+	EXPECT_EQ(0, xm_wrong_pages(self->p, PAGES));
 }
 
 TEST_HARNESS_MAIN
