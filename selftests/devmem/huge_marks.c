@@ -125,6 +125,29 @@ TEST_F(marks, write_protection_of_a_page_in_the_device)
 	EXPECT_EQ(0, xm_poke(self->p, v + 1));
 }
 
+#define TELL	(XM_PAGE_IS_WRITTEN | XM_PAGE_IS_SWAPPED)
+
+/* PAGEMAP_SCAN knows it for written, as far as it is not protected. */
+TEST_F(marks, scan_says_that_it_is_written)
+{
+	const __u64 *q = self->p + 7 * XM_WORDS;
+	long err;
+
+	REGISTER();
+	MIGRATE_HUGE(self->fd, self->p);
+	err = xm_scan(self->p, 0, XM_PAGE_IS_SWAPPED, TELL);
+	if (err == -ENOTTY)
+		XM_SKIP(return, "PAGEMAP_SCAN: Linux 6.7");
+	EXPECT_EQ(TELL, err);
+	EXPECT_EQ(TELL, xm_scan(q, 0, XM_PAGE_IS_WRITTEN, TELL));
+	PROTECT(true);
+	EXPECT_LEVEL(XM_HUGE_PRIVATE);
+	EXPECT_EQ(XM_PAGE_IS_SWAPPED,
+		  xm_scan(self->p, 0, XM_PAGE_IS_SWAPPED, TELL));
+	EXPECT_EQ(-ENOENT, xm_scan(q, 0, XM_PAGE_IS_WRITTEN, TELL));
+	EXPECT_LEVEL(XM_HUGE_PRIVATE);
+}
+
 static int child_is_not_protected(struct child *c, void *arg)
 {
 	__u64 *p = arg, entry = xm_pagemap(p);
@@ -189,6 +212,10 @@ TEST_F(marks, soft_dirty_is_shown)
 {
 	WRITE_AFTER_CLEAR_REFS();
 	MIGRATE_HUGE(self->fd, self->p);
+	EXPECT_EQ(PAGES, marked(self->p, XM_PM_SOFT_DIRTY));
+	/* It comes back as a whole by a read, which is no write. */
+	EXPECT_EQ(0, xm_wrong_pages(self->p, PAGES));
+	EXPECT_LEVEL(XMIRROR_CPU_HUGE);
 	EXPECT_EQ(PAGES, marked(self->p, XM_PM_SOFT_DIRTY));
 }
 
