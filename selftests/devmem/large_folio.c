@@ -298,4 +298,55 @@ TEST(shared_huge_page_moves)
 		    "soft-dirty of a private entry is taken for its write bit: 7.3");
 }
 
+static int has_small_entries(struct child *c, void *arg)
+{
+	char *p = arg;
+	size_t i;
+
+	CHILD_CHECK(!mprotect(p + HOLE * XM_PAGE, XM_PAGE, PROT_READ));
+	CHILD_CHECK(!child_tell(c, 'm'));
+	CHILD_CHECK(child_hear(c) == 'g');
+	for (i = 0; i < PAGES; i++)
+		CHILD_CHECK(XM_LOAD(word(p, i)) == i);
+	return 0;
+}
+
+/* The same where the child has its own entries for the pages: each is for its page. */
+/* covers: G.shared */
+TEST(huge_page_that_a_child_has_in_parts_moves)
+{
+	struct child c;
+	__u64 moved;
+	size_t i;
+	char *p;
+	int fd;
+
+	OPEN(fd, 0);
+	NEED(XMIRROR_CAP_PRIVATE_LARGE);
+	p = xm_thp(fd, 0);
+	if (!p)
+		XM_SKIP(return, "%s", xm_why_no_thp());
+	for (i = 0; i < PAGES; i++)
+		*word(p, i) = i;
+	ASSERT_EQ(0, child_start(&c, has_small_entries, p));
+	ASSERT_EQ('m', child_hear(&c));
+	if (is_reported())
+		klog_expect("0-1", SPLAT);
+	ASSERT_EQ(0, xm_migrate(fd, p, XM_PMD, 0, 0, &moved));
+	if (is_reported())
+		klog_expected();
+	EXPECT_EQ(PAGES, moved);
+	EXPECT_EQ(XM_HUGE_PRIVATE, xm_page(fd, p).cpu & XM_HUGE_PRIVATE);
+	/* The child's entries of the first two pages are not present, either. */
+	EXPECT_EQ(0, xm_pagemap_of(c.pid, word(p, 1)) & XM_PM_PRESENT);
+	EXPECT_EQ(0, child_tell(&c, 'g'));
+	EXPECT_EQ(0, child_end(&c));
+	for (i = 0; i < PAGES; i++) {
+		EXPECT_EQ(i, *word(p, i));
+	}
+	EXPECT_CLEAN(fd);
+	munmap(p, XM_PMD);
+	close(fd);
+}
+
 TEST_HARNESS_MAIN
