@@ -3,7 +3,10 @@
  * System calls about memory that the device has, in small pages and as a huge one: what is
  * not to touch a page leaves it there, and what is to take it away does so.
  */
+#include <linux/mempolicy.h>
+
 #include "test.h"
+#include "uffd.h"
 
 /* One of them, not the first of its huge page */
 #define Q	(self->p + 7 * XM_PAGE)
@@ -117,6 +120,57 @@ TEST_F(private, guard_pages_free_it)
 	EXPECT_EQ(-EFAULT, xm_peek(Q, &v));
 	EXPECT_EQ(-EFAULT, xm_peek(self->p + self->len - 8, &v));
 	EXPECT_EQ(self->free, xm_devmem_free(self->fd));
+}
+
+static int bind_to(void *p, size_t len, unsigned long nodes, unsigned int flags)
+{
+	return syscall(SYS_mbind, p, len, MPOL_BIND, &nodes, 8UL, flags) ?
+	       -errno : 0;
+}
+
+/* Wherever the device is, and wherever its memory is to be when it comes back */
+TEST_F(private, memory_policy_finds_nothing_wrong)
+{
+	int nodes;
+
+	if (access("/sys/devices/system/node/node1", F_OK))
+		XM_SKIP(return, "one NUMA node only");
+	for (nodes = 1; nodes <= 2; nodes++) {
+		EXPECT_EQ(0, bind_to(self->p, self->len, nodes,
+				     MPOL_MF_STRICT));
+		EXPECT_EQ(0, bind_to(self->p, self->len, nodes,
+				     MPOL_MF_STRICT | MPOL_MF_MOVE));
+		EXPECT_STAYS();
+	}
+	EXPECT_EQ(0x22, *Q);
+	EXPECT_EQ(1, xm_node_of(Q));
+}
+
+/* There is something, though it is not present: no userfaultfd replaces it. */
+TEST_F(private, userfaultfd_fills_nothing_over_it)
+{
+	struct uffdio_zeropage z = {
+		.range = { .start = (uintptr_t)Q, .len = XM_PAGE },
+	};
+	struct uffdio_copy copy = {
+		.dst = (uintptr_t)Q,
+		.src = (uintptr_t)xm_anon(XM_PAGE),
+		.len = XM_PAGE,
+	};
+	int uffd = xm_uffd(0);
+
+	if (uffd < 0)
+		XM_SKIP(return, "no CONFIG_USERFAULTFD");
+	ASSERT_EQ(0, xm_uffd_register(uffd, self->p, self->len,
+				      UFFDIO_REGISTER_MODE_MISSING));
+	EXPECT_STAYS();
+	EXPECT_EQ(-1, ioctl(uffd, UFFDIO_ZEROPAGE, &z));
+	EXPECT_EQ(EEXIST, errno);
+	EXPECT_EQ(-1, ioctl(uffd, UFFDIO_COPY, &copy));
+	EXPECT_EQ(EEXIST, errno);
+	EXPECT_STAYS();
+	EXPECT_EQ(0x22, *Q);
+	close(uffd);
 }
 
 TEST_HARNESS_MAIN
