@@ -237,4 +237,48 @@ TEST_F(move, part_of_a_huge_page_in_the_device)
 	self->from = NULL;
 }
 
+/* Where a huge private page is something is, and nothing moves there. */
+static int moves_over_it(struct child *c, void *arg)
+{
+	__u64 *from = xm_anon(XM_PAGE), *to, moved = 0;
+	int fd = xm_open(0), uffd = xm_uffd(XM_UFFD_MOVE);
+
+	(void)arg;
+	CHILD_CHECK(fd >= 0 && uffd >= 0 && from);
+	*from = 7;
+	to = (__u64 *)xm_thp(fd, 0x22);
+	CHILD_CHECK(!child_tell(c, to ? 't' : 's'));
+	if (!to)
+		return 0;
+	CHILD_CHECK(!xm_uffd_register(uffd, to, XM_PMD,
+				      UFFDIO_REGISTER_MODE_MISSING));
+	CHILD_CHECK(!xm_migrate(fd, to, XM_PMD, 0, 0, &moved));
+	CHILD_CHECK(xm_page(fd, to).cpu & XMIRROR_CPU_PRIVATE);
+	CHILD_CHECK(xm_page(fd, to).cpu & XMIRROR_CPU_HUGE);
+	CHILD_CHECK(!child_tell(c, 'm'));
+	CHILD_CHECK(xm_uffd_move(uffd, to + 5 * WORDS, from, XM_PAGE) ==
+		    -EEXIST);
+	CHILD_CHECK(XM_LOAD(to + 5 * WORDS) == 0x2222222222222222ULL);
+	CHILD_CHECK(XM_LOAD(from) == 7);
+	return 0;
+}
+
+TEST_F(move, onto_a_huge_page_in_the_device)
+{
+	struct child c;
+	int err;
+
+	NEED(XMIRROR_CAP_PRIVATE | XMIRROR_CAP_PRIVATE_LARGE);
+	ASSERT_EQ(0, child_start(&c, moves_over_it, NULL));
+	if (child_hear(&c) == 's')
+		XM_SKIP(child_end(&c); return, "%s", xm_why_no_thp());
+	EXPECT_EQ('m', child_hear(&c));
+	err = child_end(&c);
+	EXPECT_TRUE(!err || err == -ETIMEDOUT) {
+		TH_LOG("%d", err);
+	}
+	/* All kernels with huge private pages have the bug. */
+	XM_XFAIL_IF(true, !err, "finding 37: UFFDIO_MOVE spins until it is killed");
+}
+
 TEST_HARNESS_MAIN
