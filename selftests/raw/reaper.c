@@ -31,11 +31,13 @@ FIXTURE_VARIANT(reaped) {
 };
 
 FIXTURE_VARIANT_ADD(reaped, one_pass) {};
+
 FIXTURE_VARIANT_ADD(reaped, two_passes) {
 	.first = XMIRROR_RAW_TWO_PASSES,
 	.second = XMIRROR_RAW_TWO_PASSES,
 	.ends = 1,
 };
+
 FIXTURE_VARIANT_ADD(reaped, plain) {
 	.first = XMIRROR_RAW_PLAIN,
 	.second = XMIRROR_RAW_PLAIN | XMIRROR_RAW_NO_END,
