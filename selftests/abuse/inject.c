@@ -390,6 +390,7 @@ TEST_F(large, one_of_512)
 		if (variant->empty) {
 			ASSERT_EQ(0, madvise(self->p, XM_PMD, MADV_DONTNEED));
 		} else {
+			ASSERT_EQ(0, munmap(self->p, XM_PMD));
 			self->p = xm_thp(self->fd, 0x5a);
 			ASSERT_NE(NULL, self->p);
 		}

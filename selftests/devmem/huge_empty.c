@@ -99,6 +99,8 @@ TEST_F(page, huge_zero_page_leaves_no_page_table)
 	int i, round;
 
 	ASSERT_NE(NULL, p);
+	if (xm_devmem_free(self->fd) < len / XM_PAGE)
+		XM_SKIP(return, "the device has no memory for %d huge pages", BLOCKS);
 	if (madvise(p, len, MADV_HUGEPAGE))
 		XM_SKIP(return, "%s", xm_why_no_thp());
 	for (round = 0; round < ROUNDS; round++) {

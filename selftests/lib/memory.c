@@ -84,6 +84,13 @@ void *xm_hole(size_t len)
 	return p;
 }
 
+size_t xm_chunks(size_t len)
+{
+	const struct xmirror_info *facts = xm_facts();
+
+	return facts && len > facts->chunk_size ? len / facts->chunk_size : 1;
+}
+
 void *xm_area(size_t len, size_t room)
 {
 	const struct xmirror_info *facts = xm_facts();

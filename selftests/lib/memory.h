@@ -42,6 +42,11 @@ void *xm_hole(size_t len);
  */
 void *xm_area(size_t len, size_t room);
 /**
+ * xm_chunks: how many chunks of the device @len bytes of such memory are in, @len a power of
+ * two. A mirror counts an event once in each.
+ */
+size_t xm_chunks(size_t len);
+/**
  * xm_border: @len bytes of private anonymous memory without huge pages across the border
  * of two chunks of the device, so low that the kernel gives holes in it to nobody else,
  * and always at the same place. NULL on failure.

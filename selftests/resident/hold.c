@@ -390,7 +390,7 @@ TEST_F(resident, leaf_that_is_not_split_is_mapped_again)
 	thp = lasting_thp(self->fd);
 	if (!thp)
 		XM_SKIP(return, "no huge page to be had");
-	page = thp + XM_PMD / 2;
+	page = thp + XM_2M / 2;
 	/* Small entries for the CPU, all alike, and one leaf for the device. */
 	ASSERT_EQ(0, mprotect(page, XM_PAGE, PROT_READ));
 	ASSERT_EQ(0, mprotect(page, XM_PAGE, PROT_READ | PROT_WRITE));
