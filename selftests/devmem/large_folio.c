@@ -259,12 +259,24 @@ static bool is_reported(void)
 	       klog_has_debug_vm();
 }
 
+/* It goes to the device, and the kernel may report that. */
+static void move_shared(struct __test_metadata *_metadata, int fd, char *p)
+{
+	__u64 moved = 0;
+
+	if (is_reported())
+		klog_expect("0-1", SPLAT);
+	EXPECT_EQ(0, xm_migrate(fd, p, XM_PMD, 0, 0, &moved));
+	if (is_reported())
+		klog_expected();
+	EXPECT_EQ(PAGES, moved);
+}
+
 /* covers: G.shared */
 TEST(shared_huge_page_moves)
 {
 	struct child c;
 	struct klog log;
-	__u64 moved;
 	bool seen;
 	size_t i;
 	char *p;
@@ -278,12 +290,7 @@ TEST(shared_huge_page_moves)
 	ASSERT_EQ(0, child_start(&c, keeps_it, p));
 	ASSERT_EQ('m', child_hear(&c));
 	ASSERT_EQ(0, klog_open(&log));
-	if (is_reported())
-		klog_expect("0-1", SPLAT);
-	ASSERT_EQ(0, xm_migrate(fd, p, XM_PMD, 0, 0, &moved));
-	if (is_reported())
-		klog_expected();
-	EXPECT_EQ(PAGES, moved);
+	move_shared(_metadata, fd, p);
 	EXPECT_TRUE(xm_page(fd, p).cpu & XMIRROR_CPU_PRIVATE);
 	EXPECT_EQ(0, child_tell(&c, 'g'));
 	EXPECT_EQ(0, child_end(&c));
@@ -316,7 +323,6 @@ static int has_small_entries(struct child *c, void *arg)
 TEST(huge_page_that_a_child_has_in_parts_moves)
 {
 	struct child c;
-	__u64 moved;
 	size_t i;
 	char *p;
 	int fd;
@@ -330,12 +336,7 @@ TEST(huge_page_that_a_child_has_in_parts_moves)
 		*word(p, i) = i;
 	ASSERT_EQ(0, child_start(&c, has_small_entries, p));
 	ASSERT_EQ('m', child_hear(&c));
-	if (is_reported())
-		klog_expect("0-1", SPLAT);
-	ASSERT_EQ(0, xm_migrate(fd, p, XM_PMD, 0, 0, &moved));
-	if (is_reported())
-		klog_expected();
-	EXPECT_EQ(PAGES, moved);
+	move_shared(_metadata, fd, p);
 	EXPECT_EQ(XM_HUGE_PRIVATE, xm_page(fd, p).cpu & XM_HUGE_PRIVATE);
 	/* The child's entries of the first two pages are not present, either. */
 	EXPECT_EQ(0, xm_pagemap_of(c.pid, word(p, 1)) & XM_PM_PRESENT);
