@@ -414,12 +414,20 @@ TEST_F(engine, interrupted_wait)
 	EXPECT_EQ(-ECANCELED, xm_cancel(self->fd, fence, NULL));
 }
 
+static __u64 handled;
+
+static void count(int sig)
+{
+	(void)sig;
+	XM_ADD(&handled, 1);
+}
+
 /* With SA_RESTART the wait goes on, with what is left of its time. */
 TEST_F(engine, restarted_wait)
 {
-	struct sigaction sa = { .sa_handler = nothing, .sa_flags = SA_RESTART };
+	struct sigaction sa = { .sa_handler = count, .sa_flags = SA_RESTART };
 	struct worker w = { .fn = work_wait, .fd = self->fd };
-	unsigned int i;
+	__u64 i, start = xm_now_ns();
 
 	ASSERT_EQ(0, sigaction(SIGUSR1, &sa, NULL));
 	ASSERT_EQ(0, submit_endless(self->fd, 0, self->w, &w.arg));
@@ -427,6 +435,10 @@ TEST_F(engine, restarted_wait)
 	for (i = 0; i < 10; i++) {
 		ASSERT_TRUE(worker_blocked(&w, SYS_ioctl));
 		ASSERT_EQ(0, pthread_kill(w.thread, SIGUSR1));
+		/* Until then it looks as blocked as before. */
+		while (XM_LOAD(&handled) <= i && !xm_expired(start, XM_LONG))
+			sched_yield();
+		ASSERT_EQ(i + 1, XM_LOAD(&handled));
 	}
 	EXPECT_FALSE(worker_ended(&w));
 	/* It ends with the job: the other takes the record, or this one does. */
