@@ -178,14 +178,6 @@ TEST_F(parts, frames_of_two)
 	EXPECT_EQ(0, xm_wrong_pages(self->to, PAGES));
 }
 
-static int keep_it(struct child *c, void *arg)
-{
-	CHILD_CHECK(!child_tell(c, 'r'));
-	CHILD_CHECK(child_hear(c) == 'l');
-	CHILD_CHECK(!wrong(arg, 0, 0, false));
-	return 0;
-}
-
 /*
  * A child alone has the folio that moves. Its parent has another one at the same address,
  * where the rmap looks for the first, too.
@@ -197,7 +189,7 @@ TEST_F(parts, frame_of_a_child_moves_and_its_parents_stays)
 	void *frame = (void *)(uintptr_t)was.pfn;
 	struct child c;
 
-	ASSERT_EQ(0, child_start(&c, keep_it, self->p));
+	ASSERT_EQ(0, child_start(&c, child_keeps, self->p));
 	ASSERT_EQ('r', child_hear(&c));
 	ASSERT_EQ(0, madvise(self->p, XM_PMD, MADV_DONTNEED));
 	if (!fill_huge(self->fd, self->p))

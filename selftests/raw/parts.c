@@ -117,14 +117,6 @@ TEST_F(parts, fork_and_both_look)
 	EXPECT_EQ(0, wrong(self->p, 0, 0, false));
 }
 
-static int child_keeps(struct child *c, void *arg)
-{
-	CHILD_CHECK(!child_tell(c, 'r'));
-	CHILD_CHECK(child_hear(c) == 'l');
-	CHILD_CHECK(!wrong(arg, 0, 0, false));
-	return 0;
-}
-
 /* Its parts are as much shared as it was, and who writes gets a copy. */
 TEST_F(parts, split_while_a_child_has_it)
 {

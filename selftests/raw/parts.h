@@ -96,4 +96,13 @@ static inline size_t wrong(const __u64 *p, size_t from, size_t to, bool look)
 	return n;
 }
 
+/* A child that has it as it was: it says 'r', and looks when it is told 'l'. */
+static inline int child_keeps(struct child *c, void *arg)
+{
+	CHILD_CHECK(!child_tell(c, 'r'));
+	CHILD_CHECK(child_hear(c) == 'l');
+	CHILD_CHECK(!wrong(arg, 0, 0, false));
+	return 0;
+}
+
 #endif /* XM_RAW_PARTS_H */
