@@ -106,6 +106,12 @@ static void xt_raw_block(struct xt_raw_notifier *n, bool may_sleep)
 	spin_unlock(&n->lock);
 }
 
+static bool xt_raw_refuses(const struct xt_raw_notifier *n,
+			   const struct mmu_notifier_range *range)
+{
+	return READ_ONCE(n->refusing) && !mmu_notifier_range_blockable(range);
+}
+
 /* False: it refuses. */
 static bool xt_raw_hears(struct mmu_interval_notifier *sub,
 			 const struct mmu_notifier_range *range,
@@ -114,7 +120,7 @@ static bool xt_raw_hears(struct mmu_interval_notifier *sub,
 	struct xt_raw_notifier *n = container_of(sub, struct xt_raw_notifier,
 						 sub);
 
-	if (READ_ONCE(n->refusing) && !mmu_notifier_range_blockable(range))
+	if (xt_raw_refuses(n, range))
 		return false;
 	spin_lock(&n->lock);
 	mmu_interval_set_seq(sub, seq);
@@ -198,7 +204,7 @@ static int xt_raw_start(struct mmu_notifier *plain,
 
 	if (!xt_raw_meets(n, range))
 		return 0;
-	if (READ_ONCE(n->refusing) && !mmu_notifier_range_blockable(range))
+	if (xt_raw_refuses(n, range))
 		return -EAGAIN;
 	spin_lock(&n->lock);
 	xt_raw_heard(n, range);
