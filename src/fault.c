@@ -438,15 +438,13 @@ static int xm_fault_snapshot(struct xm_fault *f, bool *missing)
 	/* Not as of @seq: the core would answer for all of the interval. */
 	f->range.notifier_seq = READ_ONCE(f->range.notifier->invalidate_seq);
 	ret = hmm_range_fault(&f->range);
-	*missing = false;
-	if (!ret && f->mode != XM_LOCAL) {
+	if (!ret && f->mode != XM_LOCAL)
 		ret = xm_fault_mask_vmas(f);
-		*missing = !f->armed || f->may_wait;
-		if (!ret && !*missing) {
-			ret = xm_fault_missing(f, true);
-			if (ret > 0)
-				ret = xm_fault_mask_vmas(f);
-		}
+	*missing = f->mode != XM_LOCAL && (!f->armed || f->may_wait);
+	if (!ret && f->armed && !f->may_wait) {
+		ret = xm_fault_missing(f, true);
+		if (ret > 0)
+			ret = xm_fault_mask_vmas(f);
 	}
 	mmap_read_unlock(f->m->mm);
 	return ret;
