@@ -455,64 +455,59 @@ TEST_F(peer_bugs, invalidation_is_exact)
 
 /* Bug 9: no memory */
 
-/* In the order of the table nothing of others fails, and in the reverse neither. */
-static int inject(void)
-{
-	static const char * const knobs[][2] = {
-		{ "fail_page_alloc/interval", "1" },
-		{ "fail_page_alloc/times", "-1" },
-		{ "fail_page_alloc/task-filter", "Y" },
-		{ "fail_page_alloc/min-order", "0" },
-		{ "fail_page_alloc/ignore-gfp-wait", "N" },
-		{ "fail_page_alloc/ignore-gfp-highmem", "N" },
-		{ "fail_page_alloc/verbose", "0" },
-		{ "fail_page_alloc/probability", "3" },
-	};
-	int err = 0;
-	size_t i;
-
-	for (i = 0; i < ARRAY_SIZE(knobs) && !err; i++)
-		err = fail_setting(knobs[i][0], knobs[i][1]);
-	return err;
-}
-
 /* covers: T4 */
 TEST_F(peer_bugs, failed_allocations_do_no_harm)
 {
-	size_t len = 2 * XM_PMD, at = 0;
+	int nth = fail_nth_open(), fd, ret, hit = true, hits = 0, failed = 0;
+	size_t len = 2 * XM_PMD, at;
 	char *p = xm_anon_aligned(len, XM_PMD);
-	int ret, done = 0, failed = 0;
 	void *buf = malloc(len);
+	unsigned int n;
 
+	if (nth == -ENOENT)
+		XM_SKIP(return, FAIL_NTH_WHY);
+	ASSERT_GE(nth, 0);
 	ASSERT_NE(NULL, p);
 	ASSERT_NE(NULL, buf);
 	memset(buf, 0, len);
 	madvise(p, len, MADV_HUGEPAGE);
-	ret = inject();
-	if (ret == -ENOENT)
-		XM_SKIP(return, "no CONFIG_FAIL_PAGE_ALLOC");
-	ASSERT_EQ(0, ret);
-	for (int i = 0; i < 12; i++) {
-		int fd = open(NODE, O_RDWR);
-
+	/* A migration makes some for each page: every other half as many again. */
+	for (n = 1; hit; n += n / 2 + 1) {
+		fd = open(NODE, O_RDWR);
 		ASSERT_GE(fd, 0);
 		ASSERT_EQ(0, madvise(p, len, MADV_DONTNEED));
-		xm_fill_words((__u64 *)p, len, i);
-		/* Large folios and parts of them. */
-		at = i % 2 ? 0 : XM_PAGE;
-		ASSERT_EQ(0, xm_write_file("/proc/self/make-it-fail", "1"));
+		xm_fill_words((__u64 *)p, len, n);
+		/* Large folios, and parts of them */
+		at = n % 2 ? XM_PAGE : 0;
+		ASSERT_EQ(0, fail_nth_arm(nth, n));
 		ret = call(fd, HMM_DMIRROR_MIGRATE_TO_DEV, p + at, len - at, buf, NULL);
+		hit = fail_nth_end(nth);
+		ASSERT_LE(0, hit);
+		hits += hit;
 		failed += ret != 0;
-		done += !ret;
-		if (i % 3)
-			to_system(fd, p, len / 2);
+		ASSERT_EQ(0, fail_nth_arm(nth, n));
+		to_system(fd, p, len / 2);
+		ASSERT_LE(0, fail_nth_end(nth));
 		close(fd);
-		ASSERT_EQ(0, xm_write_file("/proc/self/make-it-fail", "0"));
-		ASSERT_EQ(0, xm_wrong_words((__u64 *)p, len, i));
+		ASSERT_EQ(0, xm_wrong_words((__u64 *)p, len, n));
 	}
-	xm_settings_restore();
-	TH_LOG("%d migrations succeeded, %d failed", done, failed);
-	EXPECT_NE(0, failed);
+	TH_LOG("%d allocations failed, and %d migrations", hits, failed);
+	EXPECT_NE(0, hits);
+	/* And the end of a file, which brings all back */
+	for (n = 1, hit = true; hit; n++) {
+		fd = open(NODE, O_RDWR);
+		ASSERT_GE(fd, 0);
+		xm_fill_words((__u64 *)p, LEN, n);
+		ASSERT_EQ(0, to_device(fd, p, LEN));
+		ASSERT_EQ(0, fail_nth_arm(nth, n));
+		close(fd);
+		hit = fail_nth_end(nth);
+		ASSERT_LE(0, hit);
+		ASSERT_EQ(0, xm_wrong_words((__u64 *)p, LEN, n));
+	}
+	EXPECT_LT(2, n)
+		TH_LOG("no allocation of close() failed");
+	close(nth);
 }
 
 /* Bug 10: CPU faults on pages of a file that is being closed */
