@@ -182,6 +182,7 @@ bool xt_queues_admitted(struct xt_hw *hw, const struct xt_pass *pass);
 
 /* memory.c */
 extern const struct xmirror_devmem_ops xt_memory_ops;
+int xt_memory_copy_pages(struct page *to, struct page *from, unsigned int nr);
 struct xt_memory *xt_memory_create(u64 size, u64 addr, int node);
 void xt_memory_destroy(struct xt_memory *mem);
 

@@ -104,6 +104,35 @@ static bool xt_memory_error(struct page *page)
 	return dm && xt_inject_device(dm, XMIRROR_INJECT_POISON);
 }
 
+/**
+ * xt_memory_copy_pages() - copy pages, and survive a memory error in one
+ * @to: where
+ * @from: what
+ * @nr: how many, contiguous in both
+ *
+ * copy_mc_highpage(), where it can do that. On an x86 without ERMS, as QEMU's, it calls
+ * memcpy(), which can not, and is slower than copy_highpage() (copy_mc_to_kernel() in
+ * arch/x86/lib/copy_mc.c). "mce=recovery" on such a one is not taken into account.
+ *
+ * Return: 0, or -EHWPOISON, with some of them copied.
+ */
+int xt_memory_copy_pages(struct page *to, struct page *from, unsigned int nr)
+{
+	unsigned int i;
+
+#ifdef CONFIG_X86
+	if (!boot_cpu_has(X86_FEATURE_ERMS)) {
+		for (i = 0; i < nr; i++)
+			copy_highpage(to + i, from + i);
+		return 0;
+	}
+#endif
+	for (i = 0; i < nr; i++)
+		if (copy_mc_highpage(to + i, from + i))
+			return -EHWPOISON;
+	return 0;
+}
+
 /*
  * A page with a memory error is copied in part, and the core leaves it where it is.
  * If it is system memory, copy_mc_highpage() has had the kernel deal with it; memory
@@ -111,19 +140,20 @@ static bool xt_memory_error(struct page *page)
  */
 static int xt_memory_copy(struct page *dst, struct page *src, unsigned int nr)
 {
-	struct page *from = src ? xt_memory_data(src) : NULL;
 	struct page *to = xt_memory_data(dst);
 	unsigned int i;
+	int ret;
 
-	for (i = 0; i < nr; i++) {
-		if (!from)
+	if (!src) {
+		for (i = 0; i < nr; i++)
 			clear_highpage(to + i);
-		else if (copy_mc_highpage(to + i, from + i) ||
-			 (xt_points_are_on() &&
-			  (xt_memory_error(src) || xt_memory_error(dst))))
-			return -EHWPOISON;
+		return 0;
 	}
-	return 0;
+	ret = xt_memory_copy_pages(to, xt_memory_data(src), nr);
+	for (i = 0; i < nr && !ret && xt_points_are_on(); i++)
+		if (xt_memory_error(src) || xt_memory_error(dst))
+			ret = -EHWPOISON;
+	return ret;
 }
 
 const struct xmirror_devmem_ops xt_memory_ops = {

@@ -81,8 +81,8 @@ static bool xt_raw_copy(struct page *dst, struct page *src, unsigned long nr)
 	for (i = 0; i < nr; i++) {
 		if (!src)
 			clear_highpage(xt_raw_data(dst + i));
-		else if (copy_mc_highpage(xt_raw_data(dst + i),
-					  xt_raw_data(src + i)))
+		else if (xt_memory_copy_pages(xt_raw_data(dst + i),
+					      xt_raw_data(src + i), 1))
 			return false;
 	}
 	return true;
