@@ -215,22 +215,15 @@ struct page *xm_dev_alloc_large(struct xmirror_devmem *dm, u64 owner)
 	return xm_dev_init_folio(dm, index, XM_BLOCK_ORDER, owner);
 }
 
-/**
- * xmirror_devmem_of() - the pool of a page
- * @page: a page that cannot be freed
- *
- * Context: any.
- * Return: the pool, NULL for a page of anybody else.
- */
-struct xmirror_devmem *xmirror_devmem_of(struct page *page)
+/* xmirror_devmem_of() of a page of some device */
+struct xmirror_devmem *__xmirror_devmem_of(struct page *page)
 {
-	if (!is_device_private_page(page) && !is_device_coherent_page(page))
-		return NULL;
-	if (page_pgmap(page)->ops != &xm_devmem_ops)
-		return NULL;
-	return container_of(page_pgmap(page), struct xmirror_devmem, pgmap);
+	struct dev_pagemap *pgmap = page_pgmap(page);
+
+	return pgmap->ops == &xm_devmem_ops ?
+	       container_of(pgmap, struct xmirror_devmem, pgmap) : NULL;
 }
-EXPORT_SYMBOL_GPL(xmirror_devmem_of);
+EXPORT_SYMBOL_GPL(__xmirror_devmem_of);
 
 /**
  * xmirror_devmem_first_pfn() - where a pool begins

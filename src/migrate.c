@@ -59,13 +59,10 @@ struct xm_target {
 	int node;
 };
 
-static bool xm_fails_large(const struct xm_target *t, struct page *from)
+/* The pool that copies, from or to its own memory */
+static struct xmirror_devmem *xm_target_pool(const struct xm_target *t)
 {
-	struct xmirror_devmem *dm = t->dm;
-
-	if (!dm && from)
-		dm = xmirror_devmem_of(from);
-	return xm_point_fail_large(dm);
+	return t->dm ?: t->from;
 }
 
 /* Is this step of a mirror's own migration to fail? */
@@ -202,7 +199,7 @@ static bool xm_copy(struct xm_migration *mig, struct page *dst,
 		    struct page *src, unsigned long addr, unsigned int nr)
 {
 	const struct xm_target *t = mig->t;
-	struct xmirror_devmem *dm = t->dm ?: xmirror_devmem_of(src);
+	struct xmirror_devmem *dm = xm_target_pool(t);
 	int ret;
 
 	if (xm_step_fails(t, XM_PT_MIGRATE_COPY, addr, nr))
@@ -264,7 +261,7 @@ static bool xm_migrate_large(struct xm_migration *mig, unsigned long i,
 	const struct xm_target *t = mig->t;
 	struct page *to;
 
-	if (mig->can_split && xm_fails_large(t, from))
+	if (mig->can_split && xm_point_fail_large(xm_target_pool(t)))
 		return false;
 	to = xm_target_alloc(t, NULL, XM_BLOCK_ORDER, addr);
 	if (!to)

@@ -549,7 +549,7 @@ void xmirror_devmem_stats(struct xmirror_devmem *dm, u64 *total, u64 *free,
 			  u64 *evicted);
 unsigned long xmirror_devmem_copy_errors(struct xmirror_devmem *dm);
 unsigned long xmirror_devmem_first_pfn(struct xmirror_devmem *dm);
-struct xmirror_devmem *xmirror_devmem_of(struct page *page);
+struct xmirror_devmem *__xmirror_devmem_of(struct page *page);
 void *xmirror_devmem_priv(struct xmirror_devmem *dm);
 void xmirror_evict(struct xmirror *m);
 int xmirror_migrate(struct xmirror *m, const struct xmirror_move *move,
@@ -563,5 +563,17 @@ int xmirror_snapshot(struct xmirror *m, unsigned long start,
 int xmirror_verify(struct xmirror *m, struct xmirror_violations *v);
 u64 xmirror_stat(struct xmirror *m, enum xm_stat stat);
 const char *xmirror_stat_name(enum xm_stat stat);
+
+/**
+ * xmirror_devmem_of() - the pool of a page
+ * @page: a page that cannot be freed
+ *
+ * Context: any.
+ * Return: the pool, NULL for a page of anybody else.
+ */
+static inline struct xmirror_devmem *xmirror_devmem_of(struct page *page)
+{
+	return is_zone_device_page(page) ? __xmirror_devmem_of(page) : NULL;
+}
 
 #endif /* _XMIRROR_H */
