@@ -178,29 +178,23 @@ static void xt_sync_remove_locked(struct xt_file *f, struct xt_sync *sp)
 	wake_up(&f->sync_wait);
 }
 
-static bool xt_sync_on;
-static DEFINE_MUTEX(xt_sync_mutex); /* protects xt_sync_on */
+bool xt_points_on;
+static DEFINE_MUTEX(xt_sync_mutex); /* protects xt_points_on */
 
 /* Have src/ call xt_point(). */
 void xt_points_switch_on(void)
 {
 	mutex_lock(&xt_sync_mutex);
-	if (!xt_sync_on)
+	if (!xt_points_on)
 		xmirror_hooks_set(&xt_hooks);
-	WRITE_ONCE(xt_sync_on, true);
+	WRITE_ONCE(xt_points_on, true);
 	mutex_unlock(&xt_sync_mutex);
-}
-
-/* Has a file ever armed anything? Who reads it late came before. */
-bool xt_points_are_on(void)
-{
-	return READ_ONCE(xt_sync_on);
 }
 
 /* No file is open any more. */
 void xt_sync_exit(void)
 {
-	if (xt_sync_on)
+	if (xt_points_on)
 		xmirror_hooks_set(NULL);
 }
 
