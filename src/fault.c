@@ -115,7 +115,7 @@ static bool xm_fault_prepare(struct xm_fault *f)
 	unsigned long nr = (f->end - f->start) >> PAGE_SHIFT, i;
 	unsigned long need = xm_fault_need(f->mode);
 	unsigned long *ptes = f->range.hmm_pfns;
-	bool valid;
+	bool valid, wanted = false;
 
 	bitmap_zero(f->wanted, XM_SPAN_PAGES);
 	read_lock(&f->iv->lock);
@@ -125,10 +125,13 @@ static bool xm_fault_prepare(struct xm_fault *f)
 		bitmap_set(f->wanted, first, nr);
 		return true;
 	}
-	for (i = 0; i < nr; i++)
-		if ((ptes[i] & need) != need)
-			__set_bit(first + i, f->wanted);
-	return !bitmap_empty(f->wanted, XM_SPAN_PAGES);
+	for (i = 0; i < nr; i++) {
+		if ((ptes[i] & need) == need)
+			continue;
+		__set_bit(first + i, f->wanted);
+		wanted = true;
+	}
+	return wanted;
 }
 
 /* Is page number @i wanted, and not usable as hmm_range_fault() has reported it? */
