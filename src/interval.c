@@ -118,10 +118,10 @@ static void xm_mark_accessed(unsigned long pte)
 static void xm_unmap_settle(struct xmirror_interval *iv,
 			    const struct xmirror_unmap *u)
 {
-	const struct xmirror_unmap_entry *e;
+	const struct xmirror_unmap_entry *e, *end = u->old + u->nr;
 	unsigned long dirtied = 0, lost = 0;
 
-	for (e = u->old; e < u->old + u->nr; e++) {
+	for (e = u->old; e < end; e++) {
 		if (e->pte & XM_PTE_EXCLUSIVE)
 			lost++;
 		if (e->pte & XM_PTE_ACCESSED)
@@ -137,10 +137,12 @@ static void xm_unmap_settle(struct xmirror_interval *iv,
 
 /*
  * Clear the entries of [@start, @end). Needs the lock for writing. In @u only @gone is
- * set before. With @fork, note what the device was working on.
+ * set before. With @fork, note what the device was working on. Inlined, since a CPU's
+ * fault on an exclusive page waits for it.
  */
-static void xm_unmap(struct xmirror_interval *iv, unsigned long start,
-		     unsigned long end, struct xmirror_unmap *u, bool fork)
+static __always_inline void xm_unmap(struct xmirror_interval *iv,
+				     unsigned long start, unsigned long end,
+				     struct xmirror_unmap *u, bool fork)
 {
 	lockdep_assert_held_write(&iv->lock);
 	/* A range may begin or end inside a page: take it whole. */
@@ -158,14 +160,10 @@ static void xm_unmap(struct xmirror_interval *iv, unsigned long start,
 	}
 }
 
-/*
- * Lock @iv for writing, with the queues stopped if a part of a held range may go with
- * [@start, @end): how often they were. A range that is added after the look at them, and
- * a first large entry, are found with the lock, see resident.c.
- */
-static unsigned int xm_lock_stopped(struct xmirror_interval *iv,
-				    unsigned long start, unsigned long end,
-				    const struct mmu_notifier_range *range)
+/* xm_lock_stopped() where a range was held once */
+static noinline unsigned int
+__xm_lock_stopped(struct xmirror_interval *iv, unsigned long start,
+		  unsigned long end, const struct mmu_notifier_range *range)
 	__acquires(&iv->lock)
 {
 	struct xmirror *m = iv->m;
@@ -188,6 +186,23 @@ static unsigned int xm_lock_stopped(struct xmirror_interval *iv,
 			return stopped;
 		write_unlock(&iv->lock);
 	}
+}
+
+/*
+ * Lock @iv for writing, with the queues stopped if a part of a held range may go with
+ * [@start, @end): how often they were. A range that is added after the look at them, and
+ * a first large entry, are found with the lock, see resident.c.
+ */
+static unsigned int xm_lock_stopped(struct xmirror_interval *iv,
+				    unsigned long start, unsigned long end,
+				    const struct mmu_notifier_range *range)
+	__acquires(&iv->lock)
+{
+	write_lock(&iv->lock);
+	if (likely(!READ_ONCE(iv->m->resident.last_id)))
+		return 0;
+	write_unlock(&iv->lock);
+	return __xm_lock_stopped(iv, start, end, range);
 }
 
 static bool xm_invalidate(struct mmu_interval_notifier *notifier,
@@ -276,12 +291,11 @@ bool xm_read_retry(struct xmirror_interval *iv, struct xm_seq seq,
 unsigned long xm_pte(struct xmirror_interval *iv, unsigned long addr)
 {
 	unsigned long pte = 0;
-	bool valid;
 
 	read_lock(&iv->lock);
-	valid = iv->m->ops->lookup(iv, addr, addr + PAGE_SIZE, &pte);
+	iv->m->ops->lookup(iv, addr, addr + PAGE_SIZE, &pte);
 	read_unlock(&iv->lock);
-	return valid ? pte : 0;
+	return pte;
 }
 
 /*
@@ -291,22 +305,24 @@ unsigned long xm_pte(struct xmirror_interval *iv, unsigned long addr)
 bool xm_next_exclusive(struct xmirror_interval *iv, unsigned long *addr,
 		       unsigned long end)
 {
-	unsigned long ptes[32] __uninitialized, i, n, pos = *addr;
+	unsigned long ptes[32] __uninitialized, i, n = 1, pos = *addr;
 	bool found = false;
 
 	*addr = end;
 	read_lock(&iv->lock);
 	if (!iv->m->ops->lookup(iv, pos, end, NULL))
 		goto out;
-	for (; pos < end && !found; pos += n * PAGE_SIZE) {
-		n = min(ARRAY_SIZE(ptes), (end - pos) >> PAGE_SHIFT);
+	/* The first page alone: it is, where all are. */
+	while (pos < end && !found) {
 		if (!iv->m->ops->lookup(iv, pos, pos + n * PAGE_SIZE, ptes))
-			continue;
+			break;
 		for (i = 0; i < n && !found; i++) {
 			found = ptes[i] & XM_PTE_EXCLUSIVE;
 			if (found)
 				*addr = pos + i * PAGE_SIZE;
 		}
+		pos += n * PAGE_SIZE;
+		n = min(ARRAY_SIZE(ptes), (end - pos) >> PAGE_SHIFT);
 	}
 out:
 	read_unlock(&iv->lock);

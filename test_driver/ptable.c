@@ -192,7 +192,8 @@ u64 xt_pt_generation(struct xmirror_interval *iv)
 static bool xt_pt_lookup(struct xmirror_interval *iv, unsigned long start,
 			 unsigned long end, unsigned long *ptes)
 {
-	unsigned long nr = xt_pde_nr(iv, start), i, n, pde, *table;
+	unsigned long nr = xt_pde_nr(iv, start), n = (end - start) >> PAGE_SHIFT;
+	unsigned long first = xt_pt_index(start), i, pde, *table;
 	struct xt_table *t = iv->priv;
 
 	lockdep_assert_held(&iv->lock);
@@ -200,10 +201,11 @@ static bool xt_pt_lookup(struct xmirror_interval *iv, unsigned long start,
 	table = xt_pde_table(pde);
 	if (table ? !t->used[nr] : !pde)
 		return false;
-	n = ptes ? (end - start) >> PAGE_SHIFT : 0;
+	if (!ptes)
+		return true;
 	for (i = 0; i < n; i++)
-		ptes[i] = table ? READ_ONCE(table[xt_pt_index(start) + i]) :
-				  pde + ((xt_pt_index(start) + i) << PAGE_SHIFT);
+		ptes[i] = table ? READ_ONCE(table[first + i]) :
+				  pde + ((first + i) << PAGE_SHIFT);
 	return true;
 }
 
@@ -225,7 +227,7 @@ static void xt_contig_break(struct xmirror_interval *iv, unsigned long nr,
 static void xt_contig_clear(struct xmirror_interval *iv, unsigned long nr,
 			    const unsigned long *table, unsigned long index)
 {
-	if (table[index] & XMIRROR_PTE_64K)
+	if (unlikely(table[index] & XMIRROR_PTE_64K))
 		xt_contig_break(iv, nr, index);
 }
 
@@ -331,31 +333,28 @@ static unsigned long xt_clear_table(struct xmirror_interval *iv,
 {
 	struct xt_table *t = iv->priv;
 	unsigned long *table = xt_pde_table(t->pde[nr]);
-	unsigned long i, cleared = 0;
+	unsigned long i, cleared, left = t->used[nr];
 
 	if (!IS_ALIGNED(first, XT_CONTIG_PAGES))
 		xt_contig_clear(iv, nr, table, first);
 	if (!IS_ALIGNED(last + 1, XT_CONTIG_PAGES))
 		xt_contig_clear(iv, nr, table, last);
-	for (i = first; i <= last; i++) {
+	for (i = first; i <= last && left; i++) {
 		if (IS_ALIGNED(i, XT_CONTIG_PAGES) &&
 		    xmirror_unmap_room(u) < XT_CONTIG_PAGES)
 			break;
-		if (cleared == t->used[nr]) {
-			i = last + 1;
-			break;
-		}
 		if (!table[i])
 			continue;
 		xmirror_unmap_note(u, xt_pt_address(iv, nr, i), table[i]);
 		table[i] = 0;
-		cleared++;
+		left--;
 	}
-	t->used[nr] -= cleared;
+	cleared = t->used[nr] - left;
+	t->used[nr] = left;
 	u->cleared += cleared;
 	xt_count(t->hw, LEAVES, -cleared);
 	xt_count(t->hw, INV_LEAVES, cleared);
-	return i;
+	return left ? i : last + 1;
 }
 
 /* &struct xmirror_ops.unmap */
