@@ -283,14 +283,26 @@ static unsigned long xt_translate(struct xmirror_interval *iv, u64 gen,
 }
 
 /*
+ * The interval of @addr, NULL if the device has not been there: @iv, if that is it. An
+ * interval stays until the mirror ends.
+ */
+static struct xmirror_interval *xt_interval(struct xt_hw *hw,
+					    struct xmirror_interval *iv,
+					    unsigned long addr)
+{
+	return iv && addr >= iv->start && addr < iv->end ? iv :
+	       xmirror_interval_find(hw->m, addr);
+}
+
+/*
  * Do the next locations of @a that the entries of the interval allow, at most
  * XT_ACCESS_BATCH, or with @single none of another page; none if the queues were
- * stopped.
+ * stopped. False if the next one has no such entry, or may have none.
  */
-static void xt_access_batch(struct xt_hw *hw, struct xmirror_interval *iv,
+static bool xt_access_batch(struct xt_hw *hw, struct xmirror_interval *iv,
 			    struct xt_access *a, bool single)
 {
-	unsigned long need = xt_need(a), pte;
+	unsigned long need = xt_need(a), pte = 0;
 	u64 addr = xt_location(a), n = 0, run, gen;
 	void *kaddr;
 
@@ -317,6 +329,7 @@ out:
 	if (n)
 		xt_count(hw, OPS, n);
 	read_unlock(&hw->queues.lock);
+	return pte;
 }
 
 /* &struct xmirror_ops.access: @arg is the command that has faulted here. */
@@ -372,16 +385,13 @@ static unsigned long xt_deadline(struct xt_hw *hw)
 	return jiffies + msecs_to_jiffies(xmirror_timeout(hw->m));
 }
 
-/* Do what can be done without a fault. */
-static void xt_access_hit(struct xt_hw *hw, struct xt_access *a)
+/* Do what can be done without a fault. False if the next location needs one. */
+static bool xt_access_hit(struct xt_hw *hw, struct xt_access *a)
 {
-	struct xmirror_interval *iv = xmirror_interval_find(hw->m,
-							    xt_location(a));
-
+	a->iv = xt_interval(hw, a->iv, xt_location(a));
 	/* Sync points want to be passed after each page; a pass is for one page. */
-	if (iv)
-		xt_access_batch(hw, iv, a, a->pass.ranges ||
-				(hw->file && xt_sync_any(hw->file)));
+	return a->iv && xt_access_batch(hw, a->iv, a, a->pass.ranges ||
+					(hw->file && xt_sync_any(hw->file)));
 }
 
 /* Something was done, at @addr above all. */
@@ -410,8 +420,9 @@ static void xt_access_point(struct xt_hw *hw, u64 addr, unsigned int width)
  */
 int xt_access(struct xt_hw *hw, struct xt_access *a)
 {
-	unsigned long deadline = xt_deadline(hw);
-	u64 addr, before;
+	u64 addr, before, faulted = U64_MAX;
+	unsigned long deadline = 0;
+	bool hit;
 	int ret;
 
 	ret = xt_check_access(a);
@@ -427,20 +438,19 @@ int xt_access(struct xt_hw *hw, struct xt_access *a)
 				      &a->pass);
 		if (ret)
 			return ret;
-		if (a->pass.waited)
-			deadline = xt_deadline(hw);
-		xt_access_hit(hw, a);
-		if (a->done == before) {
+		hit = xt_access_hit(hw, a);
+		if (!hit && a->done < a->count) {
 			/* Too late only if the last fault was of no use. */
+			if (a->pass.waited || a->done != faulted)
+				deadline = xt_deadline(hw);
+			faulted = a->done;
 			ret = time_after(jiffies, deadline) ? -EBUSY :
 			      a->pass.held ? 0 : xt_access_fault(hw, a);
 			if (ret)
 				return ret;
 		}
-		if (a->done != before) {
-			deadline = xt_deadline(hw);
+		if (a->done != before)
 			xt_access_point(hw, addr, a->width);
-		}
 	}
 	return 0;
 }
@@ -475,10 +485,10 @@ static bool xt_copy_page(struct xt_hw *hw, struct xmirror_interval *iv,
  */
 static bool xt_copy_batch(struct xt_hw *hw, struct xt_copy *c)
 {
-	struct xmirror_interval *iv = xmirror_interval_find(hw->m,
-							    c->addr + c->done);
+	struct xmirror_interval *iv = xt_interval(hw, c->iv, c->addr + c->done);
 	unsigned int n = 0;
 
+	c->iv = iv;
 	if (!iv)
 		return false;
 	read_lock(&hw->queues.lock);
@@ -521,8 +531,8 @@ static int xt_copy_fault(struct xt_hw *hw, const struct xt_copy *c)
  */
 int xt_copy(struct xt_hw *hw, struct xt_copy *c)
 {
-	unsigned long deadline = xt_deadline(hw);
-	size_t faulted = 0;
+	size_t faulted = SIZE_MAX;
+	unsigned long deadline = 0;
 	int ret;
 
 	c->done = 0;
@@ -547,6 +557,8 @@ int xt_copy(struct xt_hw *hw, struct xt_copy *c)
 		      c->pass.held ? 0 : xt_copy_fault(hw, c);
 		if (ret)
 			return ret;
+		/* Before somebody takes it away again */
+		xt_copy_batch(hw, c);
 	}
 	return 0;
 }

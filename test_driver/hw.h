@@ -121,6 +121,7 @@ struct xt_tlb {
  * @compare: what XMIRROR_OP_CMPXCHG compares with
  * @tlb: that of the engine, NULL without one
  * @pass: in use: for the page of the next location
+ * @iv: in use: the interval of the last location, NULL at first
  * @done: out: locations done
  * @result: out: value of the last location before the operation
  */
@@ -134,6 +135,7 @@ struct xt_access {
 	u64 compare;
 	struct xt_tlb *tlb;
 	struct xt_pass pass;
+	struct xmirror_interval *iv;
 	u64 done;
 	u64 result;
 };
@@ -145,6 +147,7 @@ struct xt_access {
  * @length: bytes
  * @write: from @buf to @addr, else from there
  * @pass: in use: for the page of the next byte
+ * @iv: in use: the interval of the last byte, NULL at first
  * @done: out: bytes copied
  */
 struct xt_copy {
@@ -153,6 +156,7 @@ struct xt_copy {
 	size_t length;
 	bool write;
 	struct xt_pass pass;
+	struct xmirror_interval *iv;
 	size_t done;
 };
 
