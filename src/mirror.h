@@ -153,6 +153,23 @@ static inline void xm_resident_start(struct xmirror *m, unsigned long start,
 		__xm_resident_start(m, start, end, stopped);
 }
 
+/* xm_slice_take() if another device has the block of @addr. */
+static inline int xm_slice_respect(struct xmirror *m, unsigned long addr)
+{
+	return READ_ONCE(m->shared->slices.ms) ? __xm_slice_respect(m, addr) : 0;
+}
+
+/*
+ * Move the pages of [@start, @end), which the device is about to fault, to where they
+ * are preferred to be. Inside a call; may sleep, no lock may be held. Returns 0 or an
+ * error that ends the call.
+ */
+static inline int xm_place(struct xmirror *m, unsigned long start,
+			   unsigned long end)
+{
+	return mtree_empty(&m->places) ? 0 : __xm_place(m, start, end);
+}
+
 static inline unsigned long xm_deadline(struct xmirror *m)
 {
 	return jiffies + msecs_to_jiffies(READ_ONCE(m->timeout));

@@ -62,18 +62,12 @@ static int xm_place_range(struct xmirror *m, unsigned long start,
 	return ret == -EFAULT || ret == -EOPNOTSUPP || ret == -ENOMEM ? 0 : ret;
 }
 
-/*
- * Move the pages of [@start, @end), which the device is about to fault, to where they
- * are preferred to be. Inside a call; may sleep, no lock may be held. Returns 0 or an
- * error that ends the call.
- */
-int xm_place(struct xmirror *m, unsigned long start, unsigned long end)
+/* xm_place() where something is preferred */
+int __xm_place(struct xmirror *m, unsigned long start, unsigned long end)
 {
 	unsigned long addr, next, place;
 	int ret = 0;
 
-	if (mtree_empty(&m->places))
-		return 0;
 	for (addr = start; addr < end && !ret; addr = next) {
 		place = xm_place_at(m, addr);
 		next = addr + PAGE_SIZE;

@@ -7,6 +7,6 @@ struct xmirror;
 
 void xm_place_create(struct xmirror *m);
 void xm_place_free(struct xmirror *m);
-int xm_place(struct xmirror *m, unsigned long start, unsigned long end);
+int __xm_place(struct xmirror *m, unsigned long start, unsigned long end);
 
 #endif /* _XM_PLACE_H */

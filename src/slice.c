@@ -220,15 +220,13 @@ int xm_slice_take(struct xmirror *m, unsigned long addr)
 	return b ? xm_slice_wait(m, b) : -ENOMEM;
 }
 
-/* xm_slice_take() if another device has the block. */
-int xm_slice_respect(struct xmirror *m, unsigned long addr)
+/* xm_slice_respect() where there are slices */
+int __xm_slice_respect(struct xmirror *m, unsigned long addr)
 {
 	struct xm_slices *s = &m->shared->slices;
 	struct xm_block_slice *b;
 	bool others;
 
-	if (!READ_ONCE(s->ms))
-		return 0;
 	b = xm_block_slice(s, addr);
 	if (!b)
 		return 0;

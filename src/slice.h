@@ -31,7 +31,7 @@ struct xm_slices {
 void xm_slices_create(struct xm_slices *s);
 void xm_slices_free(struct xm_slices *s);
 int xm_slice_take(struct xmirror *m, unsigned long addr);
-int xm_slice_respect(struct xmirror *m, unsigned long addr);
+int __xm_slice_respect(struct xmirror *m, unsigned long addr);
 bool xm_slice_cpu_wait(struct vm_fault *vmf, u64 owner);
 
 #endif /* _XM_SLICE_H */

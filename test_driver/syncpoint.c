@@ -110,12 +110,6 @@ static void xt_sync_stop(struct xt_file *f, struct xt_sync *sp)
 	spin_unlock(&f->sync_lock);
 }
 
-/* Has the file sync points, armed or reached? What is armed meanwhile came later. */
-bool xt_sync_any(struct xt_file *f)
-{
-	return !list_empty(&f->syncs);
-}
-
 /* See xt_point(). */
 int xt_sync_point(struct xt_file *f, const struct xm_visit *visit)
 {

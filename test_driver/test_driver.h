@@ -218,8 +218,13 @@ void xt_sync_init(struct xt_file *f);
 void xt_sync_close(struct xt_file *f);
 void xt_sync_exit(void);
 int xt_sync(struct xt_file *f, struct xmirror_sync *s);
-bool xt_sync_any(struct xt_file *f);
 int xt_sync_point(struct xt_file *f, const struct xm_visit *visit);
+
+/* Has the file sync points, armed or reached? What is armed meanwhile came later. */
+static inline bool xt_sync_any(struct xt_file *f)
+{
+	return !list_empty(&f->syncs);
+}
 
 /* Has a file ever armed anything? Who reads it late came before. */
 static inline bool xt_points_are_on(void)
