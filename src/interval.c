@@ -306,7 +306,7 @@ bool xm_next_exclusive(struct xmirror_interval *iv, unsigned long *addr,
 		       unsigned long end)
 {
 	unsigned long ptes[32] __uninitialized, i, n = 1, pos = *addr;
-	bool found = false;
+	bool found = false, valid;
 
 	*addr = end;
 	read_lock(&iv->lock);
@@ -314,9 +314,8 @@ bool xm_next_exclusive(struct xmirror_interval *iv, unsigned long *addr,
 		goto out;
 	/* The first page alone: it is, where all are. */
 	while (pos < end && !found) {
-		if (!iv->m->ops->lookup(iv, pos, pos + n * PAGE_SIZE, ptes))
-			break;
-		for (i = 0; i < n && !found; i++) {
+		valid = iv->m->ops->lookup(iv, pos, pos + n * PAGE_SIZE, ptes);
+		for (i = 0; valid && i < n && !found; i++) {
 			found = ptes[i] & XM_PTE_EXCLUSIVE;
 			if (found)
 				*addr = pos + i * PAGE_SIZE;
