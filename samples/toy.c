@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * A driver on xmirror.ko alone: a device whose page table of an interval is one array.
- * At load it works on a page of the process that loads it: a read through a range
- * fault, and an add through an exclusive entry, whose result the CPU then has.
+ * At load it reads a word of the loading process, and adds to it by an exclusive entry.
  */
 
 #include <linux/highmem.h>
@@ -16,9 +15,8 @@
 /* What the device wants to do with the word at @addr */
 struct toy_op {
 	unsigned long addr;
-	bool add;
+	bool add, done;
 	int result;
-	bool done;
 };
 
 static unsigned long *toy_pte(struct xmirror_interval *iv, unsigned long addr)
@@ -44,14 +42,13 @@ static int toy_pt_prepare(struct xmirror_interval *iv, unsigned long addr)
 }
 
 /* A driver with a DMA API maps the pages here. */
-static bool toy_pt_map(struct xmirror_interval *iv,
-		       const struct xmirror_map *map)
+static bool toy_pt_map(struct xmirror_interval *iv, const struct xmirror_map *map)
 {
-	unsigned long addr, *p = toy_pte(iv, map->start), i = 0;
+	unsigned long *p = toy_pte(iv, map->start), i;
 
-	for (addr = map->start; addr < map->end; addr += PAGE_SIZE, p++, i++)
+	for (i = 0; i < (map->end - map->start) >> PAGE_SHIFT; i++)
 		if (map->ptes[i])
-			*p = map->ptes[i] | (*p & XM_PTE_BITS);
+			p[i] = map->ptes[i] | (p[i] & XM_PTE_BITS);
 	return true;
 }
 
@@ -60,18 +57,18 @@ static unsigned long toy_pt_unmap(struct xmirror_interval *iv,
 				  unsigned long start, unsigned long end,
 				  struct xmirror_unmap *u)
 {
-	unsigned long addr, *p = toy_pte(iv, start);
+	unsigned long *p = toy_pte(iv, start);
 
-	for (addr = start; addr < end; addr += PAGE_SIZE, p++) {
+	for (; start < end; start += PAGE_SIZE, p++) {
 		if (!*p)
 			continue;
 		if (!xmirror_unmap_room(u))
-			return addr;
-		xmirror_unmap_note(u, addr, *p);
+			break;
+		xmirror_unmap_note(u, start, *p);
 		u->cleared++;
 		*p = 0;
 	}
-	return end;
+	return start;
 }
 
 static bool toy_pt_lookup(struct xmirror_interval *iv, unsigned long start,
@@ -94,10 +91,11 @@ static bool toy_pt_lookup(struct xmirror_interval *iv, unsigned long start,
  * was mapped may be gone by then. A device with page faults of its own does this in the
  * worker of its fault queue.
  */
-static void toy_access(struct xmirror_interval *iv, struct toy_op *op)
+static void toy_access(struct xmirror_interval *iv, unsigned long addr, void *arg)
 {
+	struct toy_op *op = arg;
 	unsigned long need = XM_PTE_VALID | (op->add ? XM_PTE_EXCLUSIVE : 0), *p;
-	void *kaddr, *word;
+	void *word;
 
 	/* No invalidation of the page returns before this is over. */
 	write_lock(&iv->lock);
@@ -105,20 +103,13 @@ static void toy_access(struct xmirror_interval *iv, struct toy_op *op)
 	op->done = (*p & need) == need;
 	if (op->done) {
 		*p |= XM_PTE_ACCESSED | (op->add ? XM_PTE_DIRTY : 0);
-		kaddr = kmap_local_page(pfn_to_page(xmirror_pte_pfn(*p)));
-		word = kaddr + offset_in_page(op->addr);
+		word = kmap_local_page(pfn_to_page(xmirror_pte_pfn(*p))) +
+		       offset_in_page(op->addr);
 		op->result = op->add ? atomic_fetch_add(1, word) :
 				       READ_ONCE(*(int *)word);
-		kunmap_local(kaddr);
+		kunmap_local(word);
 	}
 	write_unlock(&iv->lock);
-}
-
-/* The page has just become exclusive: have the turn that was waited for. */
-static void toy_exclusive(struct xmirror_interval *iv, unsigned long addr,
-			  void *arg)
-{
-	toy_access(iv, arg);
 }
 
 static const struct xmirror_ops toy_ops = {
@@ -128,7 +119,7 @@ static const struct xmirror_ops toy_ops = {
 	.map = toy_pt_map,
 	.unmap = toy_pt_unmap,
 	.lookup = toy_pt_lookup,
-	.access = toy_exclusive,
+	.access = toy_access, /* the page has just become exclusive: its turn */
 };
 
 /* The device's fault handler: replay until the access is done. */
@@ -137,30 +128,29 @@ static int toy_run(struct xmirror *m, struct toy_op *op)
 	unsigned long page = op->addr & PAGE_MASK;
 	struct xmirror_interval *iv;
 	struct xmirror_result res;
-	int ret;
+	int ret = 0;
 
-	for (op->done = false;;) {
+	for (op->done = false; !op->done && !ret;) {
 		iv = xmirror_interval_find(m, op->addr);
 		if (iv)
-			toy_access(iv, op);
+			toy_access(iv, page, op);
 		if (op->done)
-			return 0;
+			break;
 		ret = op->add ?
 		      xmirror_exclusive(m, page, page + PAGE_SIZE, op, &res) :
 		      xmirror_fault(m, page, page + PAGE_SIZE, XM_READ, &res);
-		if (ret || op->done)
-			return ret;
 		/* What was mapped may go each time: look for a fatal signal. */
-		ret = xmirror_check_cancel(m);
-		if (ret)
-			return ret;
+		ret = ret ?: xmirror_check_cancel(m);
 	}
+	return op->done ? 0 : ret;
 }
 
 /* End of the example. */
 static int toy_try(struct xmirror *m, unsigned long addr)
 {
 	struct toy_op op = { .addr = addr };
+	struct xmirror_interval *iv;
+	struct xmirror_result res;
 	int ret, value;
 
 	ret = toy_run(m, &op);
@@ -170,7 +160,11 @@ static int toy_try(struct xmirror *m, unsigned long addr)
 	ret = toy_run(m, &op);
 	if (ret)
 		return ret == -EOPNOTSUPP ? 0 : ret; /* no exclusive entries here */
-	/* The CPU's access ends the exclusivity, and sees what the device did. */
+	/* Give it back, in a range that begins with a page the device has not used. */
+	ret = xmirror_release(m, addr - PAGE_SIZE, addr + PAGE_SIZE, &res);
+	iv = xmirror_interval_find(m, addr);
+	if (ret || (iv && READ_ONCE(*toy_pte(iv, addr)) & XM_PTE_EXCLUSIVE))
+		return ret ?: -EBUSY;
 	if (get_user(value, (int __user *)addr))
 		return -EFAULT;
 	return value == 42 ? 0 : -EBADMSG;
@@ -178,20 +172,21 @@ static int toy_try(struct xmirror *m, unsigned long addr)
 
 static int __init toy_init(void)
 {
-	unsigned long addr = vm_mmap(NULL, 0, PAGE_SIZE, PROT_READ | PROT_WRITE,
+	unsigned long start = vm_mmap(NULL, 0, 2 * PAGE_SIZE, PROT_READ | PROT_WRITE,
 				     MAP_PRIVATE | MAP_ANONYMOUS, 0);
+	unsigned long addr = start + PAGE_SIZE; /* the word's page is the second */
 	struct xmirror *m;
 	int ret;
 
-	if (IS_ERR_VALUE(addr))
-		return addr;
+	if (IS_ERR_VALUE(start))
+		return start;
 	m = xmirror_create(current->mm, NULL, &toy_ops, NULL);
 	ret = PTR_ERR_OR_ZERO(m);
 	if (!ret) {
 		ret = put_user(41, (int __user *)addr) ?: toy_try(m, addr);
 		xmirror_put(m);
 	}
-	vm_munmap(addr, PAGE_SIZE);
+	vm_munmap(start, 2 * PAGE_SIZE);
 	return ret;
 }
 
@@ -201,6 +196,5 @@ static void __exit toy_exit(void)
 
 module_init(toy_init);
 module_exit(toy_exit);
-
 MODULE_DESCRIPTION("A driver of a device with shared virtual memory, for readers");
 MODULE_LICENSE("GPL");
