@@ -97,5 +97,6 @@ void run_migrate(char *buf);
 void run_atomics(void);
 void run_granule(void);
 void run_fork(void);
+void run_cow(void);
 
 #endif /* XM_BENCH_H */

@@ -38,6 +38,7 @@ static struct table {
 	{ "migrate", .with_buf = run_migrate },
 	{ "granule", .alone = run_granule },
 	{ "fork", .alone = run_fork },
+	{ "cow", .alone = run_cow },
 };
 
 /* Some tables were chosen, instead of all. */
