@@ -102,9 +102,12 @@ int swap_off_cached_prepare(struct race_env *e)
 
 	if (!err)
 		err = xm_pageout(e->p, XM_PAGE);
-	if (!err)
-		XM_LOAD(e->p);
-	return err;
+	if (err)
+		return err;
+	XM_LOAD(e->p);
+	/* It may be back before the disk has it; then it does not migrate. */
+	err = xm_written_back(e->p, XM_PAGE);
+	return err ? err : xm_drain();
 }
 
 void swap_off_restore(void)
