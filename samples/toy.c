@@ -99,7 +99,7 @@ static void toy_access(struct xmirror_interval *iv, unsigned long addr, void *ar
 
 	/* No invalidation of the page returns before this is over. */
 	write_lock(&iv->lock);
-	p = toy_pte(iv, op->addr);
+	p = toy_pte(iv, addr);
 	op->done = (*p & need) == need;
 	if (op->done) {
 		*p |= XM_PTE_ACCESSED | (op->add ? XM_PTE_DIRTY : 0);

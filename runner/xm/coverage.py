@@ -15,6 +15,7 @@ LEAST = 95      # percent of the lines, of a run of all tests
 def table(out):
     """Have gcovr make what is shown of the sources and counts in OUT. Percent of the
     lines that were run."""
+    (out / "html").mkdir(exist_ok=True)
     # Matched from the root on.
     run_command("gcovr", "--root", out, "--object-directory", out,
                 "--filter", "(src|test_driver|include/xmirror)/",
@@ -50,7 +51,6 @@ def main(name, tests, words):
         if done.returncode or not counts.is_dir():
             raise Error("the guest has left no counts")
         shutil.copytree(counts, out, dirs_exist_ok=True)
-    (out / "html").mkdir()
     percent = table(out)
     status = run.finish()
     if not tests and percent < LEAST:

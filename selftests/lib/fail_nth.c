@@ -21,7 +21,8 @@ static const char * const knobs[][2] = {
 	{ "fail_page_alloc/min-order", "0" },
 };
 
-int fail_setting(const char *name, const char *value)
+/* xm_setting() of a file in the debugfs, "failslab/probability" */
+static int fail_setting(const char *name, const char *value)
 {
 	char path[96];
 

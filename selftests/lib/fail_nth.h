@@ -23,7 +23,4 @@ int fail_nth_arm(int nth, unsigned int n);
  */
 int fail_nth_end(int nth);
 
-/** fail_setting: xm_setting() of a file in the debugfs, "failslab/probability". */
-int fail_setting(const char *name, const char *value);
-
 #endif /* XM_FAIL_NTH_H */
