@@ -178,12 +178,25 @@ static int find_stops(struct side *s)
 	return err;
 }
 
+static void count(const struct side *s)
+{
+	char name[SIDE_NAME];
+
+	side_name(s, name);
+	ksft_print_msg("%7u %9u %7u %8u %5u  %s%s%s\n", s->calls,
+		       s->functions, s->found, s->unsteady, s->nr, name,
+		       s->why[0] ? ": " : "", s->why);
+	fflush(stdout);
+}
+
 static int find_windows(void)
 {
 	unsigned int i, unsteady = 0;
 	__u64 start = xm_now_ns();
 	int err = 0;
 
+	if (only_count)
+		ksft_print_msg("  calls functions windows unsteady cells  side\n");
 	for (i = 0; i < nr_sides && !err; i++) {
 		struct side *s = &sides[i];
 
@@ -196,6 +209,8 @@ static int find_windows(void)
 		if (!err)
 			err = find_stops(s);
 		nr_cells += s->why[0] ? 1 : s->nr * times;
+		if (only_count)
+			count(s);
 	}
 	ksft_print_msg("%u sides, %u windows, %u that not every run has, %u cells; %llu ms\n",
 		       nr_sides, nr_windows, unsteady, nr_cells,
@@ -405,23 +420,6 @@ static void list(void)
 	}
 }
 
-static void count(void)
-{
-	char name[SIDE_NAME];
-	unsigned int i;
-
-	ksft_print_msg("  calls functions windows unsteady cells  side\n");
-	for (i = 0; i < nr_sides; i++) {
-		const struct side *s = &sides[i];
-
-		side_name(s, name);
-		ksft_print_msg("%7u %9u %7u %8u %5u  %s%s%s\n", s->calls,
-			       s->functions, s->found, s->unsteady, s->nr, name,
-			       s->why[0] ? ": " : "", s->why);
-	}
-	wishes_print();
-}
-
 int main(int argc, char **argv)
 {
 	unsigned int i;
@@ -450,10 +448,12 @@ int main(int argc, char **argv)
 		err = find_windows();
 	if (err)
 		ksft_exit_fail_msg("no windows: %s\n", strerror(-err));
-	if (only_list || only_count) {
-		only_list ? list() : count();
+	if (only_list)
+		list();
+	if (only_count)
+		wishes_print();
+	if (only_list || only_count)
 		return 0;
-	}
 	ksft_set_plan(nr_cells + (nr_wanted ? 0 : 3));
 	for (i = 0; i < nr_sides; i++)
 		run_side(&sides[i]);
