@@ -25,6 +25,29 @@ struct cell {
 
 extern struct cell *race_cell;
 
+/**
+ * struct which - the cell that is run
+ * @d, @m: the pair
+ * @w: the window, if it is a sync point
+ * @hold: that in the kernel, else NULL
+ * @group: a control group of its own, or NULL
+ */
+struct which {
+	const struct race_devop *d;
+	const struct race_mmop *m;
+	const struct race_window *w;
+	const struct race_hold *hold;
+	const struct group *group;
+};
+
+/* How long a side may take to get to its window, or to its end. */
+#define DEADLINE	XM_LONG
+/* How often a thread has to be seen asleep in the same place while another is held. */
+#define ASLEEP_HELD	60
+/* The one that is held may spin; all others have another CPU, if there is one. */
+#define CPU_HELD	0
+#define CPU_OTHERS	1
+
 /* In a function that returns 0 or -1: say what is wrong, and return. */
 #define FAIL(...) \
 	do { \
@@ -61,6 +84,30 @@ int race_check_errors(const struct race_env *e, int dev, int mm);
 
 /** race_check_leaf: what the device maps of the page is what pagemap says. */
 int race_check_leaf(struct race_env *e);
+
+/* --- process.c: what the process of a cell does */
+
+/** race_process: for child_start(): the race of a struct which. */
+int race_process(struct child *c, void *which);
+/** race_prepare: memory, threads and the state before the race; 0 or -1. */
+int race_prepare(struct race_env *e, struct worker *dev, struct worker *mm);
+/**
+ * race_watch: wait until a thread has ended or waits for something, or until @hold is
+ * left, which may be NULL; @slot is that of the one that is held.
+ */
+enum race_other race_watch(struct worker *w, const struct race_hold *hold,
+			   unsigned int slot);
+/** race_stuck: say where both sides are; -1. */
+int race_stuck(struct worker *w, struct worker *other);
+/** race_unreachable: the cell cannot be run, for this reason; -1. */
+int race_unreachable(const char *why);
+/** race_is_recorded: the calls of the side in this slot are recorded. */
+bool race_is_recorded(const struct race_hold *h, unsigned int slot);
+
+/* --- held.c: a race in a window of the kernel */
+
+/** race_run_held: the race of @e, whose verdict is in @race_cell. */
+void race_run_held(struct race_env *e);
 
 /* --- window.c: what has to be true while a side is held in the kernel */
 
