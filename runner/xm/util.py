@@ -65,8 +65,13 @@ def script(name, *args):
 
 
 def end_by_signals():
-    """Let SIGTERM and SIGHUP unwind the stack, so that no guest stays behind."""
+    """Let SIGTERM and SIGHUP unwind the stack, so that no guest stays behind. Make and
+    timeout both send one: the second must not end what the first has begun."""
+    numbers = (signal.SIGTERM, signal.SIGHUP)
+
     def stop(number, _frame):
+        for each in numbers:
+            signal.signal(each, signal.SIG_IGN)
         raise SystemExit(128 + number)
-    for number in (signal.SIGTERM, signal.SIGHUP):
+    for number in numbers:
         signal.signal(number, stop)
