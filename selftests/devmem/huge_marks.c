@@ -40,16 +40,18 @@ FIXTURE_TEARDOWN(marks)
 	close(self->fd);
 }
 
-/* A write to what it protects fails, as nobody would answer. */
-#define REGISTER() \
+#define REGISTER_WITH(features) \
 	do { \
 		self->uffd = xm_uffd(UFFD_FEATURE_PAGEFAULT_FLAG_WP | \
-				     UFFD_FEATURE_SIGBUS); \
+				     (features)); \
 		if (self->uffd < 0) \
 			XM_SKIP(return, "no write protection by userfaultfd"); \
 		ASSERT_EQ(0, xm_uffd_register(self->uffd, self->p, XM_PMD, \
 					      UFFDIO_REGISTER_MODE_WP)); \
 	} while (0)
+
+/* A write to what it protects fails, as nobody would answer. */
+#define REGISTER() REGISTER_WITH(UFFD_FEATURE_SIGBUS)
 
 #define PROTECT(on) \
 	ASSERT_EQ(0, xm_uffd_wp(self->uffd, self->p, XM_PMD, (on)))
@@ -148,6 +150,21 @@ TEST_F(marks, scan_says_that_it_is_written)
 	EXPECT_LEVEL(XM_HUGE_PRIVATE);
 }
 
+/* That of the system is protected in the same way first. */
+TEST_F(marks, scan_protects_all_of_it)
+{
+	REGISTER_WITH(XM_UFFD_WP_ASYNC);
+	ASSERT_EQ(0, xm_scan_protect_all(self->p, XM_PMD));
+	EXPECT_EQ(PAGES, marked(self->p, XM_PM_UFFD_WP));
+	PROTECT(false);
+	EXPECT_EQ(0, marked(self->p, XM_PM_UFFD_WP));
+	MIGRATE_HUGE(self->fd, self->p);
+	EXPECT_EQ(0, xm_scan_protect_all(self->p, XM_PMD));
+	EXPECT_LEVEL(XM_HUGE_PRIVATE);
+	XM_XFAIL_IF(true, marked(self->p, XM_PM_UFFD_WP) == PAGES,
+		    "finding 38: PAGEMAP_SCAN protects no huge private page");
+}
+
 static int child_is_not_protected(struct child *c, void *arg)
 {
 	__u64 *p = arg, entry = xm_pagemap(p);
@@ -228,6 +245,17 @@ TEST_F(marks, migration_makes_nothing_soft_dirty)
 	EXPECT_EQ(0, marked(self->p, XM_PM_SOFT_DIRTY));
 }
 
+TEST_F(marks, soft_dirty_until_cleared)
+{
+	WRITE_AFTER_CLEAR_REFS();
+	MIGRATE_HUGE(self->fd, self->p);
+	EXPECT_EQ(PAGES, marked(self->p, XM_PM_SOFT_DIRTY));
+	ASSERT_EQ(0, xm_write_file("/proc/self/clear_refs", "4"));
+	EXPECT_LEVEL(XM_HUGE_PRIVATE);
+	XM_XFAIL_IF(true, marked(self->p, XM_PM_SOFT_DIRTY) == 0,
+		    "finding 38: clear_refs clears no huge private page");
+}
+
 /*
  * But for the page that mprotect() has changed: of a private entry the kernel does not
  * keep it (change_softleaf_pte() in mm/mprotect.c).
@@ -240,6 +268,29 @@ TEST_F(marks, split_keeps_soft_dirty)
 	EXPECT_LEVEL(XMIRROR_CPU_PRIVATE);
 	EXPECT_LE(PAGES - 1, marked(self->p, XM_PM_SOFT_DIRTY));
 	EXPECT_EQ(0, xm_wrong_pages(self->p, PAGES));
+}
+
+/* Nobody has written since clear_refs, but nothing was at the new address then. */
+TEST_F(marks, moved_page_is_soft_dirty)
+{
+	__u64 *q;
+
+	WRITE_AFTER_CLEAR_REFS();
+	q = xm_anon_aligned(XM_PMD, XM_PMD);
+	ASSERT_NE(NULL, q);
+	ASSERT_EQ(0, xm_write_file("/proc/self/clear_refs", "4"));
+	/* That of the system first */
+	ASSERT_EQ(q, mremap(self->p, XM_PMD, XM_PMD,
+			    MREMAP_MAYMOVE | MREMAP_FIXED, q));
+	EXPECT_EQ(PAGES, marked(q, XM_PM_SOFT_DIRTY));
+	ASSERT_EQ(0, xm_write_file("/proc/self/clear_refs", "4"));
+	MIGRATE_HUGE(self->fd, q);
+	EXPECT_EQ(0, marked(q, XM_PM_SOFT_DIRTY));
+	ASSERT_EQ(self->p, mremap(q, XM_PMD, XM_PMD,
+				  MREMAP_MAYMOVE | MREMAP_FIXED, self->p));
+	EXPECT_LEVEL(XM_HUGE_PRIVATE);
+	XM_XFAIL_IF(true, marked(self->p, XM_PM_SOFT_DIRTY) == PAGES,
+		    "finding 39: mremap() does not tell of a huge private page");
 }
 
 /* The page frame in an entry of pagemap that is not present, behind the type */
