@@ -82,7 +82,7 @@ def checked(args, words):
             lines = check.shard(check.choose(target, what, args.failed), args.shard)
             if lines:
                 check.check(run, target, lines,
-                            whole=what.split() in ([], ["*"]) and not args.shard)
+                            whole=check.is_all(what) and not args.shard)
         except Usage:
             raise
         except Error as error:
