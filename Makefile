@@ -22,7 +22,9 @@ LOADS	?= 1000
 MINUTES	?= 10
 N	?= 200
 
-xmtest	:= @runner/xmtest
+# The runner is in Python, which a small machine may lack.
+python	:= { command -v python3 >/dev/null || runner/sh/deps.sh; } &&
+xmtest	:= @$(python) runner/xmtest
 k	= $(1:%=-k %)
 tests	= -t '$(TESTS)'
 
@@ -69,7 +71,7 @@ junit:
 	$(xmtest) junit $(LOG:%=--log %)
 
 report:
-	@runner/report.py $(LOG) $(if $(LOG),,$$(runner/xmtest last)) \
+	@$(python) runner/report.py $(LOG) $(if $(LOG),,$$(runner/xmtest last)) \
 		$(BASE:%=--base %) -o $(or $(OUT),report.html)
 
 report-check:
@@ -124,7 +126,7 @@ install:
 	@runner/sh/install.sh '$(DESTDIR)' $(KDIR)
 
 fresh:
-	@runner/sh/fresh.sh $(MAKE) $(or $(RUN),demo)
+	@runner/sh/fresh.sh make $(or $(RUN),demo)
 
 lint:
 	@runner/sh/lint.sh
