@@ -9,6 +9,6 @@ judge     logs of a guest -> programs, tests, kernel reports
 skips     the skips that are expected of a kernel
 results   results.json, its format, and all that is made from it
 check     choose programs, share them among guests, show the progress
-mutants, planted, coverage, peer, bisect    the other commands that judge
+mutants, planted, coverage, peer, bisect, bench    the other commands that judge
 cli       the command line
 """

@@ -30,7 +30,7 @@ class Insert(NamedTuple):
 
 
 class Fault(NamedTuple):
-    name: str           # a row of BUGS.md, or one of ours
+    name: str           # an id of Documentation/behaviour.md, or ours
     what: str           # in a few words
     cell: str           # finds it
     inserts: tuple

@@ -8,6 +8,7 @@
     "accel": "kvm" | "tcg" | "tcg,icount",
     "judged": true | "why not",
     "whole": did every program run in whole,
+    "skips_listed": is there a list of expected skips for it,
     "logs": [DIRECTORY...], "seconds": S,
     "programs": [{
         "name", "guest": NUMBER, "seconds": S, "status": exit status or null,
@@ -25,8 +26,8 @@
 "seconds" are the host's. A failure beside the tests (a report of the kernel, a
 program that died, a plan that was not kept) is a test that the judge has added, so
 that the failed tests are all failures. A cell of the race matrix is a test of
-the program race_matrix, DEVICEOP.MMOP.WINDOW. Programs named guest, boot and unload
-are the guest's own.
+the program race_matrix, DEVICEOP.MMOP.WINDOW. Programs of the names in GUEST are the
+guest's own or stand for a whole run.
 """
 import collections
 import json

@@ -4,7 +4,7 @@
  * and CPU faults on the device's mappable memory.
  *
  * That they save as many faults and bytes as they should is no matter of luck,
- * and checked; the same is asserted by selftests/granule.c and vram.c.
+ * and checked; the same is asserted by mirror/granule.c and vram/map.c.
  */
 #include "bench.h"
 #include "vram.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Shared by the parts of the demo, see demo.c.
+ * Shared by the parts of the demo, see main.c.
  *
  * The counters are in the odd pages of one mapping; the even ones are scratch,
  * whose contents may be dropped or moved at any time:

@@ -1284,8 +1284,9 @@ struct xmirror_raw_hmm {
 /**
  * XMIRROR_RAW_UNSAFE: do what a kernel is known to crash at: small pages for some
  * of a hole of 2 MiB (Documentation/findings.md, 16), a large folio for a small page
- * (27), another page of the system for one of a file or of shmem (28), small pages of
- * private memory for 2 MiB of that. Otherwise such pages stay where they are.
+ * (27), another page of the system for one of a file or of shmem (28) or for one that is
+ * still written to swap (32), small pages of private memory for 2 MiB of that. Otherwise
+ * such pages stay where they are.
  */
 #define XMIRROR_RAW_UNSAFE		(1U << 12)
 

@@ -148,7 +148,7 @@ static void some_set(struct thread *t, struct xmirror_set *s)
 		s->value = below(t, SHORT);
 		return;
 	case XMIRROR_SET_VRAM_UNSAFE:
-		/* Only files that nobody maps have it, see one_mm_op(). */
+		/* Only files that nobody maps have it, see run_mm_op(). */
 		s->value = below(t, 4);
 		break;
 	case XMIRROR_SET_FORK:

@@ -114,7 +114,7 @@ static void print_help(FILE *f)
 	      "or --all each pair runs in its most dangerous window.\n"
 	      "\n"
 	      "  -r CELL      run this one; may be given again\n"
-	      "  -a, --all    run all windows, print a table\n"
+	      "  -a, --all    run all windows\n"
 	      "  -t, --table  print a table instead of TAP\n"
 	      "  --shard I/N  only the I-th of each N cells\n"
 	      "  -l           list the cells, run none\n"

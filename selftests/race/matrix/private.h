@@ -97,6 +97,8 @@ int race_prepare(struct race_env *e, struct worker *dev, struct worker *mm);
  */
 enum race_other race_watch(struct worker *w, const struct race_hold *hold,
 			   unsigned int slot);
+/** race_is_held: somebody is in this slot's window now. */
+bool race_is_held(const struct race_hold *h, unsigned int slot);
 /** race_stuck: say where both sides are; -1. */
 int race_stuck(struct worker *w, struct worker *other);
 /** race_unreachable: the cell cannot be run, for this reason; -1. */
@@ -111,8 +113,6 @@ void race_run_held(struct race_env *e);
 
 /* --- window.c: what has to be true while a side is held in the kernel */
 
-/** race_is_held: somebody is in this slot's window now. */
-bool race_is_held(const struct race_hold *h, unsigned int slot);
 /** race_keep_page: keep the page that the mm op is going to take, if it does so. */
 int race_keep_page(struct race_env *e);
 /** race_look: for a thread: look in the window; @stop: it is going to be over. */
