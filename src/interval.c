@@ -420,6 +420,25 @@ struct xmirror_interval *xmirror_interval_find(struct xmirror *m,
 EXPORT_SYMBOL_GPL(xmirror_interval_find);
 
 /**
+ * xmirror_interval_next() - the first interval of a range
+ * @m: the mirror
+ * @addr: where the range begins; out: where it is in the interval, @end without one
+ * @end: where it ends
+ *
+ * A range may be the whole address space: where the device has not been costs nothing.
+ *
+ * Context: any, between xmirror_enter() and xmirror_leave().
+ * Return: the interval, or NULL if the device has not been there.
+ */
+struct xmirror_interval *xmirror_interval_next(struct xmirror *m,
+					       unsigned long *addr,
+					       unsigned long end)
+{
+	return *addr < end ? xm_interval_next(m, addr, end) : NULL;
+}
+EXPORT_SYMBOL_GPL(xmirror_interval_next);
+
+/**
  * xmirror_interval_size() - how much an interval covers
  *
  * Context: any.

@@ -152,10 +152,9 @@ static u8 xt_dmirror_code(const struct xmirror_view *view)
  * @f: the file
  * @addr: first address
  * @nr: pages
- * @to: where a code for each page goes, or NULL
+ * @to: where a code for each page goes
  *
- * Return: 0; with @to NULL, -EPERM if a page is exclusive to the device;
- * -EFAULT for a bad @to; or an error of xmirror_snapshot().
+ * Return: 0; -EFAULT for a bad @to; or an error of xmirror_snapshot().
  */
 static int xt_dmirror_look(struct xt_dmirror_file *f, unsigned long addr,
 			   unsigned long nr, u8 __user *to)
@@ -173,21 +172,47 @@ static int xt_dmirror_look(struct xt_dmirror_file *f, unsigned long addr,
 		n = min(nr, XT_SNAP_CHUNK);
 		codes = (u8 *)(views + n);
 		ret = xmirror_snapshot(f->mirror, addr, n, views);
-		for (i = 0; i < n && !ret; i++) {
+		for (i = 0; i < n && !ret; i++)
 			codes[i] = xt_dmirror_code(&views[i]);
-			if (!to && views[i].pte & XM_PTE_EXCLUSIVE)
-				ret = -EPERM;
-		}
-		if (!ret && to) {
-			if (copy_to_user(to, codes, n))
-				ret = -EFAULT;
-			to += n;
-		}
+		if (!ret && copy_to_user(to, codes, n))
+			ret = -EFAULT;
+		to += n;
 		if (!ret && fatal_signal_pending(current))
 			ret = -EINTR;
 		cond_resched();
 	}
 	kvfree(views);
+	return ret;
+}
+
+/*
+ * -EPERM if the device has a page of the range exclusively. Only where it has been is
+ * there anything to see, for the range may be all of the address space, and more.
+ */
+static int xt_dmirror_check_exclusive(struct xt_dmirror_file *f, unsigned long addr,
+				      unsigned long end)
+{
+	struct xmirror_interval *iv;
+	unsigned long *word, stop;
+	int ret;
+
+	ret = xmirror_enter(f->mirror);
+	/* Without an address space nothing is exclusive. */
+	if (ret)
+		return ret == -ESRCH ? 0 : ret;
+	while (!ret && (iv = xmirror_interval_next(f->mirror, &addr, end))) {
+		stop = min3(end, iv->end, addr + (XT_SNAP_CHUNK << PAGE_SHIFT));
+		read_lock(&iv->lock);
+		for (; addr < stop && !ret; addr += PAGE_SIZE) {
+			if (xt_pte(iv, addr, &word) & XM_PTE_EXCLUSIVE)
+				ret = -EPERM;
+		}
+		read_unlock(&iv->lock);
+		if (!ret && fatal_signal_pending(current))
+			ret = -EINTR;
+		cond_resched();
+	}
+	xmirror_leave(f->mirror);
 	return ret;
 }
 
@@ -216,9 +241,7 @@ static int xt_dmirror_call(struct xt_dmirror_file *f, unsigned int call,
 	case XT_DMIRROR_EXCLUSIVE:
 		return xt_dmirror_exclusive(f, cmd, size);
 	case XT_DMIRROR_CHECK_EXCLUSIVE:
-		ret = xt_dmirror_look(f, cmd->addr, size >> PAGE_SHIFT, NULL);
-		/* Without an address space nothing is exclusive. */
-		return ret == -ESRCH ? 0 : ret;
+		return xt_dmirror_check_exclusive(f, cmd->addr, cmd->addr + size);
 	case XT_DMIRROR_RELEASE:
 		xmirror_evict(f->mirror);
 		return 0;

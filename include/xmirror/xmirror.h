@@ -518,6 +518,9 @@ void xmirror_leave(struct xmirror *m);
 int xmirror_check_cancel(struct xmirror *m);
 struct xmirror_interval *xmirror_interval_find(struct xmirror *m,
 					       unsigned long addr);
+struct xmirror_interval *xmirror_interval_next(struct xmirror *m,
+					       unsigned long *addr,
+					       unsigned long end);
 
 int xmirror_fault(struct xmirror *m, unsigned long start, unsigned long end,
 		  enum xmirror_mode mode, struct xmirror_result *res);

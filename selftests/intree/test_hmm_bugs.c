@@ -453,6 +453,29 @@ TEST_F(peer_bugs, invalidation_is_exact)
 	EXPECT_EQ(1, faults);
 }
 
+/* Bug 8: and a check of all of the address space ends at all */
+
+/* covers: T15 */
+TEST_F(peer_bugs, check_of_all_memory_ends)
+{
+	const size_t most = 1UL << 46;
+	char *one = xm_anon(XM_PAGE);
+
+	ASSERT_NE(NULL, one);
+	*one = 1;
+	EXPECT_EQ(0, call(self->fd, HMM_DMIRROR_CHECK_EXCLUSIVE, NULL, most, NULL, NULL));
+	EXPECT_EQ(0, call(self->fd, HMM_DMIRROR_CHECK_EXCLUSIVE, NULL, ~(XM_PAGE - 1), NULL,
+			  NULL));
+	ASSERT_EQ(0, call(self->fd, HMM_DMIRROR_EXCLUSIVE, one, XM_PAGE, self->buf, NULL));
+	EXPECT_EQ(-EPERM, call(self->fd, HMM_DMIRROR_CHECK_EXCLUSIVE, NULL,
+			       ~(XM_PAGE - 1), NULL, NULL));
+	*one = 2;
+	EXPECT_EQ(0, call(self->fd, HMM_DMIRROR_CHECK_EXCLUSIVE, NULL, ~(XM_PAGE - 1), NULL,
+			  NULL));
+	/* It ends at the end of the range, in an interval where the device has been. */
+	EXPECT_EQ(0, call(self->fd, HMM_DMIRROR_CHECK_EXCLUSIVE, one, XM_PAGE, NULL, NULL));
+}
+
 /* Bug 9: no memory */
 
 /* covers: T4 */
