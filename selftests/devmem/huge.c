@@ -4,6 +4,7 @@
  */
 #include <limits.h>
 
+#include "klog.h"
 #define PAGE_NEEDS	XMIRROR_CAP_PRIVATE
 #include "page_fixture.h"
 
@@ -302,6 +303,56 @@ TEST_F(page, huge_page_is_split_and_freed)
 		EXPECT_EQ(0, wrong);
 		munmap(p, XM_PMD);
 	}
+}
+
+/*
+ * Small entries map one folio, the fault is on another page than its first, and the driver
+ * migrates both: faults on small pages there have made its window large before.
+ */
+/* covers: J.fault_page */
+TEST_F(page, fault_behind_the_first_page_of_a_folio)
+{
+	const char *warning = KLOG_WARNING("xm_folio_free");
+	size_t i, wrong = 0;
+	struct klog log;
+	__u64 moved;
+	char *p;
+
+	NEED(XMIRROR_CAP_PRIVATE_LARGE);
+	if (klog_has_debug_vm())
+		XM_SKIP(return, "finding 41 ends a kernel with CONFIG_DEBUG_VM");
+	p = xm_anon_aligned(XM_PMD, XM_PMD);
+	ASSERT_NE(NULL, p);
+	xm_no_thp(p, XM_PMD);
+	memset(p, 0x22, XM_PMD);
+	ASSERT_EQ(0, xm_migrate(self->fd, p, XM_PMD, 0, 0, &moved));
+	ASSERT_EQ(XM_PMD_PAGES, moved);
+	for (i = 0; i < 16; i++)
+		wrong += XM_LOAD(p + i * XM_PAGE) != 0x22;
+	ASSERT_EQ(0, wrong);
+	/* New memory at the same place */
+	ASSERT_EQ(p, mmap(p, XM_PMD, PROT_READ | PROT_WRITE,
+			  MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0));
+	if (madvise(p, XM_PMD, MADV_HUGEPAGE))
+		XM_SKIP(return, "%s", xm_why_no_thp());
+	memset(p, 0x22, XM_PMD);
+	MIGRATE_HUGE(self->fd, p);
+	ASSERT_EQ(0, mprotect(p + 7 * XM_PAGE, XM_PAGE, PROT_READ));
+	ASSERT_EQ(0, mprotect(p + 7 * XM_PAGE, XM_PAGE, PROT_READ | PROT_WRITE));
+	ASSERT_EQ((__u32)XMIRROR_CPU_PRIVATE,
+		  xm_page(self->fd, p).cpu & XM_HUGE_PRIVATE);
+	ASSERT_EQ(0, klog_open(&log));
+	/* The module sees that a page is freed while it is locked. */
+	klog_expect("0-1", warning);
+	wrong += XM_LOAD(p + 5 * XM_PAGE) != 0x22;
+	klog_expected();
+	XM_XFAIL_IF(true, !klog_has(&log, warning),
+		    "finding 41: another page than the faulting one is taken for locked");
+	klog_close(&log);
+	for (i = 0; i < XM_PMD_PAGES; i++)
+		wrong += XM_LOAD(p + i * XM_PAGE) != 0x22;
+	EXPECT_EQ(0, wrong);
+	munmap(p, XM_PMD);
 }
 
 TEST_HARNESS_MAIN

@@ -132,7 +132,7 @@ static void add_window(struct side *s, const struct count *c, __u32 hit,
 int side_find_windows(struct side *s, int fd)
 {
 	struct count *first, *second = NULL;
-	unsigned int other;
+	unsigned int other, last;
 	int n, m = 0, i;
 
 	if (shared_room())
@@ -150,9 +150,10 @@ int side_find_windows(struct side *s, int fd)
 		add_window(s, c, 0, XMIRROR_HOLD_RETURN, other);
 		if (c->calls > 1)
 			add_window(s, c, 1, 0, other);
-		if (c->calls > 2)
-			add_window(s, c, (c->calls < other ? c->calls : other) - 1,
-				   0, other);
+		/* The last one that both runs had, unless that is the second. */
+		last = c->calls < other ? c->calls : other;
+		if (last > 2)
+			add_window(s, c, last - 1, 0, other);
 	}
 	s->functions = n > 0 ? n : 0;
 	s->found = s->nr;

@@ -219,6 +219,22 @@ static const struct race_window *find_window(const struct race_devop *d,
 	return w;
 }
 
+/* Why a pair cannot be held, or NULL */
+static const char *not_held(const struct which *which)
+{
+	const struct race_devop *d = which->d;
+	const struct race_mmop *m = which->m;
+
+	if (m->flags & RACE_HELPER)
+		return "it is another thread's";
+	/* The CPU's first access is to another page than the first of the folio. */
+	if (which->hold->huge && d->cap & XMIRROR_CAP_PRIVATE && m->flags & RACE_SPLITS)
+		return "finding 41 ends a kernel with CONFIG_DEBUG_VM";
+	if (d->cpu && d->adds && m->flags & RACE_PROTECTS)
+		return "nobody answers the CPU's write";
+	return NULL;
+}
+
 /* Can it be run at all? */
 static bool has_both(const struct which *which, bool mm, struct race_result *r)
 {
@@ -233,8 +249,8 @@ static bool has_both(const struct which *which, bool mm, struct race_result *r)
 	} else if (mm && (m->flags & RACE_ENDS)) {
 		snprintf(r->why, sizeof(r->why),
 			 "nobody is left to run the device");
-	} else if (which->hold && (m->flags & RACE_HELPER)) {
-		snprintf(r->why, sizeof(r->why), "it is another thread's");
+	} else if (which->hold && not_held(which)) {
+		snprintf(r->why, sizeof(r->why), "%s", not_held(which));
 	} else {
 		return true;
 	}

@@ -223,9 +223,12 @@ static int write_by_cpu(struct race_env *e)
 	return 0;
 }
 
+/* What is a fault of a device is another error of madvise(). */
 static int page_out(struct race_env *e)
 {
-	return madvise(e->p, XM_PAGE, MADV_PAGEOUT) ? -errno : 0;
+	if (!madvise(e->p, XM_PAGE, MADV_PAGEOUT))
+		return 0;
+	return errno == ENOMEM ? -EFAULT : -errno;
 }
 
 static int fork_only(struct race_env *e)
@@ -259,8 +262,8 @@ static int register_wp(struct race_env *e)
 	e->uffd = xm_uffd(UFFD_FEATURE_PAGEFAULT_FLAG_WP);
 	if (e->uffd < 0)
 		return race_not_here(e, "userfaultfd cannot write-protect here");
-	return xm_uffd_register(e->uffd, e->p, XM_PAGE,
-				UFFDIO_REGISTER_MODE_WP);
+	/* All of it: some mm ops want one mapping. */
+	return xm_uffd_register(e->uffd, e->area, e->len, UFFDIO_REGISTER_MODE_WP);
 }
 
 static int register_exclusive(struct race_env *e)

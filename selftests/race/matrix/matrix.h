@@ -205,6 +205,7 @@ enum race_data {
 #define RACE_HELPER	(1U << 8)	/* its helper says how it went */
 #define RACE_PROTECTS	(1U << 9)	/* userfaultfd has write-protected the page then */
 #define RACE_PART	(1U << 10)	/* takes another part of a huge page */
+#define RACE_SPLITS	(1U << 11)	/* leaves small entries of a huge page */
 
 /**
  * struct race_mmop - what the mm does

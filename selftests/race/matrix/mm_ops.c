@@ -346,7 +346,7 @@ static int mremap_dontunmap(struct race_env *e)
 /* The page's mapping shrinks and grows where it is. */
 static int mremap_in_place(struct race_env *e)
 {
-	size_t part = 2 * XM_PAGE;
+	size_t part = e->len - XM_PAGE;
 	void *p = mremap(e->area, e->len, part, 0);
 
 	if (p != e->area)
@@ -649,6 +649,7 @@ static int sigkill(struct race_env *e)
 #define MAY_PERM		RACE_MAY_PERM
 #define MAY_FAIL		RACE_MAY_FAIL
 #define PROTECTS		RACE_PROTECTS
+#define SPLITS			RACE_SPLITS
 
 const struct race_mmop race_mmops[] = {
 	OP(nothing),
@@ -677,19 +678,21 @@ const struct race_mmop race_mmops[] = {
 	OP(vfork_exec),
 	OP(dontfork, FLAGS(WRITER)),
 	OP(wipeonfork, FLAGS(WRITER)),
-	OP(mprotect_read, FLAGS(WRITER | EVENT | MAY_PERM), UNDO(mprotect_rw)),
-	OP(mprotect_none, FLAGS(WRITER | EVENT | MAY_FAULT), UNDO(mprotect_rw)),
-	OP(mprotect_and_back, FLAGS(WRITER | EVENT | MAY_FAULT)),
-	OP(mprotect_same_twice, FLAGS(WRITER | EVENT | MAY_PERM),
+	OP(mprotect_read, FLAGS(WRITER | EVENT | MAY_PERM | SPLITS),
+	   UNDO(mprotect_rw)),
+	OP(mprotect_none, FLAGS(WRITER | EVENT | MAY_FAULT | SPLITS),
+	   UNDO(mprotect_rw)),
+	OP(mprotect_and_back, FLAGS(WRITER | EVENT | MAY_FAULT | SPLITS)),
+	OP(mprotect_same_twice, FLAGS(WRITER | EVENT | MAY_PERM | SPLITS),
 	   UNDO(mprotect_rw)),
 	OP(unmap, FLAGS(WRITER | EVENT | MAY_FAULT), DATA(GONE)),
-	OP(unmap_part, FLAGS(WRITER | RACE_PART)),
+	OP(unmap_part, FLAGS(WRITER | RACE_PART | SPLITS)),
 	OP(map_over, FLAGS(WRITER | EVENT), DATA(ZERO)),
 	OP(mremap_move, FLAGS(WRITER | EVENT | MAY_FAULT), WITH(twin_prepare),
 	   DATA(MOVED)),
 	OP(mremap_dontunmap, FLAGS(WRITER | EVENT), WITH(twin_prepare),
 	   DATA(MOVED)),
-	OP(mremap_in_place, FLAGS(WRITER)),
+	OP(mremap_in_place, FLAGS(WRITER | RACE_PART | SPLITS)),
 	OP(mlock_page, FLAGS(WRITER)),
 	OP(madv_dontneed, FLAGS(EVENT), DATA(ZERO)),
 	OP(madv_free, FLAGS(EVENT), DATA(EITHER)),
@@ -719,7 +722,7 @@ const struct race_mmop race_mmops[] = {
 	   UNDO(uffd_end)),
 	OP(uffd_wp_on_off, FLAGS(EVENT | MAY_FAULT), WITH(uffd_wp_prepare),
 	   UNDO(uffd_end)),
-	OP(uffd_move, FLAGS(MAY_FAIL), WITH(uffd_move_prepare), UNDO(uffd_end),
+	OP(uffd_move, FLAGS(MAY_FAIL | SPLITS), WITH(uffd_move_prepare), UNDO(uffd_end),
 	   DATA(MOVED)),
 	OP(soft_dirty, FLAGS(WRITER | EVENT)),
 	OP(soft_offline, FLAGS(MAY_FAIL), WITH(poison_prepare)),

@@ -194,6 +194,8 @@ int numa_prepare(struct race_env *e)
 
 	if (access(BALANCING, F_OK))
 		return race_not_here(e, "no CONFIG_NUMA_BALANCING");
+	if (e->devop->cap == XMIRROR_CAP_MIRROR)
+		return race_not_here(e, "there is no mirror to see the scan");
 	/* One that was chosen is left alone by balancing. */
 	if (syscall(SYS_set_mempolicy, MPOL_BIND, &nodes, 8UL))
 		return -errno;

@@ -15,7 +15,8 @@ int race_check_errors(const struct race_env *e, int dev, int mm)
 	unsigned int flags = e->mmop->flags;
 	bool gone = flags & RACE_MAY_FAULT || (e->huge && flags & RACE_PART);
 	bool may = !dev || (dev == -EFAULT && gone) ||
-		   (dev == -EPERM && (flags & RACE_MAY_PERM)) ||
+		   (dev == (e->devop->cpu ? -EFAULT : -EPERM) &&
+		    (flags & RACE_MAY_PERM)) ||
 		   (dev == -EOPNOTSUPP && race_is_too_large(e));
 
 	CHECK(may, "the device op failed: %d", dev);
