@@ -3,12 +3,9 @@
  * NUMA balancing scans a process that has pages in the device: those are nowhere that it
  * could move them to, and stay as they are.
  */
+#include "numa.h"
 #include "raw.h"
-#include "settings.h"
 #include "test.h"
-
-#define BALANCING	"/proc/sys/kernel/numa_balancing"
-#define SCAN(name)	"/sys/kernel/debug/sched/numa_balancing/" name
 
 #define PRIVATE	XMIRROR_ENTRY_PRIVATE
 #define WRITE	XMIRROR_ENTRY_WRITE
@@ -34,12 +31,9 @@ FIXTURE_SETUP(numa)
 
 	self->fd = -1;
 	NEED(XMIRROR_CAP_PRIVATE | (variant->huge ? XMIRROR_CAP_PRIVATE_LARGE : 0));
-	if (access(BALANCING, F_OK))
+	if (!xm_has_numa_balancing())
 		XM_SKIP(return, "no CONFIG_NUMA_BALANCING");
-	/* Off but for the scan, which then comes at once. */
-	ASSERT_EQ(0, xm_setting(BALANCING, "0"));
-	xm_setting(SCAN("scan_delay_ms"), "1");
-	xm_setting(SCAN("scan_period_min_ms"), "100");
+	ASSERT_EQ(0, xm_numa_at_once());
 	OPEN(self->fd, 0);
 	self->len = variant->huge ? XM_PMD : XM_PAGE;
 	self->p = variant->huge ? (__u64 *)xm_thp(self->fd, 0) :
@@ -66,22 +60,16 @@ FIXTURE_TEARDOWN(numa)
 	close(self->fd);
 }
 
-/* The scan is work that a thread does for itself when it has run for long enough. */
 static int scan(int fd)
 {
-	__u64 start = xm_now_ns(), before;
-	struct xmirror_stats s;
-	int err = xm_stats(fd, &s);
+	__u64 before;
+	int err = xm_numa_events(fd, &before);
 
-	before = s.inv[XM_EV_PROTECTION_VMA];
 	if (!err)
-		err = xm_write_file(BALANCING, "1");
-	while (!err && s.inv[XM_EV_PROTECTION_VMA] == before) {
-		err = xm_stats(fd, &s);
-		if (!err && xm_expired(start, XM_LONG))
-			err = -ETIMEDOUT;
-	}
-	xm_write_file(BALANCING, "0");
+		err = xm_numa_balancing(true);
+	if (!err)
+		err = xm_numa_scan(fd, before);
+	xm_numa_balancing(false);
 	return err;
 }
 

@@ -13,6 +13,7 @@
 #include "group.h"
 #include "hold.h"
 #include "klog.h"
+#include "numa.h"
 #include "private.h"
 #include "settings.h"
 
@@ -88,7 +89,8 @@ int race_init(void)
 	/* khugepaged would have its hands in cells of its kind. */
 	xm_setting("/sys/kernel/mm/transparent_hugepage/khugepaged/max_ptes_swap",
 		   "0");
-	race_numa_at_once();
+	/* A fault of its own would be a window of any side. */
+	xm_numa_at_once();
 	for (i = 0; i < 2; i++) {
 		devices[i] = xm_open(i);
 		if (devices[i] < 0)
@@ -240,6 +242,7 @@ static bool has_both(const struct which *which, bool mm, struct race_result *r)
 {
 	const struct race_devop *d = which->d;
 	const struct race_mmop *m = which->m;
+	const char *why;
 
 	if (!d->name || !m->name || (!which->hold && !which->w->name)) {
 		r->verdict = RACE_FAIL;
@@ -249,10 +252,11 @@ static bool has_both(const struct which *which, bool mm, struct race_result *r)
 	} else if (mm && (m->flags & RACE_ENDS)) {
 		snprintf(r->why, sizeof(r->why),
 			 "nobody is left to run the device");
-	} else if (which->hold && not_held(which)) {
-		snprintf(r->why, sizeof(r->why), "%s", not_held(which));
 	} else {
-		return true;
+		why = which->hold ? not_held(which) : NULL;
+		if (!why)
+			return true;
+		snprintf(r->why, sizeof(r->why), "%s", why);
 	}
 	return false;
 }

@@ -16,8 +16,8 @@
 #include <time.h>
 
 #include "mm_ops.h"
+#include "numa.h"
 #include "private.h"
-#include "settings.h"
 
 /*
  * swapoff: walks all of the mm, past the entries of the device, and puts back
@@ -117,15 +117,10 @@ void swap_off_restore(void)
 }
 
 /*
- * NUMA balancing: at a tick of the clock a thread that has run for a while is sent
- * to make its mm's entries inaccessible, on its way back to its program. Which
- * entries depends on the thread's policy, so of this process it is one thread only
- * that does it. It has run for long enough before, so that it does it at the next
- * tick when balancing is switched on.
+ * NUMA balancing, see numa.h. Which entries are scanned depends on the thread's policy, so
+ * of this process it is one thread only that does it. It has run for long enough before,
+ * so that it does it at the next tick when balancing is switched on.
  */
-
-#define BALANCING	"/proc/sys/kernel/numa_balancing"
-#define NUMA_DEBUG	"/sys/kernel/debug/sched/numa_balancing/"
 
 static struct {
 	struct race_env *e;
@@ -136,17 +131,6 @@ static struct {
 	sem_t go;
 } scan;
 
-/*
- * Without these files, before Linux 6.15, it is a second, and a second. It is off
- * but for the op: a fault of its own would be a window of any side.
- */
-void race_numa_at_once(void)
-{
-	xm_setting(BALANCING, "0");
-	xm_setting(NUMA_DEBUG "scan_delay_ms", "1");
-	xm_setting(NUMA_DEBUG "scan_period_min_ms", "100");
-}
-
 static __u64 has_run_ms(void)
 {
 	struct timespec t;
@@ -155,20 +139,9 @@ static __u64 has_run_ms(void)
 	return t.tv_sec * 1000 + t.tv_nsec / 1000000;
 }
 
-/* Nothing else changes the rights of what the device knows. */
-static int count_events(__u64 *events)
-{
-	struct xmirror_stats s;
-	int err = xm_stats(scan.e->fd, &s);
-
-	*events = s.inv[XM_EV_PROTECTION_VMA];
-	return err;
-}
-
 static void *scanner(void *arg)
 {
-	__u64 enough = access(NUMA_DEBUG "scan_delay_ms", F_OK) ? 1050 : 20;
-	__u64 start, events;
+	__u64 enough = xm_numa_delay_ms();
 
 	if (syscall(SYS_set_mempolicy, MPOL_DEFAULT, NULL, 0UL))
 		scan.err = -errno;
@@ -176,13 +149,8 @@ static void *scanner(void *arg)
 		;
 	sem_post(&scan.has_run);
 	sem_wait(&scan.go);
-	start = xm_now_ns();
-	events = scan.events;
-	while (!scan.err && events == scan.events) {
-		scan.err = count_events(&events);
-		if (xm_expired(start, XM_LONG))
-			scan.err = -ETIMEDOUT;
-	}
+	if (!scan.err)
+		scan.err = xm_numa_scan(scan.e->fd, scan.events);
 	XM_STORE(&scan.done, true);
 	return arg;
 }
@@ -192,7 +160,7 @@ int numa_prepare(struct race_env *e)
 	unsigned long nodes = 3;
 	pthread_t thread;
 
-	if (access(BALANCING, F_OK))
+	if (!xm_has_numa_balancing())
 		return race_not_here(e, "no CONFIG_NUMA_BALANCING");
 	if (e->devop->cap == XMIRROR_CAP_MIRROR)
 		return race_not_here(e, "there is no mirror to see the scan");
@@ -215,9 +183,9 @@ int numa_scan(struct race_env *e)
 	int err;
 
 	(void)e;
-	err = count_events(&scan.events);
+	err = xm_numa_events(scan.e->fd, &scan.events);
 	if (!err)
-		err = xm_write_file(BALANCING, "1");
+		err = xm_numa_balancing(true);
 	if (err)
 		return err;
 	sem_post(&scan.go);
@@ -229,7 +197,7 @@ int numa_scan(struct race_env *e)
 
 void numa_restore(void)
 {
-	xm_write_file(BALANCING, "0");
+	xm_numa_balancing(false);
 }
 
 /*

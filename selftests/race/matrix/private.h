@@ -70,9 +70,6 @@ static inline bool race_is_too_large(const struct race_env *e)
 	       !(xm_caps() & XMIRROR_CAP_EXCLUSIVE_LARGE);
 }
 
-/** race_numa_at_once: have NUMA balancing not wait, if the kernel can be told. */
-void race_numa_at_once(void);
-
 /**
  * race_check: all oracles that the process of a cell can ask itself; @dev and @mm
  * are the results of the two sides. 0, or -1 with the reason in @race_cell.
