@@ -200,9 +200,10 @@ static void *worker_main(void *arg)
 {
 	struct worker *w = arg;
 
+	/* At once: it may not be able to write later, when a fork() is under way. */
+	__atomic_store_n(&w->tid, gettid(), __ATOMIC_SEQ_CST);
 	while (sem_wait(&w->go))
 		;
-	__atomic_store_n(&w->tid, gettid(), __ATOMIC_SEQ_CST);
 	w->err = w->fn(w);
 	__atomic_store_n(&w->tid, -1, __ATOMIC_SEQ_CST);
 	return NULL;
@@ -234,6 +235,8 @@ int worker_prepare(struct worker *w)
 	sem_init(&w->go, 0, 0);
 	err = pthread_create(&w->thread, NULL, worker_main, w);
 	w->prepared = !err;
+	while (!err && !XM_LOAD(&w->tid))
+		sched_yield();
 	return -err;
 }
 
@@ -257,6 +260,17 @@ int worker_start_counting(struct worker *w, const __u64 *count)
 		sched_yield();
 	}
 	return err;
+}
+
+bool worker_awaits_start(const struct worker *w, const char *text)
+{
+	char start[64];
+	int n;
+
+	/* The futex is the first thing in a semaphore. */
+	n = snprintf(start, sizeof(start), "%ld %#lx ", (long)SYS_futex,
+		     (unsigned long)&w->go);
+	return !strncmp(text, start, n);
 }
 
 bool worker_ended(struct worker *w)

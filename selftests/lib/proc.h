@@ -116,6 +116,12 @@ int worker_join(struct worker *w);
  * ended before. Does without mmap_lock and page faults.
  */
 bool worker_blocked(struct worker *w, long nr);
+/**
+ * worker_awaits_start: whether @text, of its file "syscall" in /proc, is that of a thread
+ * that waits for worker_start(), or is about to be woken by that: what is on its way to
+ * another CPU has neither that nor its own one.
+ */
+bool worker_awaits_start(const struct worker *w, const char *text);
 /** worker_ended: whether @fn has returned. */
 bool worker_ended(struct worker *w);
 

@@ -211,10 +211,7 @@ TEST_F(progress, waiter_sleeps)
 	STOP_AT(variant->point, variant->first);
 	self->other.fn = variant->second;
 	ASSERT_EQ(0, worker_start(&self->other));
-	do {
-		sched_yield();
-		tid = XM_LOAD(&self->other.tid);
-	} while (!tid);
+	tid = XM_LOAD(&self->other.tid);
 	ASSERT_LT(0, tid);
 	look_at(&look, tid);
 	slept = sleeps(&look, nr);

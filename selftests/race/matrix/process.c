@@ -175,7 +175,8 @@ enum race_other race_watch(struct worker *w, const struct race_hold *hold,
 		if (place(&fd, w, text, sizeof(text)) <= 0)
 			continue;
 		/* "running" if it is not asleep */
-		same = text[0] != 'r' && !strcmp(text, last) ? same + 1 : 0;
+		same = text[0] != 'r' && !strcmp(text, last) &&
+		       !worker_awaits_start(w, text) ? same + 1 : 0;
 		memcpy(last, text, sizeof(last));
 	}
 	if (fd >= 0)
