@@ -278,6 +278,16 @@ bool worker_ended(struct worker *w)
 	return XM_LOAD(&w->tid) < 0;
 }
 
+__u64 worker_cpu_ns(struct worker *w)
+{
+	struct timespec t = {};
+	clockid_t clock;
+
+	if (!pthread_getcpuclockid(w->thread, &clock))
+		clock_gettime(clock, &t);
+	return t.tv_sec * 1000000000ULL + t.tv_nsec;
+}
+
 int worker_join(struct worker *w)
 {
 	struct timespec end;

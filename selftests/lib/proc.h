@@ -124,6 +124,8 @@ bool worker_blocked(struct worker *w, long nr);
 bool worker_awaits_start(const struct worker *w, const char *text);
 /** worker_ended: whether @fn has returned. */
 bool worker_ended(struct worker *w);
+/** worker_cpu_ns: how long the thread has had a CPU, in nanoseconds */
+__u64 worker_cpu_ns(struct worker *w);
 
 /* Functions for workers: calls on @addr and @len. */
 int work_fault_read(struct worker *w);

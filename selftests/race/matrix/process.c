@@ -14,8 +14,12 @@
 
 /* How often a thread has to be seen asleep in the same place. */
 #define ASLEEP		25
-/* How long the other side may run before the first goes on anyway. */
+/*
+ * How long the other side may take before the first goes on anyway, and how much of a CPU if
+ * that is held in the kernel: by a fault that is tried again and again, for example.
+ */
 #define PATIENCE_MS	2500
+#define BUSY_MS		250
 
 int race_unreachable(const char *why)
 {
@@ -161,11 +165,12 @@ enum race_other race_watch(struct worker *w, const struct race_hold *hold,
 {
 	int fd = -1, same = 0, asleep = hold ? ASLEEP_HELD : ASLEEP;
 	char text[256], last[256] = "";
-	__u64 start = xm_now_ns();
+	__u64 start = xm_now_ns(), used = worker_cpu_ns(w);
 	bool left = false;
 
 	while (!worker_ended(w) && same < asleep && !left &&
-	       !xm_expired(start, PATIENCE_MS)) {
+	       !xm_expired(start, PATIENCE_MS) &&
+	       (!hold || worker_cpu_ns(w) - used < BUSY_MS * 1000000ULL)) {
 		sched_yield();
 		left = has_left(hold, slot);
 		if (!left && is_stopped(hold, slot))
