@@ -176,7 +176,11 @@ static int read_functions(char *text, char **names, int nr_names)
 		err = functions[n++].name ? 0 : -ENOMEM;
 	}
 	nr_functions = n;
-	return err ? err : n ? 0 : -ENOENT;
+	if (err || !n)
+		return err ? err : -ENOENT;
+	/* The others were twenty times as many. */
+	functions = realloc(functions, n * sizeof(*functions));
+	return functions ? 0 : -ENOMEM;
 }
 
 static int keep_traceable(void)

@@ -53,6 +53,7 @@ static const char * const chosen[] = {
 };
 
 #define MAX_WANTED	128
+#define MAX_SIDES	65536
 
 static const char *wanted[MAX_WANTED];
 static unsigned int nr_wanted, nr_sides;
@@ -66,9 +67,10 @@ static unsigned int nr_stops, nr_first, nr_alike, nr_unread, nr_spin;
 
 static void add_side(const struct side *s)
 {
-	sides = realloc(sides, (nr_sides + 1) * sizeof(*sides));
 	if (!sides)
-		ksft_exit_fail_msg("no memory\n");
+		sides = own_memory(MAX_SIDES * sizeof(*sides));
+	if (nr_sides == MAX_SIDES)
+		ksft_exit_fail_msg("more than %d sides\n", MAX_SIDES);
 	sides[nr_sides++] = *s;
 }
 
@@ -92,14 +94,14 @@ static void add_all(bool stops)
 /* A cell by its full name has just that window, or none yet. */
 static int add_named(const char *name)
 {
-	struct window *w = calloc(1, sizeof(*w));
+	struct window *w = own_memory(sizeof(*w));
 	struct side s;
 
 	if (!strcmp(name, "+")) {
 		add_all(true);
 		return 0;
 	}
-	if (!w || !cell_parse(name, &s, w))
+	if (!cell_parse(name, &s, w))
 		return -ENOENT;
 	if (w->at[0].function) {
 		s.windows = w;

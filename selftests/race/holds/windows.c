@@ -4,6 +4,26 @@
 /* There are never more windows than in the first of them. */
 #define MAX_CALLS	16384
 
+void *own_memory(size_t size)
+{
+	const size_t more = 4 << 20;
+	static char *next, *end;
+
+	size = (size + 15) & ~15UL;
+	if (size > (size_t)(end - next)) {
+		end = mmap(NULL, size + more, PROT_READ | PROT_WRITE,
+			   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+		if (end == MAP_FAILED || madvise(end, size + more, MADV_DONTFORK)) {
+			puts("Bail out! no memory");
+			exit(1);
+		}
+		next = end;
+		end += size + more;
+	}
+	next += size;
+	return next - size;
+}
+
 /* --- from recorded calls -------------------------------------------------- */
 
 /* How often a function was called */
@@ -164,13 +184,14 @@ int side_find_windows(struct side *s, int fd)
 
 void side_keep(struct side *s, unsigned int most)
 {
-	unsigned int i;
+	unsigned int i, nr = most && most < s->nr ? most : s->nr;
+	struct window *kept = own_memory(nr * sizeof(*kept));
 
-	if (!most || s->nr <= most)
-		return;
-	for (i = 0; i < most; i++)
-		s->windows[i] = s->windows[i * s->nr / most];
-	s->nr = most;
+	for (i = 0; i < nr; i++)
+		kept[i] = s->windows[i * s->nr / nr];
+	free(s->windows);
+	s->windows = kept;
+	s->nr = nr;
 }
 
 /* --- two stops ------------------------------------------------------------ */
@@ -331,7 +352,6 @@ int side_find_stops(struct side *s, int fd)
 			err = add_stops(s, &room, &one[i].at[0], &r);
 		before = now;
 	}
-	free(one);
 	return err;
 }
 

@@ -77,6 +77,13 @@ struct side {
 #define SIDE_NAME	480
 
 /**
+ * own_memory: zeroes that the process of a cell does not get. It would copy all of them,
+ * as it locks its memory (xm_no_faults()). Never freed; ends the program if there are
+ * none.
+ */
+void *own_memory(size_t size);
+
+/**
  * side_find_windows: record the calls of two runs in which nobody is held: first,
  * second and last call of each function, and the return of its first. -ENOMEM
  */
