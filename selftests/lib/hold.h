@@ -13,7 +13,7 @@
 
 /* Longer than anybody waits: an end of a hold is not to be that of its deadline. */
 #define HOLD_SLEEP_MS	(2 * XM_LONG)
-#define HOLD_SPIN_MS	100
+#define HOLD_SPIN_MS	25
 
 /**
  * struct hold_function - a function of mm/ that can be traced
