@@ -232,6 +232,53 @@ TEST_F(large, has_moved_for_the_cpu)
 	RACE(touch, XMIRROR_PT_TO_RAM_MOVED);
 }
 
+/*
+ * The entry of a migration has neither a reference to the folio nor its mapping, whatever
+ * memory the folio is of.
+ */
+/* covers: J.entry */
+TEST(huge_page_that_returns_is_thrown_away)
+{
+	const char *warning = KLOG_WARNING("xm_folio_free");
+	struct worker op = { .fn = touch };
+	struct klog log;
+	__u64 moved, free;
+	__u32 id;
+	int fd;
+
+	OPEN(fd, 0);
+	NEED(XMIRROR_CAP_PRIVATE_LARGE | XMIRROR_CAP_SYNC);
+	if (klog_has_debug_vm())
+		XM_SKIP(return, "finding 42 ends a kernel with CONFIG_DEBUG_VM");
+	free = xm_devmem_free(fd);
+	op.addr = xm_thp(fd, 0);
+	if (!op.addr)
+		XM_SKIP(return, "%s", xm_why_no_thp());
+	ASSERT_EQ(0, worker_prepare(&op));
+	ASSERT_EQ(0, xm_migrate(fd, op.addr, XM_PMD, 0, 0, &moved));
+	ASSERT_EQ(PAGES, moved);
+	ASSERT_EQ(0, klog_open(&log));
+	ASSERT_EQ(0, xm_sync_arm(fd, XMIRROR_PT_TO_RAM_COPIED, NULL, 0, &id));
+	ASSERT_EQ(0, worker_start(&op));
+	ASSERT_EQ(0, xm_sync_reached(fd, id, XM_LONG));
+	EXPECT_EQ(XMIRROR_CPU_OTHER | XMIRROR_CPU_HUGE,
+		  xm_page(fd, op.addr).cpu & (XMIRROR_CPU_OTHER | XM_HUGE_PRIVATE));
+	EXPECT_EQ(0, madvise(op.addr, XM_PMD, MADV_DONTNEED));
+	EXPECT_EQ(0, xm_page(fd, op.addr).cpu);
+	/* The module sees that a page is freed while it is locked. */
+	klog_expect("0-1", warning);
+	EXPECT_EQ(0, xm_sync_resume(fd, id, NULL));
+	EXPECT_EQ(0, worker_join(&op));
+	klog_expected();
+	XM_XFAIL_IF(true, !klog_has(&log, warning),
+		    "finding 42: the migration's reference is dropped with its entry");
+	klog_close(&log);
+	EXPECT_EQ(free, xm_devmem_free(fd));
+	EXPECT_CLEAN(fd);
+	munmap(op.addr, XM_PMD);
+	close(fd);
+}
+
 /* The other side of fork() */
 static int keeps_it(struct child *c, void *arg)
 {

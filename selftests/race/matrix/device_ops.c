@@ -5,6 +5,7 @@
  * The page is mapped for the device before the race, so that there is a leaf to
  * lose, unless it is what the op is about to do; and there is a notifier.
  */
+#include <fcntl.h>
 #include <sys/wait.h>
 
 #include "private.h"
@@ -244,6 +245,49 @@ static int fork_only(struct race_env *e)
 	return status ? -EUCLEAN : 0;
 }
 
+/*
+ * The same by a child that stays until the race is over: where it has a huge page, its end
+ * would meet the page on its way back, which is finding 42.
+ */
+static int until_the_end[2];
+static pid_t staying;
+
+static int share_private(struct race_env *e)
+{
+	int err = put_on_device(e);
+
+	if (!err && pipe2(until_the_end, O_CLOEXEC))
+		err = -errno;
+	return err;
+}
+
+static int fork_staying(struct race_env *e)
+{
+	char c;
+
+	if (!e->huge)
+		return fork_only(e);
+	staying = fork();
+	if (!staying) {
+		close(until_the_end[1]);
+		_exit(read(until_the_end[0], &c, 1));
+	}
+	return staying < 0 ? -errno : 0;
+}
+
+static int end_child(struct race_env *e)
+{
+	int status;
+
+	(void)e;
+	if (!staying)
+		return 0;
+	close(until_the_end[1]);
+	if (waitpid(staying, &status, 0) != staying)
+		return -errno;
+	return status ? -EUCLEAN : 0;
+}
+
 /* Write-protected by userfaultfd, and not any more: whoever waits for it goes on */
 static int wp_on_off(struct race_env *e)
 {
@@ -428,7 +472,7 @@ const struct race_devop race_devops[] = {
 		.setup = make_exclusive, .act = page_out,
 	}, {
 		.name = "private_fork", .cap = XMIRROR_CAP_PRIVATE,
-		.setup = put_on_device, .act = fork_only,
+		.setup = share_private, .act = fork_staying, .end = end_child,
 	}, {
 		.name = "private_pageout", .cap = XMIRROR_CAP_PRIVATE,
 		.setup = put_on_device, .act = page_out,
