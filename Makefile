@@ -105,7 +105,8 @@ race-matrix:
 	$(xmtest) race-matrix $(call k,$(debug)) $(SHARD:%=--shard %) $(CELLS)
 
 race-holds:
-	$(xmtest) race-holds $(call k,$(kernels)) $(SHARD:%=--shard %) $(if $(COUNT),--count) $(CELLS)
+	$(xmtest) race-holds $(call k,$(kernels)) $(SHARD:%=--shard %) $(if $(COUNT),--count) \
+		$(WINDOWS:%=--windows %) $(CELLS)
 
 peer-bugs:
 	$(xmtest) peer-bugs $(call k,$(debug)) $(tests)

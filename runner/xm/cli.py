@@ -214,7 +214,8 @@ def cmd_race_matrix(args, words):
     cells = [word for cell in args.args for word in ("-r", cell)]
     pieces = 2 if cells and args.args != ["+"] else 16
     # The guest splits a line into words, and knows no quotes.
-    lines = [" ".join([program, "--all", "--shard", f"{i}/{pieces}", *cells])
+    some = ["-n", str(args.windows)] if getattr(args, "windows", None) else []
+    lines = [" ".join([program, "--all", "--shard", f"{i}/{pieces}", *cells, *some])
              for i in range(1, pieces + 1)]
     check.check(run, target, check.shard(lines, args.shard), boot=LONG)
     return run.finish()
@@ -416,7 +417,9 @@ COMMANDS = {
     "race-matrix": (cmd_race_matrix, "all cells of the race matrix, or some", ARGS, SHARD),
     "race-holds": (cmd_race_matrix, "one side held in the kernel: all cells, or some",
                    ARGS, SHARD, option("--count", action="store_true", help="count "
-                                       "functions, windows and cells by pair, run none")),
+                                       "functions, windows and cells by pair, run none"),
+                   option("--windows", type=int, metavar="N",
+                          help="at most so many windows of each side")),
     "soak": (cmd_soak, "everything at once for some minutes",
              option("--minutes", type=int, default=10)),
     "kselftest": (cmd_kselftest, "some programs by run_kselftest.sh", OUTPUT),
