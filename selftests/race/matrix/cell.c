@@ -230,7 +230,8 @@ static const char *not_held(const struct which *which)
 	if (m->flags & RACE_HELPER)
 		return "it is another thread's";
 	/* The CPU's first access is to another page than the first of the folio. */
-	if (which->hold->huge && d->cap & XMIRROR_CAP_PRIVATE && m->flags & RACE_SPLITS)
+	if (which->hold->huge && d->cap & XMIRROR_CAP_PRIVATE &&
+	    (m->flags & RACE_SPLITS || d->protects))
 		return "finding 41 ends a kernel with CONFIG_DEBUG_VM";
 	if (d->cpu && d->adds && m->flags & RACE_PROTECTS)
 		return "nobody answers the CPU's write";

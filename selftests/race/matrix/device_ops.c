@@ -478,10 +478,10 @@ const struct race_devop race_devops[] = {
 		.setup = put_on_device, .act = page_out,
 	}, {
 		.name = "excl_wp", .cap = XMIRROR_CAP_EXCLUSIVE,
-		.setup = register_exclusive, .act = wp_on_off,
+		.setup = register_exclusive, .act = wp_on_off, .protects = true,
 	}, {
 		.name = "private_wp", .cap = XMIRROR_CAP_PRIVATE,
-		.setup = register_private, .act = wp_on_off,
+		.setup = register_private, .act = wp_on_off, .protects = true,
 	}, {
 		.name = "first_mirror", .cap = XMIRROR_CAP_MIRROR,
 		.setup = no_mirror, .act = first_mirror,

@@ -154,6 +154,7 @@ struct race_window {
  * @cpu: it is the CPU that acts
  * @empty: nothing is there before
  * @once: the page comes back at the first try, whoever waits for it
+ * @protects: userfaultfd has write-protected the page for a while
  * @worst: its most dangerous window
  * @worst_locked: the same for an mm op that takes mmap_lock for writing, if a
  *	thread in @worst holds it
@@ -173,6 +174,7 @@ struct race_devop {
 	bool cpu;
 	bool empty;
 	bool once;
+	bool protects;
 	const char *worst;
 	const char *worst_locked;
 	struct race_window windows[RACE_MAX_WINDOWS];
@@ -206,6 +208,7 @@ enum race_data {
 #define RACE_PROTECTS	(1U << 9)	/* userfaultfd has write-protected the page then */
 #define RACE_PART	(1U << 10)	/* takes another part of a huge page */
 #define RACE_SPLITS	(1U << 11)	/* leaves small entries of a huge page */
+#define RACE_NO_WAIT	(1U << 12)	/* fails where others wait for a userfaultfd */
 
 /**
  * struct race_mmop - what the mm does

@@ -650,6 +650,7 @@ static int sigkill(struct race_env *e)
 #define MAY_FAIL		RACE_MAY_FAIL
 #define PROTECTS		RACE_PROTECTS
 #define SPLITS			RACE_SPLITS
+#define NO_WAIT			RACE_NO_WAIT
 
 const struct race_mmop race_mmops[] = {
 	OP(nothing),
@@ -658,8 +659,8 @@ const struct race_mmop race_mmops[] = {
 	OP(vm_readv),
 	OP(vm_writev, .word = 2),
 	OP(mem_read, WITH(mem_prepare)),
-	OP(mem_write, WITH(mem_prepare), .word = 2),
-	OP(poke, WITH(poke_prepare), .word = 2),
+	OP(mem_write, FLAGS(NO_WAIT), WITH(mem_prepare), .word = 2),
+	OP(poke, FLAGS(NO_WAIT), WITH(poke_prepare), .word = 2),
 	OP(direct_read, WITH(scratch_prepare), .word = SCRATCH_WORD),
 	OP(direct_write, WITH(scratch_prepare)),
 	/* covers: B.uring */
