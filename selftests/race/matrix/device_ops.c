@@ -229,6 +229,9 @@ static int page_out(struct race_env *e)
 {
 	if (!madvise(e->p, XM_PAGE, MADV_PAGEOUT))
 		return 0;
+	/* A VMA that is locked is left alone: can_madv_lru_vma() in mm/madvise.c. */
+	if (errno == EINVAL && !strcmp(e->mmop->name, "mlock_page"))
+		return 0;
 	return errno == ENOMEM ? -EFAULT : -errno;
 }
 
