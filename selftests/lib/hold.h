@@ -11,8 +11,11 @@
 
 #include "xm.h"
 
-/* Longer than anybody waits: an end of a hold is not to be that of its deadline. */
-#define HOLD_SLEEP_MS	(2 * XM_LONG)
+/*
+ * Longer than anybody watches the other side. Where all that could let the task go wait
+ * for it, since it migrates pages of theirs, it goes on by this.
+ */
+#define HOLD_SLEEP_MS	(XM_LONG / 3)
 #define HOLD_SPIN_MS	25
 
 /**

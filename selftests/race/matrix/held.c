@@ -125,6 +125,8 @@ static int held_race(struct race_env *e, struct worker *first,
 
 	CHECK(!worker_start(first), "no thread");
 	err = wait_for_hold(h, 0, first);
+	if (err == -ETIMEDOUT)
+		return race_stuck(first, second);
 	CHECK(!err || err == -ENOENT, "%s side was not seen in the window: %d",
 	      h->mm ? "the mm's" : "the device's", err);
 	race_cell->reached = !err;
