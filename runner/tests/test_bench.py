@@ -43,7 +43,3 @@ class Bench(unittest.TestCase):
         _, slow = bench.compare(self.rows)
         self.assertEqual(slow, ["fetch-and-add by one thread, million per second: "
                                 "8 bytes, one location"])
-
-
-if __name__ == "__main__":
-    unittest.main()

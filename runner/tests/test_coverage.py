@@ -24,7 +24,3 @@ class Status(unittest.TestCase):
 
     def test_a_run_that_failed_has_failed(self):
         self.assertEqual(self.status("*", 97.0, UNJUDGED), UNJUDGED)
-
-
-if __name__ == "__main__":
-    unittest.main()

@@ -1,11 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0
 """Tests of coverage_doc.py."""
 import pathlib
-import sys
 import tempfile
 import unittest
 
-sys.path[:0] = [str(pathlib.Path(__file__).resolve().parents[1])]
 import coverage_doc as doc
 
 IDS = """# Behaviour
@@ -109,7 +107,3 @@ class Document(unittest.TestCase):
             self.assertEqual(0, doc.main(["--top", name, "--check"]))
             source.write_text(CODE % "covers: E1")
             self.assertEqual(1, doc.main(["--top", name, "--check"]))
-
-
-if __name__ == "__main__":
-    unittest.main()

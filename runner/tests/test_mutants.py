@@ -103,7 +103,3 @@ class Mutants(unittest.TestCase):
     def test_guest_that_gets_nowhere_is_an_error(self):
         with self.assertRaises(Error):
             self.steps(("QEMU died", "step: a 1 begins"))
-
-
-if __name__ == "__main__":
-    unittest.main()

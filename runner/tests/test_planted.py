@@ -65,7 +65,3 @@ class Faults(unittest.TestCase):
         self.assertFalse(self.verdict(Counts(0, 100, 0, 0), Counts(98, 2, 0, 9))[0])
         self.assertFalse(self.verdict(Counts(0, 0, 100, 0), Counts(100, 0, 0, 9))[0])
         self.assertFalse(self.verdict(Counts(1, 99, 0, 0), Counts(100, 0, 0, 9))[0])
-
-
-if __name__ == "__main__":
-    unittest.main()

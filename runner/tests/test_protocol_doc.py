@@ -1,11 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0
 """Tests of protocol_doc.py."""
 import pathlib
-import sys
 import tempfile
 import unittest
 
-sys.path[:0] = [str(pathlib.Path(__file__).resolve().parents[1])]
 import protocol_doc as doc
 
 SOURCE = """// SPDX-License-Identifier: GPL-2.0
@@ -66,7 +64,3 @@ class Names(unittest.TestCase):
             (top / "src/a.c").write_text("/* xm_gone() */ int xm_there(void);\n")
             (top / "Documentation/a.md").write_text("`xm_there()`, `xm_gone()`\n")
             self.assertEqual(["a.md: there is no xm_gone()"], doc.stale_names(top))
-
-
-if __name__ == "__main__":
-    unittest.main()

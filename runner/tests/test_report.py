@@ -5,15 +5,13 @@ import html.parser
 import io
 import json
 import pathlib
-import sys
 import tempfile
 import unittest
 
-sys.path[:0] = [str(pathlib.Path(__file__).resolve().parents[1]),
-                str(pathlib.Path(__file__).resolve().parent)]
 import report
-import report_sample
 from report_html import findings, lanes, matrix, model, sections
+
+from . import report_sample
 
 VOID = {"meta", "br", "hr", "img", "input", "link"}
 OPTIONAL = {"tr", "td", "th", "thead", "tbody", "li"}
@@ -285,7 +283,3 @@ class Page(Case):
             self.assertEqual(2, report.main([path, "--cell", "no.such.cell"]))
             self.assertEqual(2, report.main([path + ".none"]))
         self.assertIn("no.such.cell", said.getvalue())
-
-
-if __name__ == "__main__":
-    unittest.main()

@@ -106,7 +106,3 @@ class Lists(unittest.TestCase):
         ran["tests"][2].update(result="skip", reason="s")
         skips.enforce(kernel, rows, ["p"], True)
         self.assertEqual(0, results.count(kernel["programs"])["failed"])
-
-
-if __name__ == "__main__":
-    unittest.main()

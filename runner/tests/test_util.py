@@ -25,7 +25,3 @@ class Signals(unittest.TestCase):
                               capture_output=True, text=True, check=False)
         self.assertEqual((done.stdout, done.stderr, done.returncode),
                          ("cleaned up\n", "", 128 + 15))
-
-
-if __name__ == "__main__":
-    unittest.main()
