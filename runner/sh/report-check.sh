@@ -16,7 +16,7 @@ mkdir -p "$modules" "$shots"
 		axe-core@4 puppeteer-core@24
 if [ $# = 0 ]; then
 	set -- "$shots/sample.html"
-	python3 "$XM_TOP/runner/tests/report_sample.py" --small "$shots/run.json" "$shots/base.json"
+	python3 "$XM_TOP/runner/tests/report_sample.py" "$shots/run.json" "$shots/base.json"
 	"$XM_TOP/runner/report.py" "$shots/run.json" --base "$shots/base.json" -o "$1"
 fi
 for page; do

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0
 """Results as large as those of a full matrix on three kernels, made up.
 
-usage: report_sample.py [--small] FILE.json [BASE.json]
+usage: report_sample.py FILE.json [BASE.json]
 
-With --small the matrix has a few mm operations only.
+As a program it writes a matrix with a few mm operations only.
 """
 import json
 import pathlib
@@ -104,7 +104,5 @@ def results(seed=1, nr_mms=None):
 
 
 if __name__ == "__main__":
-    small = "--small" in sys.argv
-    files = [a for a in sys.argv[1:] if a != "--small"]
-    for number, file in enumerate(files, 1):
-        pathlib.Path(file).write_text(json.dumps(results(number, 5 if small else None)))
+    for number, file in enumerate(sys.argv[1:], 1):
+        pathlib.Path(file).write_text(json.dumps(results(number, 5)))
