@@ -130,10 +130,11 @@ def compare(found):
     return out, slow
 
 
-def main(name, ref, options, words):
+def main(args, words):
+    ref = args.base
     build.need()
-    target = build.Target(name, flavour="plain")
-    options = options or [*OPTIONS, *(word for t in TABLES for word in ("--only", t))]
+    target = build.Target(args.kernels[0], flavour="plain")
+    options = args.args or [*OPTIONS, *(word for t in TABLES for word in ("--only", t))]
     run = check.Run(words, "bench", last=False)
     with build.temporary() as tmp:
         checkout(ref, tmp / "tree")

@@ -10,8 +10,9 @@ import sys
 import threading
 from pathlib import Path
 
-from . import build, check, kernels, results, skips
-from .guest import Boot
+from . import (bench, bisect, build, check, coverage, kernels, mutants, peer, planted,
+               results, skips)
+from .guest import Boot, Guest
 from .util import (CACHE, FAILED, OK, UNJUDGED, USAGE, Error, Usage, end_by_signals,
                    say, script)
 
@@ -132,8 +133,7 @@ def cmd_demo(args, words):
 
 def cmd_bench(args, words):
     if args.base:
-        from . import bench
-        return bench.main(args.kernels[0], args.base, args.args, words)
+        return bench.main(args, words)
     # It compares with the kernel's own test device, which gets the nodes. Where the
     # kernel has none, the benchmark says so.
     peer = "/lib/modules/test_hmm.ko"
@@ -185,7 +185,6 @@ def cmd_soak(args, words):
 def cmd_shell(args, words):
     target = target_of(args.kernels[0], None)
     run = check.Run(words, "shell", last=False)
-    from .guest import Guest
     return Guest(target, Boot("shell", exact=False), run.log / "shell").run()
 
 
@@ -264,26 +263,6 @@ def cmd_boots(args, words):
     return run.finish()
 
 
-def cmd_mutants(args, words):
-    from . import mutants
-    return mutants.main(args.kernels[0], args.args, args.only_check, words)
-
-
-def cmd_planted(args, words):
-    from . import planted
-    return planted.main("7.3-planted", args.args, words)
-
-
-def cmd_coverage(args, words):
-    from . import coverage
-    return coverage.main(args.kernels[0], args.tests, words)
-
-
-def cmd_peer_bugs(args, words):
-    from . import peer
-    return peer.main(args.kernels, args.tests, words)
-
-
 def cmd_compare(args, words):
     """The differences between two kernels, or between results of two runs."""
     def results_of(name):
@@ -299,11 +278,6 @@ def cmd_compare(args, words):
     if any(line.startswith("could not be judged") for line in out):
         return UNJUDGED
     return FAILED if any(" -> fail" in line for line in out) else OK
-
-
-def cmd_bisect(args, words):
-    from . import bisect
-    return bisect.main(args, words)
 
 
 def cmd_merge(args, _words):
@@ -359,7 +333,6 @@ def cmd_kernel(args, _words):
 def cmd_plant(args, _words):
     """For kernel.sh: plant faults in a copy of a kernel's source. A digest of them, and
     where it is."""
-    from . import planted
     print(*planted.plant(Path(args.args[0])), sep="\n")
     return OK
 
@@ -407,7 +380,7 @@ COMMANDS = {
     "compare": (cmd_compare, "which tests differ between two kernels or runs",
                 option("--base", required=True,
                        help="a kernel, or a log directory with results.json")),
-    "bisect": (cmd_bisect, "drive git bisect run in a kernel tree",
+    "bisect": (bisect.main, "drive git bisect run in a kernel tree",
                option("--good", required=True), option("--bad", required=True)),
     "demo": (cmd_demo, "the demo", ARGS),
     "bench": (cmd_bench, "the benchmark, on a kernel without debugging", ARGS,
@@ -428,13 +401,13 @@ COMMANDS = {
               option("--count", type=int, default=200),
               option("--multi", action="store_true",
                      help="a thread for each emulated CPU, as the demo has")),
-    "mutants": (cmd_mutants, "deliberate mistakes, and what catches them", ARGS,
+    "mutants": (mutants.main, "deliberate mistakes, and what catches them", ARGS,
                 option("-n", "--only-check", action="store_true",
                        help="only say which do not apply any more")),
-    "planted": (cmd_planted, "races planted in the kernel, and the cells that find them",
+    "planted": (planted.main, "races planted in the kernel, and the cells that find them",
                 ARGS),
-    "coverage": (cmd_coverage, "lines of the modules that the tests run"),
-    "peer-bugs": (cmd_peer_bugs, "known bugs of the kernel's own test device"),
+    "coverage": (coverage.main, "lines of the modules that the tests run"),
+    "peer-bugs": (peer.main, "known bugs of the kernel's own test device"),
     "merge": (cmd_merge, "one result of the results of several shards", ARGS, OUTPUT),
     "summary": (cmd_summary, "the summary of a run once more", LOG),
     "skips": (cmd_skips, "write the lists of expected skips, from a run", LOG),

@@ -37,7 +37,8 @@ def status(tests, percent, status_of_run):
     return status_of_run
 
 
-def main(name, tests, words):
+def main(args, words):
+    name, tests = args.kernels[0], args.tests
     run = check.Run(words, "coverage", last=False)
     build.need("gcovr")
     target = build.Target(name, make=("GCOV_PROFILE=y",))

@@ -126,9 +126,9 @@ def verdict(sound, with_mistake):
     return "MISSED" if with_mistake in ("0", "none") else f"caught ({with_mistake})"
 
 
-def main(kernel, names, only_check, words):
-    mutants = all_mutants(names)
-    unknown = set(names) - {m.name for m in mutants}
+def main(args, words):
+    mutants = all_mutants(args.args)
+    unknown = set(args.args) - {m.name for m in mutants}
     if unknown:
         raise Usage(f"no such mutant: {' '.join(sorted(unknown))}")
     build.need()
@@ -136,10 +136,10 @@ def main(kernel, names, only_check, words):
     if wrong:
         print("\n".join(wrong))
         return FAILED
-    if only_check:
+    if args.only_check:
         return OK
     run = check.Run(words, "mutants", last=False)
-    target = build.Target(kernel)
+    target = build.Target(args.kernels[0])
     build.programs(target, programs_of(mutants))
     with build.temporary() as tmp:
         say(f"building {len(mutants)} mutants")

@@ -40,9 +40,9 @@ def peer(run, target, test):
     return "warning" if reports else "ok"
 
 
-def main(names, glob, words):
+def main(args, words):
     run = check.Run(words, "peer-bugs")
-    for name in names:
+    for name in args.kernels:
         build.need()
         target = build.Target(name)
         build.programs(target, [PROGRAM])
@@ -52,7 +52,8 @@ def main(names, glob, words):
         print(f"\nLinux {target.name}\n{'test':46} {'in-tree':10} xmirror")
         for program in kernel["programs"]:
             for test in program["tests"] if program["name"] == PROGRAM else []:
-                if "judge" in test or not fnmatch.fnmatchcase(test["name"], f"*{glob}"):
+                if "judge" in test or not fnmatch.fnmatchcase(test["name"],
+                                                              f"*{args.tests}"):
                     continue
                 theirs = peer(run, target, test["name"])
                 print(f"{test['name']:46} {theirs:10} {test['result']}", flush=True)

@@ -291,13 +291,13 @@ def verdict(fault, found):
                   f"{off.failed} of {off.failed + off.passed} | {rest} |")
 
 
-def main(kernel, names, words):
-    faults = [f for f in FAULTS if not names or f.name in names]
-    unknown = set(names) - {f.name for f in FAULTS}
+def main(args, words):
+    faults = [f for f in FAULTS if not args.args or f.name in args.args]
+    unknown = set(args.args) - {f.name for f in FAULTS}
     if unknown:
         raise Usage(f"no such fault: {' '.join(sorted(unknown))}")
     run = check.Run(words, "planted", last=False)
-    target = build.Target(kernel)
+    target = build.Target("7.3-planted")
     build.programs(target, sorted({"race_holds", *(other.split()[0] for f in faults
                                                    for other in f.others)}))
     rows, tests = [], []
