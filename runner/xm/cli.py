@@ -114,11 +114,10 @@ def cmd_list(args, _words):
     return OK
 
 
-def program_in_guest(name, args, words, boot, shell, **options):
+def program_in_guest(args, words, boot, shell, programs=None, **options):
     """demo, bench, soak: one command in one guest, whose output is the result."""
-    run = check.Run(words, name, last=False)
-    options.setdefault("programs", None)
-    target = target_of(args.kernels[0], **options)
+    run = check.Run(words, args.command, last=False)
+    target = target_of(args.kernels[0], programs, **options)
     kernel, _ = check.command(run, target, shell, boot)
     run.results["kernels"] = [kernel]
     run.save()
@@ -127,7 +126,7 @@ def program_in_guest(name, args, words, boot, shell, **options):
 
 
 def cmd_demo(args, words):
-    return program_in_guest("demo", args, words, Boot("run", exact=False),
+    return program_in_guest(args, words, Boot("run", exact=False),
                             shlex.join(["demo", *args.args]), programs=["demo"])
 
 
@@ -138,7 +137,7 @@ def cmd_bench(args, words):
     # kernel has none, the benchmark says so.
     peer = "/lib/modules/test_hmm.ko"
     return program_in_guest(
-        "bench", args, words, Boot("run", exact=False, params=("dmirror=0",)),
+        args, words, Boot("run", exact=False, params=("dmirror=0",)),
         f"{{ [ ! -e {peer} ] || insmod {peer}; }} && {shlex.join(['bench', *args.args])}",
         flavour="plain", programs=["bench"])
 
@@ -177,8 +176,7 @@ def cmd_soak(args, words):
     """Fuzzer, stress test, races and engines beside each other. A program that asks
     how much device memory is free, or takes the modules out, is not among them."""
     return program_in_guest(
-        "soak", args, words,
-        Boot("run", silence=900, deadline=args.minutes * 60 + 2 * HOUR),
+        args, words, Boot("run", silence=900, deadline=args.minutes * 60 + 2 * HOUR),
         f"minutes={args.minutes}{SOAK}")
 
 
@@ -190,11 +188,11 @@ def cmd_shell(args, words):
 
 def cmd_long(args, words):
     """One program with arguments of its own, which may take a day: fuzz, lifecycle."""
-    name = next(word for word in args.args if "=" not in word)
-    run = check.Run(words, name)
     # The guest splits the line into words, and knows no quotes.
-    check.check(run, target_of(args.kernels[0], [name]), [" ".join(args.args)],
-                boot=LONG, guests=1)
+    line = " ".join(args.args)
+    name = check.name_of(line)
+    run = check.Run(words, name)
+    check.check(run, target_of(args.kernels[0], [name]), [line], boot=LONG, guests=1)
     return run.finish()
 
 
@@ -202,19 +200,18 @@ def cmd_race_matrix(args, words):
     """All cells, or some, in pieces that both guests share; or how many there are."""
     name = args.command
     program = name.replace("-", "_")
+    cells = [word for cell in args.args for word in ("-r", cell)]
     if getattr(args, "count", False):
-        which = [word for cell in args.args for word in ("-r", cell)] or ["--all"]
-        return program_in_guest(name, args, words,
-                                Boot("run", silence=900, deadline=2 * HOUR),
-                                shlex.join([program, "-c", *which]), programs=[program])
+        return program_in_guest(args, words, Boot("run", silence=900, deadline=2 * HOUR),
+                                shlex.join([program, "-c", *(cells or ["--all"])]),
+                                programs=[program])
     if program == "race_matrix":
         check.need_cells(args.args)
     run = check.Run(words, name)
     target = target_of(args.kernels[0], [program])
-    cells = [word for cell in args.args for word in ("-r", cell)]
     pieces = 2 if cells and args.args != ["+"] else 16
-    # The guest splits a line into words, and knows no quotes.
     some = ["-n", str(args.windows)] if getattr(args, "windows", None) else []
+    # The guest splits a line into words, and knows no quotes.
     lines = [" ".join([program, "--all", "--shard", f"{i}/{pieces}", *cells, *some])
              for i in range(1, pieces + 1)]
     check.check(run, target, check.shard(lines, args.shard), boot=LONG)
