@@ -105,7 +105,7 @@ class Kernel(NamedTuple):
 def _built(version, suite):
     for flavour, suffix in (("debug", ""), ("plain", "-plain")):
         yield Kernel(version + suffix, version, suite, f"{version}.*",
-                     flavour=flavour, configs=("base", "x86_64", flavour, version))
+                     flavour=flavour, configs=("base", "x86_64", flavour, version[0]))
 
 
 KERNELS = {k.name: k for k in (
@@ -128,12 +128,12 @@ KERNELS = {k.name: k for k in (
     # they leave none. QEMU takes what the guest touches only.
     Kernel("7.3-arm64-64k", "7.3", "trixie-backports", "7.3.*", arch="arm64",
            page_size=65536, flavour="debug",
-           configs=("base", "arm64", "arm64-64k", "debug", "7.3"),
+           configs=("base", "arm64", "arm64-64k", "debug", "7"),
            memory=6144, append="mem=11264M",
            params="spm_addr_dev0=0x300000000 spm_addr_dev1=0x320000000"),
     *_built("7.3", "trixie-backports"),
     Kernel("7.3-planted", "7.3", "trixie-backports", "7.3.*", flavour="debug",
-           configs=("base", "x86_64", "debug", "7.3"), planted=True),
+           configs=("base", "x86_64", "debug", "7"), planted=True),
     *_built("6.12", "bookworm-backports"),
     *_built("6.1", "bookworm"),
 )}
