@@ -4,6 +4,7 @@ import contextlib
 import fcntl
 import hashlib
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -33,10 +34,7 @@ def digest(*words):
 
 
 def version():
-    for line in (TOP / "dkms.conf").read_text().splitlines():
-        if line.startswith("PACKAGE_VERSION="):
-            return line.split('"')[1]
-    return "unknown"
+    return re.search(r'^PACKAGE_VERSION="(.*)"', (TOP / "dkms.conf").read_text(), re.M)[1]
 
 
 @contextlib.contextmanager
