@@ -40,13 +40,6 @@ xm_copy_sources()
 	rsync -a "${XM_BUILT[@]}" "${XM_SOURCES[@]/#/$XM_TOP/}" "$XM_TOP/samples" "$1/"
 }
 
-# xm_digest DIR: of the names and contents of all files in it.
-xm_digest()
-{
-	(cd "$1" && find . -type f -print0 | sort -z | xargs -0 sha256sum) |
-		sha256sum | cut -c 1-12
-}
-
 # xm_archive [LABEL]: the address of Debian's archive (or of the one with another
 # label, such as Debian-Security), as this machine's own apt has it; may be empty.
 xm_archive()

@@ -5,6 +5,7 @@
 #
 # stock.sh image [KERNEL]	fetch it, print: VMLINUZ ROOT KREL
 # stock.sh make KERNEL DIR	build the modules whose sources are in DIR, there
+# stock.sh dkms KERNEL		have DKMS make them, once, print the directory they are in
 # stock.sh lint KERNEL [64K]	build them with W=1, as if its pages were of 64 KiB
 #
 # KERNEL is stock-7.x (default: the newest 7), stock-7.N, stock-6.12 or stock-6.1.
@@ -189,6 +190,51 @@ make_in()
 		-j"$(nproc)" "$@" modules
 }
 
+# make_dkms SRC DIR: the modules of SRC by DKMS into DIR.
+make_dkms()
+{
+	local src=$1 dir=$2 ko
+
+	[ ! -d "$dir" ] || return 0
+	xm_say "building the modules for $krel by DKMS in Debian's $debian"
+	mkdir "$src/out"
+	# The chroot forgets everything but $src.
+	# shellcheck disable=SC2016 # expanded inside
+	if ! "$CHROOT" "$debian" +dkms +dpkg-dev run -l "$headers" -d "$src" bash -c '
+		runner/sh/dkms.sh install "$0" &&
+		find "/lib/modules/$0/updates" -name "xmirror*.ko*" \
+			-exec cp {} out/ \;' "$krel" >"$src/dkms.log" 2>&1; then
+		tail -n 40 "$src/dkms.log" >&2
+		xm_die "DKMS failed for $krel"
+	fi
+	for ko in xmirror xmirror_test; do
+		compgen -G "$src/out/$ko.ko*" >/dev/null || xm_die "DKMS installed no $ko"
+	done
+	mv "$src/dkms.log" "$src/out/"
+	mv "$src/out" "$dir"
+}
+
+# What a user does who wants the modules for that release's kernel, in a chroot of that
+# release. What DKMS makes of its own accord stays as it is: signed with a key that nobody
+# has enrolled, stripped, packed, in the form that goes to /lib/modules.
+dkms()
+{
+	local src dir
+
+	src=$(mktemp -d "$STOCK/$krel/dkms.XXXXXX")
+	# shellcheck disable=SC2064 # now
+	trap "rm -rf '$src'" EXIT
+	# dkms.sh takes from the checkout what it wants.
+	rsync -a --relative "${XM_BUILT[@]}" "${XM_SOURCES[@]/#/$XM_TOP/./}" \
+		"$XM_TOP"/./{LICENSE,dkms.conf,runner/{sources,sh/lib.sh,sh/dkms.sh}} "$src/"
+	# Of the names and contents of all files in it
+	dir=$(cd "$src" && find . -type f -print0 | sort -z | xargs -0 sha256sum |
+		sha256sum | cut -c 1-12)
+	dir=$STOCK/$krel/dkms-$dir
+	xm_locked "stock-dkms-$krel" make_dkms "$src" "$dir"
+	printf '%s\n' "$dir"
+}
+
 # with_64k DIR: the headers of a kernel with pages of 64 KiB, which Debian has none
 # of, as far as compiling the modules needs them.
 with_64k()
@@ -248,9 +294,12 @@ image)
 make)
 	prepare
 	make_in "$headers" "$3" >&2 ;;
+dkms)
+	prepare
+	dkms ;;
 lint)
 	prepare
 	lint "${3:-}" ;;
 *)
-	xm_die "usage: stock.sh image|make|lint [KERNEL [DIR|64K]]" ;;
+	xm_die "usage: stock.sh image|make|dkms|lint [KERNEL [DIR|64K]]" ;;
 esac

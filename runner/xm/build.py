@@ -103,7 +103,7 @@ class Target(Programs):
         self.image = Path(image)
         self.tree = Path(root) / "lib/modules" / self.release
         if row.dkms:
-            self.symbols = Path(script("stock-dkms.sh", row.origin)[-1])
+            self.symbols = Path(script("stock.sh", "dkms", row.origin)[-1])
             own = [next(self.symbols.glob(f"{m}.ko*")) for m in MODULES]
         else:
             self.symbols = modules(self)
