@@ -27,21 +27,14 @@ flags=(UBSAN_SANITIZE=n
 # check_config .config FRAGMENT...: print the lines that did not take effect.
 check_config()
 {
-	local result line option
-
-	result=$(cat "$1")
+	local config=$1 wanted
 	shift
 
-	while read -r line; do
-		case $line in
-		CONFIG_*)
-			grep -qxF -- "$line" <<<"$result" || printf '%s\n' "$line" ;;
-		"# CONFIG_"*" is not set")
-			option=${line#\# }
-			option=${option% is not set}
-			! grep -q "^$option=" <<<"$result" || printf '%s\n' "$line" ;;
-		esac
-	done < <(cat "$@")
+	wanted=$(cat "$@")
+	grep ^CONFIG_ <<<"$wanted" | grep -vxFf "$config" || true
+	# What is to be off may have no line there.
+	sed -n 's/^# \(CONFIG_.*\) is not set$/^\1=/p' <<<"$wanted" | grep -f - "$config" |
+		sed 's/^\(CONFIG_[^=]*\)=.*/# \1 is not set/' || true
 }
 
 own_tree()
