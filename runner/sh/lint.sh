@@ -58,14 +58,6 @@ style()
 		--show-types --ignore "$ignore" -f "$@"
 }
 
-documentation()
-{
-	python3 "$src/scripts/kernel-doc" -none -Wall "$@" >"$tmp/doc" 2>&1 ||
-		{ cat "$tmp/doc"; return 1; }
-	cat "$tmp/doc"
-	[ ! -s "$tmp/doc" ]
-}
-
 # The protocol includes neither the uapi nor the device.
 apart()
 {
@@ -123,7 +115,7 @@ check "checkpatch, trace events" style \
 check "checkpatch, programs" style \
 	BIT_MACRO,PREFER_FALLTHROUGH,VOLATILE,BRACES,SPACING,COMPLEX_MACRO,MACRO_WITH_FLOW_CONTROL,MACRO_ARG_REUSE,MACRO_ARG_PRECEDENCE,PREFER_DEFINED_ATTRIBUTE_MACRO,SINGLE_STATEMENT_DO_WHILE_MACRO,TRAILING_SEMICOLON,MULTISTATEMENT_MACRO_USE_DO_WHILE \
 	"${programs[@]}"
-check "kernel-doc" documentation "${docs[@]}"
+check "kernel-doc" python3 "$src/scripts/kernel-doc" -none -Wall -Werror "${docs[@]}"
 check "warnings" runner/sh/stock.sh lint stock-7.x
 check "warnings, arm64" runner/sh/stock.sh lint stock-arm64
 check "warnings, arm64 with 16K pages" runner/sh/stock.sh lint stock-arm64-16k
