@@ -12,7 +12,6 @@ import shlex
 import shutil
 import statistics
 import subprocess
-from pathlib import Path
 
 from . import build, check, results
 from .guest import Boot
