@@ -396,28 +396,62 @@ static int read_core(int core, const void *addr, void *to, size_t len)
 	return -ENOENT;
 }
 
-/* covers: B.coredump, R12 */
-TEST_F(image, core_dump_beside_the_device)
+/* Cores go to this program, with the name of a new directory: 1 if there are none */
+static int cores_come_here(char dir[32])
 {
 	struct rlimit unlimited = { RLIM_INFINITY, RLIM_INFINITY };
 	char pattern[128], exe[64], path[64];
+	ssize_t n = readlink("/proc/self/exe", exe, sizeof(exe) - 1);
+
+	if (n < 0)
+		return -errno;
+	exe[n] = 0;
+	snprintf(dir, 32, "/tmp/xmirror-XXXXXX");
+	if (!mkdtemp(dir)) {
+		dir[0] = 0;
+		return -errno;
+	}
+	snprintf(path, sizeof(path), "%s/go", dir);
+	if (mkfifo(path, 0600))
+		return -errno;
+	snprintf(pattern, sizeof(pattern), "|%s --core %s", exe, dir);
+	if (xm_setting("/proc/sys/kernel/core_pattern", pattern))
+		return 1;
+	return setrlimit(RLIMIT_CORE, &unlimited) ? -errno : 0;
+}
+
+/* The taker goes on by @go, and the child ends by abort(): its core, or a negative errno */
+static int core_of(struct child *c, bool *running, const char *dir, int go)
+{
+	char path[64];
+	int end;
+
+	if (write(go, "g", 1) != 1)
+		return -EIO;
+	end = child_end(c);
+	*running = false;
+	if (end != 128 + SIGABRT)
+		return -ECHILD;
+	if (taker_ended(dir))
+		return -ETIMEDOUT;
+	close(go);
+	snprintf(path, sizeof(path), "%s/core", dir);
+	end = open(path, O_RDONLY | O_CLOEXEC);
+	return end < 0 ? -errno : end;
+}
+
+/* covers: B.coredump, R12 */
+TEST_F(image, core_dump_beside_the_device)
+{
 	__u64 seen[PAGES];
 	enum area area;
-	int go, core;
-	ssize_t n;
+	int go, core, err;
 	size_t i;
 
-	n = readlink("/proc/self/exe", exe, sizeof(exe) - 1);
-	ASSERT_LT(0, n);
-	exe[n] = 0;
-	snprintf(self->dir, sizeof(self->dir), "/tmp/xmirror-XXXXXX");
-	ASSERT_NE(NULL, mkdtemp(self->dir));
-	snprintf(path, sizeof(path), "%s/go", self->dir);
-	ASSERT_EQ(0, mkfifo(path, 0600));
-	snprintf(pattern, sizeof(pattern), "|%s --core %s", exe, self->dir);
-	if (xm_setting("/proc/sys/kernel/core_pattern", pattern))
+	err = cores_come_here(self->dir);
+	if (err > 0)
 		XM_SKIP(return, "no core dumps: CONFIG_COREDUMP");
-	ASSERT_EQ(0, setrlimit(RLIMIT_CORE, &unlimited));
+	ASSERT_EQ(0, err);
 	ASSERT_EQ(0, copies_make());
 	START();
 	ASSERT_EQ(0, copy_all(self->c.pid, &self->v, copies));
@@ -429,14 +463,7 @@ TEST_F(image, core_dump_beside_the_device)
 	/* The dump stands still, and the device does not. */
 	EXPECT_EQ(0, counts_on(self->c.pid, &self->v));
 	EXPECT_EQ(0, wrong(copies));
-	ASSERT_EQ(1, write(go, "g", 1));
-	EXPECT_EQ(128 + SIGABRT, child_end(&self->c));
-	self->running = false;
-	ASSERT_EQ(0, taker_ended(self->dir));
-	close(go);
-
-	snprintf(path, sizeof(path), "%s/core", self->dir);
-	core = open(path, O_RDONLY | O_CLOEXEC);
+	core = core_of(&self->c, &self->running, self->dir, go);
 	ASSERT_LE(0, core);
 	for (area = 0; area < NR_AREAS; area++) {
 		memset(copies[area], 0xee, SIZE);
@@ -449,6 +476,87 @@ TEST_F(image, core_dump_beside_the_device)
 	for (i = 0; i < PAGES; i++) {
 		EXPECT_LE(seen[i], copies[COUNTED][i * XM_WORDS]);
 	}
+}
+
+/** struct both - a huge page and small ones in the device */
+struct both {
+	__u64 *huge;
+	__u64 *small;
+};
+
+static int die_with_both(struct child *c, void *arg)
+{
+	struct both *b = arg;
+	int fd = xm_open(0);
+
+	CHILD_CHECK(fd >= 0);
+	CHILD_CHECK((xm_page(fd, b->huge).cpu & XM_HUGE_PRIVATE) == XM_HUGE_PRIVATE);
+	CHILD_CHECK(xm_is_private(fd, b->small));
+	CHILD_CHECK(!child_tell(c, 'r'));
+	CHILD_CHECK(child_hear(c) == 'a');
+	abort();
+}
+
+static bool all_zero(const __u64 *p, size_t len)
+{
+	size_t i;
+
+	for (i = 0; i < len / sizeof(*p); i++) {
+		if (p[i])
+			return false;
+	}
+	return true;
+}
+
+/* covers: I.coredump */
+TEST_F(image, core_dump_has_a_huge_private_page)
+{
+	struct both b = { .small = xm_anon(SIZE) };
+	__u64 *copy = xm_anon(XM_PMD), moved;
+	int fd, go, core, err;
+	size_t lost;
+
+	NEED(XMIRROR_CAP_PRIVATE_LARGE);
+	if (XM_HUGE_IS_RARE)
+		XM_SKIP(return, "a core with a huge page takes too much memory");
+	OPEN(fd, 0);
+	ASSERT_NE(NULL, b.small);
+	ASSERT_NE(NULL, copy);
+	b.huge = (__u64 *)xm_thp(fd, 0);
+	if (!b.huge)
+		XM_SKIP(return, "%s", xm_why_no_thp());
+	xm_fill_pages(b.huge, XM_PMD_PAGES);
+	xm_fill_pages(b.small, PAGES);
+	MIGRATE_HUGE(fd, b.huge);
+	ASSERT_EQ(0, xm_migrate(fd, b.small, SIZE, 0, 0, &moved));
+	ASSERT_EQ(PAGES, moved);
+	err = cores_come_here(self->dir);
+	if (err > 0)
+		XM_SKIP(return, "no core dumps: CONFIG_COREDUMP");
+	ASSERT_EQ(0, err);
+	ASSERT_EQ(0, child_start(&self->c, die_with_both, &b));
+	self->running = true;
+	ASSERT_EQ('r', child_hear(&self->c));
+	ASSERT_EQ(0, child_tell(&self->c, 'a'));
+	go = taker(self->dir);
+	ASSERT_LE(0, go);
+	core = core_of(&self->c, &self->running, self->dir, go);
+	ASSERT_LE(0, core);
+	memset(copy, 0xee, XM_PMD);
+	ASSERT_EQ(0, read_core(core, b.small, copy, SIZE));
+	EXPECT_EQ(0, xm_wrong_pages(copy, PAGES));
+	memset(copy, 0xee, XM_PMD);
+	ASSERT_EQ(0, read_core(core, b.huge, copy, XM_PMD));
+	close(core);
+	lost = xm_wrong_pages(copy, XM_PMD_PAGES);
+	XM_XFAIL_IF(true, !lost, "finding 43: the core lacks a huge private page");
+	/* It is a hole, if anything, and not a part of somebody else's memory. */
+	EXPECT_TRUE(!lost || all_zero(copy, XM_PMD));
+	/* The parent has it still. */
+	EXPECT_EQ(0, xm_wrong_pages(b.huge, XM_PMD_PAGES));
+	EXPECT_CLEAN(fd);
+	munmap(b.huge, XM_PMD);
+	close(fd);
 }
 
 int main(int argc, char **argv)
