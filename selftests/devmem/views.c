@@ -160,6 +160,42 @@ TEST_F(page, smaps_knows_who_maps_private_memory)
 	EXPECT_EQ(0, KB_SHARED(p));
 }
 
+/* The same of a huge page, first in the system and then in the device */
+/* covers: I.views */
+TEST_F(page, smaps_knows_who_maps_a_private_huge_page)
+{
+	const long kb = XM_PMD / 1024;
+	struct child c;
+	char *p;
+
+	NEED(XMIRROR_CAP_PRIVATE_LARGE);
+	p = xm_thp(self->fd, 0x22);
+	if (!p)
+		XM_SKIP(return, "%s", xm_why_no_thp());
+	ASSERT_EQ(0, xm_pin_cpu());
+	ASSERT_EQ(0, xm_drain());
+	EXPECT_EQ(kb, KB_PRIVATE(p));
+	EXPECT_EQ(0, KB_SHARED(p));
+	EXPECT_EQ(kb, xm_smaps_kb(p, "Pss"));
+	MIGRATE_HUGE(self->fd, p);
+	EXPECT_EQ(kb, xm_smaps_kb(p, "Rss"));
+	EXPECT_EQ(kb, KB_PRIVATE(p) + KB_SHARED(p));
+	EXPECT_EQ(kb, xm_smaps_kb(p, "Pss"));
+	XM_XFAIL_IF(true, KB_PRIVATE(p) == kb,
+		    "finding 45: smaps takes a huge private page for shared");
+	ASSERT_EQ(0, child_start(&c, child_waits, NULL));
+	EXPECT_EQ(XM_HUGE_PRIVATE, xm_page(self->fd, p).cpu & XM_HUGE_PRIVATE);
+	EXPECT_EQ(kb, xm_smaps_kb(p, "Rss"));
+	EXPECT_EQ(kb, KB_SHARED(p));
+	XM_XFAIL_IF(true, xm_smaps_kb(p, "Pss") == kb / 2,
+		    "finding 45: each that maps a huge private page has all of it in Pss");
+	EXPECT_EQ(0, child_tell(&c, 'e'));
+	EXPECT_EQ(0, child_end(&c));
+	EXPECT_EQ(XM_HUGE_PRIVATE, xm_page(self->fd, p).cpu & XM_HUGE_PRIVATE);
+	EXPECT_EQ(0x22, p[XM_PMD - 1]);
+	munmap(p, XM_PMD);
+}
+
 static int bind_to(void *p, size_t len, unsigned long nodes, unsigned int flags)
 {
 	return syscall(SYS_mbind, p, len, MPOL_BIND, &nodes, 8UL, flags) ?
