@@ -6,6 +6,7 @@
  */
 #include <sys/syscall.h>
 
+#include "group.h"
 #include "klog.h"
 #include "test.h"
 
@@ -277,6 +278,108 @@ TEST(huge_page_that_returns_is_thrown_away)
 	EXPECT_CLEAN(fd);
 	munmap(op.addr, XM_PMD);
 	close(fd);
+}
+
+static int to_device(struct worker *w)
+{
+	return xm_migrate(w->fd, w->addr, w->len, 0, 0, &w->done);
+}
+
+/*
+ * A huge page is to go to small pages of the device, and is split on its way. Its entry
+ * there, which is one of the migration, has been thrown away in whole or in part before.
+ * The kernel of finding 47 keeps the 2 MiB for ever, once in each variant.
+ */
+FIXTURE(in_parts) {
+	int fd;
+	char *p;
+	struct group g;
+	bool entered;
+};
+
+FIXTURE_VARIANT(in_parts) {
+	size_t from;	/* what is thrown away, in pages */
+	size_t pages;
+};
+
+/* What the others are told from: all of it stays. */
+FIXTURE_VARIANT_ADD(in_parts, none) {
+};
+
+FIXTURE_VARIANT_ADD(in_parts, all) {
+	.pages = PAGES,
+};
+
+FIXTURE_VARIANT_ADD(in_parts, one) {
+	.from = HOLE, .pages = 1,
+};
+
+FIXTURE_SETUP(in_parts)
+{
+	NEED(XMIRROR_CAP_PRIVATE_LARGE | XMIRROR_CAP_SYNC);
+	if (XM_HUGE_IS_RARE)
+		XM_SKIP(return, "finding 47 keeps a huge page, which has %lu MiB",
+			XM_PMD >> 20);
+	OPEN(self->fd, 0);
+	/* Charges in advance are for this CPU only. */
+	ASSERT_EQ(0, xm_pin_cpu());
+	if (group_make(&self->g, "parts"))
+		XM_SKIP(return, "no memory controller of cgroup2");
+	ASSERT_EQ(0, group_enter(&self->g));
+	self->entered = true;
+}
+
+FIXTURE_TEARDOWN(in_parts)
+{
+	if (!self->entered)
+		return;
+	EXPECT_EQ(0, group_leave(&self->g));
+	EXPECT_EQ(0, group_end(&self->g));
+	close(self->fd);
+}
+
+/* covers: J.split */
+TEST_F(in_parts, memory_of_a_migration_is_thrown_away)
+{
+	struct worker op = { .fn = to_device, .fd = self->fd, .len = XM_PMD };
+	const __u64 free = xm_devmem_free(self->fd);
+	long before = group_current(&self->g);
+	size_t i, wrong = 0;
+	__u64 injected;
+	char *p, *q;
+	__u32 id;
+
+	p = xm_thp(self->fd, 0x22);
+	if (!p)
+		XM_SKIP(return, "%s", xm_why_no_thp());
+	ASSERT_LT(before + (long)XM_PMD / 2, group_current(&self->g));
+	op.addr = p;
+	q = p + variant->from * XM_PAGE;
+	ASSERT_EQ(0, worker_prepare(&op));
+	/* There is no large folio for it. */
+	ASSERT_EQ(0, xm_inject(self->fd, XMIRROR_INJECT_ALLOC, 0, 1, 0));
+	ASSERT_EQ(0, xm_sync_arm(self->fd, XMIRROR_PT_MIGRATE_COPIED, NULL, 0, &id));
+	ASSERT_EQ(0, worker_start(&op));
+	ASSERT_EQ(0, xm_sync_reached(self->fd, id, XM_LONG));
+	EXPECT_EQ(0, xm_inject_end(self->fd, XMIRROR_INJECT_ALLOC, NULL, &injected));
+	EXPECT_EQ(1, injected);
+	EXPECT_EQ(XMIRROR_CPU_OTHER | XMIRROR_CPU_HUGE,
+		  xm_page(self->fd, p).cpu & (XMIRROR_CPU_OTHER | XM_HUGE_PRIVATE));
+	EXPECT_EQ(free - PAGES, xm_devmem_free(self->fd));
+	EXPECT_EQ(0, madvise(q, variant->pages * XM_PAGE, MADV_DONTNEED));
+	EXPECT_EQ(!variant->pages, !!xm_page(self->fd, q).cpu);
+	EXPECT_EQ(0, xm_sync_resume(self->fd, id, NULL));
+	EXPECT_EQ(0, worker_join(&op));
+	for (i = 0; i < PAGES; i++)
+		wrong += XM_LOAD(p + i * XM_PAGE) !=
+			 (i - variant->from < variant->pages ? 0 : 0x22);
+	EXPECT_EQ(0, wrong);
+	EXPECT_CLEAN(self->fd);
+	munmap(p, XM_PMD);
+	EXPECT_EQ(free, xm_devmem_free(self->fd));
+	EXPECT_EQ(0, xm_drain());
+	XM_XFAIL_IF(variant->pages, group_current(&self->g) < before + (long)XM_PMD / 2,
+		    "finding 47: a reference to a huge page is left");
 }
 
 /* The other side of fork() */
