@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * A huge page that is to go to small pages of the device is thrown away on its way, and a
+ * new huge page comes to its place. migrate_vma_pages() splits that in place of the other
+ * one, and drops the reference of its mapping: finding 47. Its data is gone, and whoever
+ * touches it faults for ever, which this test does not. Not in the list of tests.
+ */
+#include "test.h"
+
+static int to_device(struct worker *w)
+{
+	return xm_migrate(w->fd, w->addr, w->len, 0, 0, &w->done);
+}
+
+/* covers: J.split */
+TEST(page_that_comes_during_a_migration_keeps_its_data)
+{
+	struct worker op = { .fn = to_device, .len = XM_PMD };
+	size_t i, wrong = 0;
+	__u64 injected;
+	char *p;
+	__u32 id;
+	int fd;
+
+	NEED(XMIRROR_CAP_PRIVATE_LARGE | XMIRROR_CAP_SYNC);
+	OPEN(fd, 0);
+	p = xm_thp(fd, 0x22);
+	if (!p)
+		XM_SKIP(return, "%s", xm_why_no_thp());
+	op.fd = fd;
+	op.addr = p;
+	ASSERT_EQ(0, worker_prepare(&op));
+	/* There is no large folio for it. */
+	ASSERT_EQ(0, xm_inject(fd, XMIRROR_INJECT_ALLOC, 0, 1, 0));
+	ASSERT_EQ(0, xm_sync_arm(fd, XMIRROR_PT_MIGRATE_COPIED, NULL, 0, &id));
+	ASSERT_EQ(0, worker_start(&op));
+	ASSERT_EQ(0, xm_sync_reached(fd, id, XM_LONG));
+	EXPECT_EQ(0, xm_inject_end(fd, XMIRROR_INJECT_ALLOC, NULL, &injected));
+	EXPECT_EQ(1, injected);
+	EXPECT_EQ(0, madvise(p, XM_PMD, MADV_DONTNEED));
+	memset(p, 0x33, XM_PMD);
+	EXPECT_TRUE(xm_page(fd, p).cpu & XMIRROR_CPU_HUGE);
+	EXPECT_EQ(0, xm_sync_resume(fd, id, NULL));
+	EXPECT_EQ(0, worker_join(&op));
+	/* An entry of a migration that has ended */
+	ASSERT_EQ(0, xm_page(fd, p).cpu & XMIRROR_CPU_OTHER);
+	for (i = 0; i < XM_PMD; i += XM_PAGE)
+		wrong += XM_LOAD(p + i) != 0x33;
+	EXPECT_EQ(0, wrong);
+	EXPECT_CLEAN(fd);
+	munmap(p, XM_PMD);
+	close(fd);
+}
+
+TEST_HARNESS_MAIN
