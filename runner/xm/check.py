@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0
 """Chooses programs, shares them among guests, shows the progress, judges."""
 import collections
+import contextlib
 import fnmatch
+import itertools
 import os
 import re
 import shutil
@@ -233,12 +235,13 @@ class Run:
         self.results, self.last = results.new(command), last
         self.began = time.monotonic()
         stamp = time.strftime("%Y%m%d-%H%M%S")
-        self.log = CACHE / "log" / f"{stamp}-{name}"
-        number = 1
-        while self.log.exists():
-            number += 1
-            self.log = CACHE / "log" / f"{stamp}-{name}-{number}"
-        self.log.mkdir(parents=True)
+        (CACHE / "log").mkdir(parents=True, exist_ok=True)
+        # Another run may begin in this second, too.
+        for number in itertools.count(1):
+            self.log = CACHE / "log" / f"{stamp}-{name}{f'-{number}' if number > 1 else ''}"
+            with contextlib.suppress(FileExistsError):
+                self.log.mkdir()
+                break
 
     def add(self, kernel):
         self.results["kernels"].append(kernel)
