@@ -398,26 +398,17 @@ static int keeps_it(struct child *c, void *arg)
 /*
  * A huge page that fork() has shared moves for both, and is readable for each.
  * The kernel then looks for the write bit of a present entry in that of a private
- * page, where x86 has the one for soft-dirty.
+ * page, where x86 has the one for soft-dirty. It goes to the device, and the kernel may
+ * report that.
  */
-#define SPLAT	KLOG_WARNING("remove_migration_pmd")
-
-/* Finding 21: a VM_WARN_ON_ONCE() of Linux 6.19 to 7.3 */
-static bool is_reported(void)
-{
-	return xm_kver() <= XM_KVER(7, 3) && xm_has_soft_dirty() &&
-	       klog_has_debug_vm();
-}
-
-/* It goes to the device, and the kernel may report that. */
 static void move_shared(struct __test_metadata *_metadata, int fd, char *p)
 {
 	__u64 moved = 0;
 
-	if (is_reported())
-		klog_expect("0-1", SPLAT);
+	if (klog_has_shared_huge())
+		klog_expect("0-1", KLOG_SHARED_HUGE);
 	EXPECT_EQ(0, xm_migrate(fd, p, XM_PMD, 0, 0, &moved));
-	if (is_reported())
+	if (klog_has_shared_huge())
 		klog_expected();
 	EXPECT_EQ(PAGES, moved);
 }
@@ -449,9 +440,9 @@ TEST(shared_huge_page_moves)
 	}
 	EXPECT_CLEAN(fd);
 	close(fd);
-	seen = klog_has(&log, SPLAT);
+	seen = klog_has(&log, KLOG_SHARED_HUGE);
 	klog_close(&log);
-	XM_XFAIL_IF(is_reported(), !seen,
+	XM_XFAIL_IF(klog_has_shared_huge(), !seen,
 		    "soft-dirty of a private entry is taken for its write bit: 7.3");
 }
 

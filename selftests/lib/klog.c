@@ -7,6 +7,7 @@
 #include <regex.h>
 
 #include "klog.h"
+#include "pagemap.h"
 #include "xm.h"
 
 /* The prefix of lines that tests write to the log */
@@ -118,6 +119,18 @@ bool klog_has_debug_vm(void)
 	if (known < 0)
 		known = xm_symbol("dump_mm", "", NULL);
 	return known;
+}
+
+/* A VM_WARN_ON_ONCE() of Linux 6.19 to 7.3 */
+bool klog_has_shared_huge(void)
+{
+	return xm_kver() <= XM_KVER(7, 3) && xm_has_soft_dirty() &&
+	       klog_has_debug_vm();
+}
+
+bool klog_is_shared_huge(const char *line)
+{
+	return klog_has_shared_huge() && strstr(line, " remove_migration_pmd+");
 }
 
 bool klog_is_report(const char *line)

@@ -87,6 +87,13 @@ void klog_expected(void);
 #define KLOG_WARNING(function) \
 	"WARNING: (.* )?at ([^ ]+ )?" function "\\+0x[0-9a-f]+/.*"
 
+/** KLOG_SHARED_HUGE: of a huge page that fork() has shared and that moves, finding 21 */
+#define KLOG_SHARED_HUGE	KLOG_WARNING("remove_migration_pmd")
+/** klog_has_shared_huge: whether the kernel reports that, once per boot */
+bool klog_has_shared_huge(void);
+/** klog_is_shared_huge: whether @line is that report. */
+bool klog_is_shared_huge(const char *line);
+
 /**
  * klog_expect_scan() - say that PAGEMAP_SCAN protects a page that the device has
  * @private: in its memory, else exclusively

@@ -23,6 +23,7 @@
  */
 #include <getopt.h>
 
+#include "klog.h"
 #include "kselftest.h"
 #include "windows.h"
 
@@ -422,6 +423,17 @@ static void list(void)
 	}
 }
 
+/* The first cell in which a huge page moves that fork() has shared has a report. */
+static void expect(bool begin)
+{
+	if (!klog_has_shared_huge())
+		return;
+	if (begin)
+		klog_expect("0-1", KLOG_SHARED_HUGE);
+	else
+		klog_expected();
+}
+
 int main(int argc, char **argv)
 {
 	unsigned int i;
@@ -430,6 +442,8 @@ int main(int argc, char **argv)
 	if (options(argc, argv))
 		return 2;
 	ksft_print_header();
+	/* From then on the log is looked at, where this is a line like a report. */
+	expect(true);
 	err = race_init();
 	if (err && getenv("XM_GUEST"))
 		ksft_exit_fail_msg("no device: %s\n", strerror(-err));
@@ -454,11 +468,14 @@ int main(int argc, char **argv)
 		list();
 	if (only_count)
 		wishes_print();
-	if (only_list || only_count)
+	if (only_list || only_count) {
+		expect(false);
 		return 0;
+	}
 	ksft_set_plan(nr_cells + (nr_wanted ? 0 : 3));
 	for (i = 0; i < nr_sides; i++)
 		run_side(&sides[i]);
 	judge();
+	expect(false);
 	ksft_finished();
 }

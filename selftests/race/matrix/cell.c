@@ -40,7 +40,7 @@ static bool kernel_complains(char *why, size_t room)
 		text = strchr(record, ';');
 		text = text ? text + 1 : record;
 		text[strcspn(text, "\n")] = 0;
-		if (!klog_is_report(text))
+		if (!klog_is_report(text) || klog_is_shared_huge(text))
 			continue;
 		found = true;
 		snprintf(why, room, "kernel log: %.180s", text);
