@@ -188,7 +188,7 @@ void side_keep(struct side *s, unsigned int most)
 	struct window *kept = own_memory(nr * sizeof(*kept));
 
 	for (i = 0; i < nr; i++)
-		kept[i] = s->windows[(2 * i + 1) * s->nr / (2 * nr)];
+		kept[i] = s->windows[i * s->nr / nr];
 	free(s->windows);
 	s->windows = kept;
 	s->nr = nr;
