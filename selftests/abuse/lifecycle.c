@@ -20,11 +20,6 @@
 
 /* --- the end of a process, at each sync point ----------------------------- */
 
-static int work_to_device(struct worker *w)
-{
-	return xm_migrate(w->fd, w->addr, w->len, 0, 0, NULL);
-}
-
 /* Own invalidations come from making pages exclusive that are mapped. */
 static int work_fault_exclusive(struct worker *w)
 {

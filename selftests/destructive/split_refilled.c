@@ -7,15 +7,10 @@
  */
 #include "test.h"
 
-static int to_device(struct worker *w)
-{
-	return xm_migrate(w->fd, w->addr, w->len, 0, 0, &w->done);
-}
-
 /* covers: J.split */
 TEST(page_that_comes_during_a_migration_keeps_its_data)
 {
-	struct worker op = { .fn = to_device, .len = XM_PMD };
+	struct worker op = { .fn = work_to_device, .len = XM_PMD };
 	size_t i, wrong = 0;
 	__u64 injected;
 	char *p;

@@ -280,11 +280,6 @@ TEST(huge_page_that_returns_is_thrown_away)
 	close(fd);
 }
 
-static int to_device(struct worker *w)
-{
-	return xm_migrate(w->fd, w->addr, w->len, 0, 0, &w->done);
-}
-
 /*
  * A huge page is to go to small pages of the device, and is split on its way. Its entry
  * there, which is one of the migration, has been thrown away in whole or in part before.
@@ -292,7 +287,6 @@ static int to_device(struct worker *w)
  */
 FIXTURE(in_parts) {
 	int fd;
-	char *p;
 	struct group g;
 	bool entered;
 };
@@ -341,7 +335,7 @@ FIXTURE_TEARDOWN(in_parts)
 /* covers: J.split */
 TEST_F(in_parts, memory_of_a_migration_is_thrown_away)
 {
-	struct worker op = { .fn = to_device, .fd = self->fd, .len = XM_PMD };
+	struct worker op = { .fn = work_to_device, .fd = self->fd, .len = XM_PMD };
 	const __u64 free = xm_devmem_free(self->fd);
 	long before = group_current(&self->g);
 	size_t i, wrong = 0;

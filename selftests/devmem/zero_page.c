@@ -8,17 +8,12 @@
 
 #define PAGES	4
 
-static int migrate_all(struct worker *w)
-{
-	return xm_migrate(w->fd, w->addr, w->len, 0, 0, &w->done);
-}
-
 /* Two devices, of which one reads each page while all of them go to the other */
 TEST_F(page, another_device_loses_the_zero_page)
 {
 	__u64 *all = xm_anon((PAGES + 1) * XM_PAGE), *p = all + XM_WORDS, v;
 	struct worker w = {
-		.fn = migrate_all,
+		.fn = work_to_device,
 		.fd = self->fd,
 		.addr = p,
 		.len = PAGES * XM_PAGE,

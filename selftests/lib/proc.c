@@ -354,6 +354,11 @@ int work_add(struct worker *w)
 	return xm_add(w->fd, w->addr, w->arg);
 }
 
+int work_to_device(struct worker *w)
+{
+	return xm_migrate(w->fd, w->addr, w->len, 0, 0, &w->done);
+}
+
 int work_touch(struct worker *w)
 {
 	w->arg = XM_LOAD((__u64 *)w->addr);

@@ -135,6 +135,7 @@ int work_release(struct worker *w);
 int work_add(struct worker *w);		/* device adds @arg at @addr */
 int work_touch(struct worker *w);	/* CPU reads @addr to @arg */
 int work_cpu_add(struct worker *w);	/* CPU adds @arg at @addr */
+int work_to_device(struct worker *w);	/* @done: pages that moved */
 int work_munmap(struct worker *w);
 int work_mprotect(struct worker *w);	/* @arg is prot */
 int work_madvise(struct worker *w);	/* @arg is advice */

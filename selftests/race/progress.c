@@ -45,11 +45,6 @@ FIXTURE_VARIANT(progress) {
 	int spins;
 };
 
-static int to_device(struct worker *w)
-{
-	return xm_migrate(w->fd, w->addr, w->len, 0, 0, NULL);
-}
-
 #define WAITS(name, where, what, is_private, is_huge, since) \
 	FIXTURE_VARIANT_ADD(progress, name##_cpu) { \
 		.point = XMIRROR_PT_##where, .first = (what), \
@@ -63,8 +58,8 @@ static int to_device(struct worker *w)
 	}
 
 WAITS(exclusive_folio, EXCL_MADE, work_exclusive, false, false, 0);
-WAITS(to_device, MIGRATE_COPIED, to_device, false, false, 0);
-WAITS(to_device_huge, MIGRATE_COPIED, to_device, false, true, 0);
+WAITS(to_device, MIGRATE_COPIED, work_to_device, false, false, 0);
+WAITS(to_device_huge, MIGRATE_COPIED, work_to_device, false, true, 0);
 WAITS(locked, TO_RAM_BEGIN, work_touch, true, false, 0);
 WAITS(locked_huge, TO_RAM_BEGIN, work_touch, true, true, XM_KVER(7, 0));
 WAITS(to_system, TO_RAM_COPIED, work_touch, true, false, 0);
