@@ -10,24 +10,13 @@
 #include "raw.h"
 #include "test.h"
 
-static int touch(struct worker *w)
-{
-	return XM_LOAD((__u64 *)w->addr) ? -EIO : 0;
-}
-
 /* covers: J.split_fault */
 TEST(page_that_is_thrown_away_in_a_split_is_freed_once)
 {
-	struct worker op = { .fn = touch };
-	struct xmirror_sync stop = {
-		.action = XMIRROR_SYNC_PAUSE,
-		.point = XMIRROR_PT_INV_ENTER,
-		.event = XM_EV_CLEAR + 1,
-		.length = XM_PAGE,
-		.timeout_ms = XM_LONG,
-	};
+	struct worker op = { .fn = work_touch };
 	char *p, *q;
 	__u64 free;
+	__u32 id;
 	int fd;
 
 	NEED(XMIRROR_CAP_PRIVATE_LARGE | XMIRROR_CAP_SYNC);
@@ -38,7 +27,6 @@ TEST(page_that_is_thrown_away_in_a_split_is_freed_once)
 		XM_SKIP(return, "%s", xm_why_no_thp());
 	q = p + 5 * XM_PAGE;
 	op.addr = q;
-	stop.addr = (uintptr_t)q;
 	ASSERT_EQ(0, worker_prepare(&op));
 	MIGRATE_HUGE(fd, p);
 	/* So the mirror hears of what happens there. */
@@ -50,14 +38,16 @@ TEST(page_that_is_thrown_away_in_a_split_is_freed_once)
 	ASSERT_TRUE(raw_page(fd, q).folio & XMIRROR_FOLIO_LARGE);
 	ASSERT_EQ(free - XM_PMD_PAGES, xm_devmem_free(fd));
 	/* The split is about to unmap the folio. */
-	ASSERT_EQ(0, xm_sync_arm_full(fd, &stop));
+	ASSERT_EQ(0, xm_sync_arm_event(fd, XMIRROR_PT_INV_ENTER, XM_EV_CLEAR, q, XM_PAGE,
+				       &id));
 	ASSERT_EQ(0, worker_start(&op));
-	ASSERT_EQ(0, xm_sync_reached(fd, stop.id, XM_LONG));
+	ASSERT_EQ(0, xm_sync_reached(fd, id, XM_LONG));
 	EXPECT_EQ(0, madvise(q, XM_PAGE, MADV_DONTNEED));
 	EXPECT_EQ(0, xm_page(fd, q).cpu);
 	EXPECT_EQ(free - XM_PMD_PAGES, xm_devmem_free(fd));
-	EXPECT_EQ(0, xm_sync_resume(fd, stop.id, NULL));
+	EXPECT_EQ(0, xm_sync_resume(fd, id, NULL));
 	EXPECT_EQ(0, worker_join(&op));
+	EXPECT_EQ(0, op.arg);
 	EXPECT_EQ(0, raw_page(fd, p).folio & XMIRROR_FOLIO_LARGE);
 	EXPECT_EQ(free - XM_PMD_PAGES + 1, xm_devmem_free(fd));
 	munmap(p, XM_PMD);

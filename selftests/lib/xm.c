@@ -416,12 +416,14 @@ int xm_sync_arm_full(int fd, struct xmirror_sync *s)
 	return xm_ioctl(fd, XMIRROR_IOC_SYNC, s);
 }
 
-int xm_sync_arm(int fd, enum xmirror_point point, const void *addr, size_t len,
-		__u32 *id)
+/* @event: from one on, zero for all */
+static int arm(int fd, enum xmirror_point point, __u32 event, const void *addr,
+	       size_t len, __u32 *id)
 {
 	struct xmirror_sync s = {
 		.action = XMIRROR_SYNC_PAUSE,
 		.point = point,
+		.event = event,
 		.addr = (uintptr_t)addr,
 		.length = len,
 		.timeout_ms = XM_LONG,
@@ -430,6 +432,18 @@ int xm_sync_arm(int fd, enum xmirror_point point, const void *addr, size_t len,
 
 	*id = s.id;
 	return err;
+}
+
+int xm_sync_arm(int fd, enum xmirror_point point, const void *addr, size_t len,
+		__u32 *id)
+{
+	return arm(fd, point, 0, addr, len, id);
+}
+
+int xm_sync_arm_event(int fd, enum xmirror_point point, enum xm_event event,
+		      const void *addr, size_t len, __u32 *id)
+{
+	return arm(fd, point, event + 1, addr, len, id);
 }
 
 int xm_sync_reached(int fd, __u32 id, __u32 timeout_ms)

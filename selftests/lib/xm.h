@@ -180,6 +180,9 @@ struct xmirror_stats xm_stats_of(int fd);
  */
 int xm_sync_arm(int fd, enum xmirror_point point, const void *addr, size_t len,
 		__u32 *id);
+/** xm_sync_arm_event: the same for the notifications of one kind only. */
+int xm_sync_arm_event(int fd, enum xmirror_point point, enum xm_event event,
+		      const void *addr, size_t len, __u32 *id);
 /** xm_sync_arm_full: the same with everything; @s->size and cmd are filled. */
 int xm_sync_arm_full(int fd, struct xmirror_sync *s);
 int xm_sync_reached(int fd, __u32 id, __u32 timeout_ms);

@@ -420,16 +420,10 @@ static int collect_some(struct worker *w)
 TEST(entry_is_collected_once)
 {
 	struct worker op = { .fn = collect_some };
-	struct xmirror_sync stop = {
-		.action = XMIRROR_SYNC_PAUSE,
-		.point = XMIRROR_PT_INV_ENTER,
-		.event = XM_EV_CLEAR + 1,
-		.length = XM_PAGE,
-		.timeout_ms = XM_LONG,
-	};
 	long tables;
 	bool gone;
 	char *p;
+	__u32 id;
 	int fd;
 
 	NEED(XMIRROR_CAP_PRIVATE_LARGE | XMIRROR_CAP_SYNC);
@@ -441,7 +435,6 @@ TEST(entry_is_collected_once)
 	ASSERT_EQ(0, xm_no_thp(p, XM_PMD));
 	op.fd = fd;
 	op.addr = p;
-	stop.addr = (uintptr_t)p + XM_PAGE;
 	ASSERT_EQ(0, worker_prepare(&op));
 	ASSERT_EQ(0, madvise(p, XM_PAGE, MADV_DONTNEED));
 	XM_STORE(p, 5);
@@ -451,14 +444,15 @@ TEST(entry_is_collected_once)
 	ASSERT_EQ(0, raw_page(fd, p).folio & XMIRROR_FOLIO_LARGE);
 	ASSERT_TRUE(raw_page(fd, p + XM_PAGE).folio & XMIRROR_FOLIO_LARGE);
 	tables = xm_status_kb("VmPTE");
-	ASSERT_EQ(0, xm_sync_arm_full(fd, &stop));
+	ASSERT_EQ(0, xm_sync_arm_event(fd, XMIRROR_PT_INV_ENTER, XM_EV_CLEAR, p + XM_PAGE,
+				       XM_PAGE, &id));
 	ASSERT_EQ(0, worker_start(&op));
-	ASSERT_EQ(0, xm_sync_reached(fd, stop.id, XM_LONG));
+	ASSERT_EQ(0, xm_sync_reached(fd, id, XM_LONG));
 	/* The first page is collected. */
 	EXPECT_EQ((__u32)XMIRROR_CPU_OTHER, xm_page(fd, p).cpu & XMIRROR_CPU_OTHER);
 	EXPECT_EQ(0, madvise(p, XM_PMD, MADV_DONTNEED));
 	gone = xm_status_kb("VmPTE") < tables;
-	EXPECT_EQ(0, xm_sync_resume(fd, stop.id, NULL));
+	EXPECT_EQ(0, xm_sync_resume(fd, id, NULL));
 	EXPECT_EQ(0, worker_join(&op));
 	EXPECT_EQ(0, XM_LOAD(p));
 	EXPECT_CLEAN(fd);
