@@ -235,17 +235,23 @@ static int page_out(struct race_env *e)
 	return errno == ENOMEM ? -EFAULT : -errno;
 }
 
+static int reap(pid_t pid)
+{
+	int status;
+
+	if (waitpid(pid, &status, 0) != pid)
+		return -errno;
+	return status ? -EUCLEAN : 0;
+}
+
 static int fork_only(struct race_env *e)
 {
 	pid_t pid = fork();
-	int status;
 
 	(void)e;
 	if (!pid)
 		_exit(0);
-	if (pid < 0 || waitpid(pid, &status, 0) != pid)
-		return -errno;
-	return status ? -EUCLEAN : 0;
+	return pid < 0 ? -errno : reap(pid);
 }
 
 /*
@@ -259,7 +265,7 @@ static int share_private(struct race_env *e)
 {
 	int err = put_on_device(e);
 
-	if (!err && pipe2(until_the_end, O_CLOEXEC))
+	if (!err && e->huge && pipe2(until_the_end, O_CLOEXEC))
 		err = -errno;
 	return err;
 }
@@ -280,15 +286,11 @@ static int fork_staying(struct race_env *e)
 
 static int end_child(struct race_env *e)
 {
-	int status;
-
 	(void)e;
 	if (!staying)
 		return 0;
 	close(until_the_end[1]);
-	if (waitpid(staying, &status, 0) != staying)
-		return -errno;
-	return status ? -EUCLEAN : 0;
+	return reap(staying);
 }
 
 /* Write-protected by userfaultfd, and not any more: whoever waits for it goes on */
