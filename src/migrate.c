@@ -393,15 +393,17 @@ static long xm_migrate_vma(struct migrate_vma *args, const struct xm_target *t,
 		.can_split = true,
 		.fault_page = args->fault_page,
 	};
-	unsigned long moved;
+	unsigned long nr = (args->end - args->start) >> PAGE_SHIFT, moved;
 	int ret;
 
 	ret = migrate_vma_setup(args);
 	if (ret)
 		return ret;
+	/* If there are more than pages, they begin twice (Documentation/findings.md, 50). */
+	if (args->npages <= nr)
+		mig.nr = args->npages;
 	xm_migrate_point(t, args, XM_PT_MIGRATE_UNMAPPED,
 			 XM_PT_TO_RAM_UNMAPPED);
-	mig.nr = args->npages;
 	xm_migrate_copy(&mig);
 	xm_migrate_point(t, args, XM_PT_MIGRATE_COPIED,
 			 XM_PT_TO_RAM_COPIED);
@@ -415,10 +417,11 @@ static long xm_migrate_vma(struct migrate_vma *args, const struct xm_target *t,
 	return moved;
 }
 
+/* The core may write twice as many (Documentation/findings.md, 50). */
 static unsigned long *xm_alloc_pfns(struct migrate_vma *args, unsigned long nr)
 {
-	args->src = kvcalloc(nr, 2 * sizeof(*args->src), GFP_KERNEL);
-	args->dst = args->src ? args->src + nr : NULL;
+	args->src = kvcalloc(nr, 4 * sizeof(*args->src), GFP_KERNEL);
+	args->dst = args->src ? args->src + 2 * nr : NULL;
 	return args->src;
 }
 
