@@ -174,7 +174,7 @@ static struct page *xm_target_alloc(const struct xm_target *t,
  * @dst: for the core
  * @nr: how many entries both have
  * @addr: address of the first
- * @can_split: the core can split a large source
+ * @no_large: a large source stays for want of a large destination
  * @reserve: small pages that were taken in advance
  * @fault_page: what the CPU touched, NULL if this is for no CPU fault
  * @fault_error: what the copy of it failed with
@@ -185,7 +185,7 @@ struct xm_migration {
 	unsigned long *dst;
 	unsigned long nr;
 	unsigned long addr;
-	bool can_split;
+	bool no_large;
 	struct xm_reserve reserve;
 	struct page *fault_page;
 	int fault_error;
@@ -261,7 +261,7 @@ static bool xm_migrate_large(struct xm_migration *mig, unsigned long i,
 	const struct xm_target *t = mig->t;
 	struct page *to;
 
-	if (mig->can_split && xm_point_fail_large(xm_target_pool(t)))
+	if (t->vma && xm_point_fail_large(xm_target_pool(t)))
 		return false;
 	to = xm_target_alloc(t, NULL, XM_BLOCK_ORDER, addr);
 	if (!to)
@@ -293,11 +293,7 @@ static bool xm_migrate_page(struct xm_migration *mig, unsigned long i,
 	return false;
 }
 
-/*
- * To @n small pages, or as many as there are. A hole goes as a whole or not at all:
- * the core looks for a page behind every one of its entries
- * (migrate_vma_insert_page() in mm/migrate_device.c of v7.3).
- */
+/* To @n small pages, or as many as there are. */
 static void xm_migrate_small(struct xm_migration *mig, unsigned long i,
 			     struct page *from, unsigned long n)
 {
@@ -308,16 +304,14 @@ static void xm_migrate_small(struct xm_migration *mig, unsigned long i,
 				     from ? pfn_to_page(page_to_pfn(from) + j) :
 					    NULL, n > 1 ? nr - j : 0))
 			break;
-	if (from || n == 1 || j == n)
-		return;
-	while (j--)
-		xm_migrate_drop_dst(&mig->dst[i + j]);
 }
 
 /*
- * Allocate and copy for every page that can move. A large source whose large
- * destination cannot be had goes to small pages; the core then splits it, which
- * it can only do by address. A page without a destination stays where it is.
+ * Allocate and copy for every page that can move. A page without a destination stays
+ * where it is, and so does a large source whose large destination cannot be had: a
+ * source that the core has unmapped as one had better not go to small pages
+ * (Documentation/findings.md, 47 and 49). A CPU fault has no other way, since its own
+ * reference keeps the core from splitting the source before.
  */
 static void xm_migrate_copy(struct xm_migration *mig)
 {
@@ -338,9 +332,13 @@ static void xm_migrate_copy(struct xm_migration *mig)
 		from = migrate_pfn_to_page(mig->src[i]);
 		if (from ? !xm_may_move(t, page_folio(from)) : !!t->from)
 			continue;
-		if (n > 1 && (xm_migrate_large(mig, i, from) ||
-			      !mig->can_split))
-			continue;
+		if (n > 1) {
+			if (xm_migrate_large(mig, i, from))
+				continue;
+			mig->no_large = true;
+			if (!mig->fault_page)
+				continue;
+		}
 		xm_migrate_small(mig, i, from, n);
 	}
 	xm_target_unreserve(t, &mig->reserve);
@@ -379,32 +377,31 @@ static void xm_migrate_point(const struct xm_target *t,
 }
 
 /*
- * Needs mmap_lock. Returns pages moved or a negative errno. *@fault_error gets what the
- * copy of the page that a CPU fault is for failed with, if it did; it may be NULL.
+ * Needs mmap_lock. Returns pages moved or a negative errno. @mig is for the caller to look
+ * at @no_large and @fault_error.
  */
 static long xm_migrate_vma(struct migrate_vma *args, const struct xm_target *t,
-			   int *fault_error)
+			   struct xm_migration *mig)
 {
-	struct xm_migration mig = {
+	unsigned long nr = (args->end - args->start) >> PAGE_SHIFT, moved;
+	int ret;
+
+	*mig = (struct xm_migration){
 		.t = t,
 		.src = args->src,
 		.dst = args->dst,
 		.addr = args->start,
-		.can_split = true,
 		.fault_page = args->fault_page,
 	};
-	unsigned long nr = (args->end - args->start) >> PAGE_SHIFT, moved;
-	int ret;
-
 	ret = migrate_vma_setup(args);
 	if (ret)
 		return ret;
 	/* If there are more than pages, they begin twice (Documentation/findings.md, 50). */
 	if (args->npages <= nr)
-		mig.nr = args->npages;
+		mig->nr = args->npages;
 	xm_migrate_point(t, args, XM_PT_MIGRATE_UNMAPPED,
 			 XM_PT_TO_RAM_UNMAPPED);
-	xm_migrate_copy(&mig);
+	xm_migrate_copy(mig);
 	xm_migrate_point(t, args, XM_PT_MIGRATE_COPIED,
 			 XM_PT_TO_RAM_COPIED);
 	migrate_vma_pages(args);
@@ -412,8 +409,6 @@ static long xm_migrate_vma(struct migrate_vma *args, const struct xm_target *t,
 	xm_migrate_point(t, args, XM_PT_MIGRATE_MOVED,
 			 XM_PT_TO_RAM_MOVED);
 	migrate_vma_finalize(args);
-	if (fault_error)
-		*fault_error = mig.fault_error;
 	return moved;
 }
 
@@ -502,8 +497,8 @@ vm_fault_t xm_migrate_to_ram(struct vm_fault *vmf)
 		.flags = MIGRATE_VMA_SELECT_DEVICE_PRIVATE,
 		.fault_page = vmf->page,
 	};
+	struct xm_migration mig;
 	vm_fault_t ret;
-	int error = 0;
 	long moved;
 
 	/* migrate_vma_*() need mmap_lock, and only a debug kernel checks that. */
@@ -516,8 +511,8 @@ vm_fault_t xm_migrate_to_ram(struct vm_fault *vmf)
 
 	xm_point_device(dm, vma->vm_mm, XM_PT_TO_RAM_BEGIN, args.start,
 			args.end);
-	moved = xm_migrate_vma(&args, &t, &error);
-	ret = xm_to_ram_result(&args, vmf->address, moved, error);
+	moved = xm_migrate_vma(&args, &t, &mig);
+	ret = xm_to_ram_result(&args, vmf->address, moved, mig.fault_error);
 	trace_xm_to_ram(args.start, args.end, moved);
 	xm_point_device(dm, vma->vm_mm, XM_PT_TO_RAM_DONE, args.start,
 			args.end);
@@ -590,6 +585,7 @@ static long xm_migrate_step(struct xm_target *t, struct migrate_vma *args,
 	struct xmirror_devmem *pool = t->from ?: t->also;
 	struct xmirror *m = t->m;
 	struct vm_area_struct *vma;
+	struct xm_migration mig;
 	long moved;
 
 	if (mmap_read_lock_killable(m->mm))
@@ -619,9 +615,12 @@ static long xm_migrate_step(struct xm_target *t, struct migrate_vma *args,
 		args->flags |= pool->coherent ?
 			       MIGRATE_VMA_SELECT_DEVICE_COHERENT :
 			       MIGRATE_VMA_SELECT_DEVICE_PRIVATE;
-	memset(args->dst, 0, ((*next - addr) >> PAGE_SHIFT) *
-	       sizeof(*args->dst));
-	moved = xm_migrate_vma(args, t, NULL);
+	moved = xm_migrate_vma(args, t, &mig);
+	if (!moved && mig.no_large) {
+		/* The range is of one block. Now the core splits before it collects. */
+		args->flags &= ~MIGRATE_VMA_SELECT_COMPOUND;
+		moved = xm_migrate_vma(args, t, &mig);
+	}
 out:
 	mmap_read_unlock(m->mm);
 	return moved;

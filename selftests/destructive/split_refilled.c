@@ -5,14 +5,14 @@
  * one, and drops the reference of its mapping: finding 47. Its data is gone, and whoever
  * touches it faults for ever, which this test does not. Not in the list of tests.
  */
+#include "raw.h"
 #include "test.h"
 
 /* covers: J.split */
 TEST(page_that_comes_during_a_migration_keeps_its_data)
 {
-	struct worker op = { .fn = work_to_device, .len = XM_PMD };
+	struct worker op = { .fn = raw_work_to_small, .len = XM_PMD };
 	size_t i, wrong = 0;
-	__u64 injected;
 	char *p;
 	__u32 id;
 	int fd;
@@ -25,13 +25,9 @@ TEST(page_that_comes_during_a_migration_keeps_its_data)
 	op.fd = fd;
 	op.addr = p;
 	ASSERT_EQ(0, worker_prepare(&op));
-	/* There is no large folio for it. */
-	ASSERT_EQ(0, xm_inject(fd, XMIRROR_INJECT_ALLOC, 0, 1, 0));
-	ASSERT_EQ(0, xm_sync_arm(fd, XMIRROR_PT_MIGRATE_COPIED, NULL, 0, &id));
+	ASSERT_EQ(0, xm_sync_arm(fd, XMIRROR_PT_RAW_UNMAPPED, NULL, 0, &id));
 	ASSERT_EQ(0, worker_start(&op));
 	ASSERT_EQ(0, xm_sync_reached(fd, id, XM_LONG));
-	EXPECT_EQ(0, xm_inject_end(fd, XMIRROR_INJECT_ALLOC, NULL, &injected));
-	EXPECT_EQ(1, injected);
 	EXPECT_EQ(0, madvise(p, XM_PMD, MADV_DONTNEED));
 	memset(p, 0x33, XM_PMD);
 	EXPECT_TRUE(xm_page(fd, p).cpu & XMIRROR_CPU_HUGE);

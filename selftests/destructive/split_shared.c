@@ -6,6 +6,7 @@
  * of 4 KiB, which the page behind it does not survive. It ends the guest. Not in the list of
  * tests.
  */
+#include "raw.h"
 #include "test.h"
 
 static int sharer(struct child *c, void *arg)
@@ -25,7 +26,7 @@ static int sharer(struct child *c, void *arg)
 /* covers: J.split_shared */
 TEST(small_pages_have_small_entries_for_all_who_share_them)
 {
-	__u64 moved, injected;
+	struct worker op = { .fn = raw_work_to_small, .len = XM_PMD };
 	struct child c;
 	char *p;
 	int fd;
@@ -38,12 +39,10 @@ TEST(small_pages_have_small_entries_for_all_who_share_them)
 	xm_fill_pages((__u64 *)p, XM_PMD_PAGES);
 	ASSERT_EQ(0, child_start(&c, sharer, p));
 	ASSERT_EQ('m', child_hear(&c));
-	/* There is no large folio for it. */
-	ASSERT_EQ(0, xm_inject(fd, XMIRROR_INJECT_ALLOC, 0, 1, 0));
-	EXPECT_EQ(0, xm_migrate(fd, p, XM_PMD, 0, 0, &moved));
-	EXPECT_EQ(0, xm_inject_end(fd, XMIRROR_INJECT_ALLOC, NULL, &injected));
-	EXPECT_EQ(1, injected);
-	EXPECT_EQ(XM_PMD_PAGES, moved);
+	op.fd = fd;
+	op.addr = p;
+	EXPECT_EQ(0, op.fn(&op));
+	EXPECT_EQ(XM_PMD_PAGES, op.done);
 	EXPECT_EQ(XMIRROR_CPU_PRIVATE, xm_page(fd, p).cpu & XM_HUGE_PRIVATE);
 	EXPECT_EQ(0, child_tell(&c, 'g'));
 	EXPECT_EQ(0, child_end(&c));

@@ -8,6 +8,7 @@
 
 #include "group.h"
 #include "klog.h"
+#include "raw.h"
 #include "test.h"
 
 #define PAGES	(XM_PMD / XM_PAGE)
@@ -281,9 +282,10 @@ TEST(huge_page_that_returns_is_thrown_away)
 }
 
 /*
- * A huge page is to go to small pages of the device, and is split on its way. Its entry
- * there, which is one of the migration, has been thrown away in whole or in part before.
- * The kernel of finding 47 keeps the 2 MiB for ever, once in each variant.
+ * A huge page is to go to small pages of the device. Its entry, which is one of the
+ * migration, is thrown away on the way, in whole or in part. A raw migration has the core
+ * split the page after that: the kernel of finding 47 keeps the 2 MiB for ever, once in each
+ * variant. The driver of a device that has no large folio for it has the page split before.
  */
 FIXTURE(in_parts) {
 	int fd;
@@ -294,24 +296,37 @@ FIXTURE(in_parts) {
 FIXTURE_VARIANT(in_parts) {
 	size_t from;	/* what is thrown away, in pages */
 	size_t pages;
+	bool raw;
 };
 
 /* What the others are told from: all of it stays. */
 FIXTURE_VARIANT_ADD(in_parts, none) {
 };
 
+FIXTURE_VARIANT_ADD(in_parts, raw_none) {
+	.raw = true,
+};
+
 FIXTURE_VARIANT_ADD(in_parts, all) {
 	.pages = PAGES,
+};
+
+FIXTURE_VARIANT_ADD(in_parts, raw_all) {
+	.pages = PAGES, .raw = true,
 };
 
 FIXTURE_VARIANT_ADD(in_parts, one) {
 	.from = HOLE, .pages = 1,
 };
 
+FIXTURE_VARIANT_ADD(in_parts, raw_one) {
+	.from = HOLE, .pages = 1, .raw = true,
+};
+
 FIXTURE_SETUP(in_parts)
 {
 	NEED(XMIRROR_CAP_PRIVATE_LARGE | XMIRROR_CAP_SYNC);
-	if (XM_HUGE_IS_RARE)
+	if (variant->raw && XM_HUGE_IS_RARE)
 		XM_SKIP(return, "finding 47 keeps a huge page, which has %lu MiB",
 			XM_PMD >> 20);
 	OPEN(self->fd, 0);
@@ -335,7 +350,11 @@ FIXTURE_TEARDOWN(in_parts)
 /* covers: J.split */
 TEST_F(in_parts, memory_of_a_migration_is_thrown_away)
 {
-	struct worker op = { .fn = work_to_device, .fd = self->fd, .len = XM_PMD };
+	struct worker op = {
+		.fn = variant->raw ? raw_work_to_small : work_to_device,
+		.fd = self->fd,
+		.len = XM_PMD,
+	};
 	const __u64 free = xm_devmem_free(self->fd);
 	long before = group_current(&self->g);
 	size_t i, wrong = 0;
@@ -352,18 +371,22 @@ TEST_F(in_parts, memory_of_a_migration_is_thrown_away)
 	ASSERT_EQ(0, worker_prepare(&op));
 	/* There is no large folio for it. */
 	ASSERT_EQ(0, xm_inject(self->fd, XMIRROR_INJECT_ALLOC, 0, 1, 0));
-	ASSERT_EQ(0, xm_sync_arm(self->fd, XMIRROR_PT_MIGRATE_COPIED, NULL, 0, &id));
+	ASSERT_EQ(0, xm_sync_arm(self->fd, variant->raw ? XMIRROR_PT_RAW_UNMAPPED :
+				 XMIRROR_PT_MIGRATE_COPIED, NULL, 0, &id));
 	ASSERT_EQ(0, worker_start(&op));
 	ASSERT_EQ(0, xm_sync_reached(self->fd, id, XM_LONG));
 	EXPECT_EQ(0, xm_inject_end(self->fd, XMIRROR_INJECT_ALLOC, NULL, &injected));
-	EXPECT_EQ(1, injected);
+	EXPECT_EQ(!variant->raw, injected);
 	EXPECT_EQ(XMIRROR_CPU_OTHER | XMIRROR_CPU_HUGE,
 		  xm_page(self->fd, p).cpu & (XMIRROR_CPU_OTHER | XM_HUGE_PRIVATE));
-	EXPECT_EQ(free - PAGES, xm_devmem_free(self->fd));
+	EXPECT_EQ(free, xm_devmem_free(self->fd));
 	EXPECT_EQ(0, madvise(q, variant->pages * XM_PAGE, MADV_DONTNEED));
 	EXPECT_EQ(!variant->pages, !!xm_page(self->fd, q).cpu);
 	EXPECT_EQ(0, xm_sync_resume(self->fd, id, NULL));
 	EXPECT_EQ(0, worker_join(&op));
+	/* The driver's call fills what has become empty. */
+	if (!variant->raw || !variant->pages)
+		EXPECT_EQ(PAGES, op.done);
 	for (i = 0; i < PAGES; i++)
 		wrong += XM_LOAD(p + i * XM_PAGE) !=
 			 (i - variant->from < variant->pages ? 0 : 0x22);
@@ -372,7 +395,8 @@ TEST_F(in_parts, memory_of_a_migration_is_thrown_away)
 	munmap(p, XM_PMD);
 	EXPECT_EQ(free, xm_devmem_free(self->fd));
 	EXPECT_EQ(0, xm_drain());
-	XM_XFAIL_IF(variant->pages, group_current(&self->g) < before + (long)XM_PMD / 2,
+	XM_XFAIL_IF(variant->raw && variant->pages,
+		    group_current(&self->g) < before + (long)XM_PMD / 2,
 		    "finding 47: a reference to a huge page is left");
 }
 
@@ -438,6 +462,53 @@ TEST(shared_huge_page_moves)
 	klog_close(&log);
 	XM_XFAIL_IF(klog_has_shared_huge(), !seen,
 		    "soft-dirty of a private entry is taken for its write bit: 7.3");
+}
+
+static int has_it_in_parts_later(struct child *c, void *arg)
+{
+	int fd = xm_open(0);
+
+	CHILD_CHECK(fd >= 0);
+	CHILD_CHECK(xm_page(fd, arg).cpu & XMIRROR_CPU_HUGE);
+	CHILD_CHECK(!child_tell(c, 'm'));
+	CHILD_CHECK(child_hear(c) == 'g');
+	CHILD_CHECK((xm_page(fd, arg).cpu & XM_HUGE_PRIVATE) == XMIRROR_CPU_PRIVATE);
+	CHILD_CHECK(!xm_wrong_pages(arg, PAGES));
+	return 0;
+}
+
+/*
+ * A device that has no large folio: all who share the page have small entries before it
+ * moves (finding 49 is what a kernel does that splits it afterwards).
+ */
+/* covers: J.split_shared */
+TEST(shared_huge_page_moves_in_parts)
+{
+	__u64 moved = 0, injected;
+	struct child c;
+	char *p;
+	int fd;
+
+	OPEN(fd, 0);
+	NEED(XMIRROR_CAP_PRIVATE_LARGE);
+	p = xm_thp(fd, 0);
+	if (!p)
+		XM_SKIP(return, "%s", xm_why_no_thp());
+	xm_fill_pages((__u64 *)p, PAGES);
+	ASSERT_EQ(0, child_start(&c, has_it_in_parts_later, p));
+	ASSERT_EQ('m', child_hear(&c));
+	ASSERT_EQ(0, xm_inject(fd, XMIRROR_INJECT_ALLOC, 0, 1, 0));
+	EXPECT_EQ(0, xm_migrate(fd, p, XM_PMD, 0, 0, &moved));
+	EXPECT_EQ(0, xm_inject_end(fd, XMIRROR_INJECT_ALLOC, NULL, &injected));
+	EXPECT_EQ(1, injected);
+	EXPECT_EQ(PAGES, moved);
+	EXPECT_EQ(XMIRROR_CPU_PRIVATE, xm_page(fd, p).cpu & XM_HUGE_PRIVATE);
+	EXPECT_EQ(0, child_tell(&c, 'g'));
+	EXPECT_EQ(0, child_end(&c));
+	EXPECT_EQ(0, xm_wrong_pages((__u64 *)p, PAGES));
+	EXPECT_CLEAN(fd);
+	munmap(p, XM_PMD);
+	close(fd);
 }
 
 static int has_small_entries(struct child *c, void *arg)

@@ -103,6 +103,16 @@ long raw_back(int fd, const void *addr, size_t nr)
 			XMIRROR_RAW_SYSTEM);
 }
 
+int raw_work_to_small(struct worker *w)
+{
+	long moved = move_all(w->fd, w->addr, w->len / XM_PAGE,
+			      XMIRROR_RAW_SELECT_SYSTEM | XMIRROR_RAW_SELECT_COMPOUND,
+			      XMIRROR_RAW_PRIVATE);
+
+	w->done = moved < 0 ? 0 : moved;
+	return moved < 0 ? moved : 0;
+}
+
 int raw_state(int fd, const void *addr, size_t nr,
 	      struct xmirror_raw_page *pages)
 {

@@ -33,6 +33,11 @@ int raw_migrate(int fd, const void *addr, size_t nr,
 		struct xmirror_raw_migrate *r, struct xmirror_raw_move *moves);
 /** raw_to: all pages of the system to @dst; pages moved or a negative errno. */
 long raw_to(int fd, const void *addr, size_t nr, enum xmirror_raw_dst dst);
+/**
+ * raw_work_to_small: for a worker: @len bytes at @addr, huge pages of which are collected
+ * as one, go to small pages of the pool; @done: pages that moved.
+ */
+int raw_work_to_small(struct worker *w);
 /** raw_back: all pages of the pool to system memory; the same. */
 long raw_back(int fd, const void *addr, size_t nr);
 
