@@ -196,6 +196,31 @@ TEST_F(page, smaps_knows_who_maps_a_private_huge_page)
 	munmap(p, XM_PMD);
 }
 
+#define KB_DIRTY(p)	smaps_sum((p), "Private_Dirty", "Shared_Dirty")
+
+/* Zeroes that the device got, and that neither the CPU nor the device has looked at */
+/* covers: I.views */
+TEST_F(page, smaps_knows_that_nobody_has_used_a_private_huge_page)
+{
+	char *p = xm_anon_aligned(XM_PMD, XM_PMD), *small = xm_area(XM_PAGE, 0);
+	__u64 moved;
+
+	NEED(XMIRROR_CAP_PRIVATE_LARGE);
+	NEED_HUGE_MEMORY(1U);
+	ASSERT_NE(NULL, p);
+	ASSERT_NE(NULL, small);
+	ASSERT_EQ(0, xm_migrate(self->fd, small, XM_PAGE, 0, 0, &moved));
+	ASSERT_EQ(1, moved);
+	EXPECT_EQ(XM_PAGE_KB, xm_smaps_kb(small, "Rss"));
+	EXPECT_EQ(0, KB_DIRTY(small));
+	EXPECT_EQ(0, xm_smaps_kb(small, "Referenced"));
+	MIGRATE_HUGE(self->fd, p);
+	EXPECT_EQ(XM_PMD / 1024, xm_smaps_kb(p, "Rss"));
+	XM_XFAIL_IF(true, !KB_DIRTY(p) && !xm_smaps_kb(p, "Referenced"),
+		    "finding 51: dirty and young are read from a private huge entry");
+	munmap(p, XM_PMD);
+}
+
 static int bind_to(void *p, size_t len, unsigned long nodes, unsigned int flags)
 {
 	return syscall(SYS_mbind, p, len, MPOL_BIND, &nodes, 8UL, flags) ?
