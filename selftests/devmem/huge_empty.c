@@ -7,6 +7,8 @@
 #include <limits.h>
 #include <sys/syscall.h>
 
+#include "group.h"
+#include "klog.h"
 #include "raw.h"
 #include "uffd.h"
 #define PAGE_NEEDS	(XMIRROR_CAP_PRIVATE | XMIRROR_CAP_PRIVATE_LARGE)
@@ -122,6 +124,104 @@ TEST_F(page, huge_zero_page_leaves_no_page_table)
 	most = tables + ROUNDS * BLOCKS / 2 * XM_PAGE / 1024;
 	EXPECT_GE(most, xm_page_tables_kb(most));
 	munmap(p, len);
+}
+
+/*
+ * A huge page of the device in a control group comes back, and half of it is thrown away:
+ * reclaim of the group splits it, as any other that is in use in part.
+ */
+FIXTURE(grouped) {
+	struct group g;
+	bool entered;
+	int fd;
+	int owner;	/* the mirror that has it, on the same device */
+};
+
+FIXTURE_VARIANT(grouped) {
+	bool after;	/* another huge page of the group */
+	bool early;	/* half of it goes while the device has it, which then evicts it */
+	const char *bug;
+};
+
+/* What the others are told from: the group has a list of huge pages to split. */
+FIXTURE_VARIANT_ADD(grouped, after_another) { .after = true };
+
+FIXTURE_VARIANT_ADD(grouped, first) {
+	.bug = "finding 57: the group has no list of huge pages to split",
+};
+
+FIXTURE_VARIANT_ADD(grouped, evicted) {
+	.after = true, .early = true,
+	.bug = "finding 58: a huge page in part is evicted, and on no list",
+};
+
+FIXTURE_SETUP(grouped)
+{
+	NEED(XMIRROR_CAP_PRIVATE_LARGE);
+	NEED_HUGE_MEMORY(3U);
+	OPEN(self->fd, 0);
+	OPEN(self->owner, 0);
+	if (group_make(&self->g, "huge"))
+		XM_SKIP(return, "no memory controller of cgroup2");
+	ASSERT_EQ(0, group_no_swap(&self->g));
+	ASSERT_EQ(0, group_enter(&self->g));
+	self->entered = true;
+}
+
+FIXTURE_TEARDOWN(grouped)
+{
+	if (!self->entered)
+		return;
+	EXPECT_EQ(0, group_leave(&self->g));
+	EXPECT_EQ(0, group_end(&self->g));
+	EXPECT_CLEAN(self->fd);
+	close(self->fd);
+	if (!variant->early)
+		close(self->owner);
+}
+
+#define IS_LARGE(p)	(!!(raw_page(self->fd, (p)).folio & XMIRROR_FOLIO_LARGE))
+
+/* covers: J.deferred */
+TEST_F(grouped, huge_page_in_part_is_split_by_reclaim)
+{
+	const char *warning = KLOG_WARNING("[a-z_]*list_lru[a-z_.0-9]*");
+	char *p, *rest, *other = NULL, path[128];
+	bool report = !variant->after && klog_has_debug_vm();
+
+	if (variant->after) {
+		other = xm_thp(self->fd, 0x11);
+		if (!other)
+			XM_SKIP(return, "%s", xm_why_no_thp());
+	}
+	p = xm_anon_aligned(XM_PMD, XM_PMD);
+	ASSERT_NE(NULL, p);
+	rest = p + XM_PMD / 2;
+	MIGRATE_HUGE(self->owner, p);
+	if (variant->early) {
+		ASSERT_EQ(0, madvise(p, XM_PMD / 2, MADV_DONTNEED));
+		/* Which evicts what the mirror has */
+		ASSERT_EQ(0, close(self->owner));
+	} else {
+		EXPECT_EQ(0, XM_LOAD(p));
+	}
+	ASSERT_TRUE(raw_page(self->fd, rest).entry & XMIRROR_ENTRY_PRESENT);
+	if (!IS_LARGE(rest))
+		XM_SKIP(return, "no huge page for what comes back");
+	if (report)
+		klog_expect("0-9", warning);
+	if (!variant->early)
+		ASSERT_EQ(0, madvise(p, XM_PMD / 2, MADV_DONTNEED));
+	EXPECT_TRUE(IS_LARGE(rest));
+	snprintf(path, sizeof(path), "%s/memory.reclaim", self->g.path);
+	/* It need not find so much. */
+	xm_write_file(path, "4M");
+	XM_XFAIL_IF(!!variant->bug, !IS_LARGE(rest), "%s", variant->bug);
+	munmap(p, XM_PMD);
+	if (other)
+		munmap(other, XM_PMD);
+	if (report)
+		klog_expected();
 }
 
 TEST_HARNESS_MAIN

@@ -168,6 +168,21 @@ TEST_F(private, guard_pages_free_it)
 	EXPECT_EQ(self->free, xm_devmem_free(self->fd));
 }
 
+/* There are no guard pages in it. */
+/* covers: J.guard */
+TEST_F(private, guard_remove_leaves_it)
+{
+	struct xmirror_page page;
+
+	if (madvise(self->p, self->len, XM_MADV_GUARD_REMOVE))
+		XM_SKIP(return, "guard pages: Linux 6.13");
+	page = xm_page(self->fd, Q);
+	EXPECT_TRUE(page.cpu & XMIRROR_CPU_PRIVATE);
+	XM_XFAIL_IF(variant->huge, (page.cpu & XM_HUGE_PRIVATE) == self->level,
+		    "finding 53: MADV_GUARD_REMOVE splits a huge private page");
+	EXPECT_EQ(0x22, *Q);
+}
+
 static int bind_to(void *p, size_t len, unsigned long nodes, unsigned int flags)
 {
 	return syscall(SYS_mbind, p, len, MPOL_BIND, &nodes, 8UL, flags) ?

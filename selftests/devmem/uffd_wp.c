@@ -69,6 +69,39 @@ TEST_F(page, child_is_not_protected)
 	close(uffd);
 }
 
+/* A device that reads what is protected from reads faults, wherever it is. */
+/* covers: F.rwp, F.private */
+TEST_F(page, device_does_not_read_what_is_protected_from_reads)
+{
+	struct uffdio_writeprotect rwp = {
+		.range = { .start = (uintptr_t)self->p, .len = XM_PAGE },
+		.mode = 1,
+	};
+	int uffd = xm_uffd(XM_UFFD_RWP);
+	__u64 v, moved;
+
+	if (uffd < 0)
+		XM_SKIP(return, "read-write protection: Linux 7.3, CONFIG_USERFAULTFD_RWP");
+	ASSERT_EQ(0, xm_uffd_register(uffd, self->p, XM_PAGE, XM_UFFD_REGISTER_RWP));
+	/* In the system, then in the device */
+	EXPECT_EQ(0, xm_read(self->fd, self->p, &v, 8));
+	ASSERT_EQ(0, ioctl(uffd, XM_UFFDIO_RWPROTECT, &rwp));
+	EXPECT_EQ(-EFAULT, xm_read(self->fd, self->p, &v, 8));
+	rwp.mode = 0;
+	ASSERT_EQ(0, ioctl(uffd, XM_UFFDIO_RWPROTECT, &rwp));
+	ASSERT_EQ(0, xm_migrate(self->fd, self->p, XM_PAGE, 0, 0, &moved));
+	ASSERT_EQ(1, moved);
+	rwp.mode = 1;
+	ASSERT_EQ(0, ioctl(uffd, XM_UFFDIO_RWPROTECT, &rwp));
+	ASSERT_TRUE(ENTRY(self->p) & WP);
+	XM_XFAIL_IF(true, xm_read(self->fd, self->p, &v, 8) == -EFAULT,
+		    "finding 56: the device reads private memory that is protected");
+	rwp.mode = 0;
+	ASSERT_EQ(0, ioctl(uffd, XM_UFFDIO_RWPROTECT, &rwp));
+	EXPECT_EQ(WORD, XM_LOAD(self->p));
+	close(uffd);
+}
+
 /*
  * A page that the device may write to and that PAGEMAP_SCAN has protected: the entry has
  * the bit and is still writable, finding 18. Who takes the right to write makes another

@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * Pages of the device take the place of what was empty when the migration began, and of
- * the zero page that somebody has mapped there since: nobody keeps that.
+ * the zero page that somebody has mapped there since: nobody keeps that. What a
+ * userfaultfd has protected stays so.
  */
+#include "raw.h"
+#include "uffd.h"
 #define PAGE_NEEDS	(XMIRROR_CAP_PRIVATE | XMIRROR_CAP_SYNC)
 #include "page_fixture.h"
 
@@ -53,6 +56,95 @@ TEST_F(page, another_device_loses_the_zero_page)
 		EXPECT_EQ(7 + i, v);
 	}
 	munmap(all, (PAGES + 1) * XM_PAGE);
+}
+
+FIXTURE(protected) {
+	int fd;
+	int uffd;
+	size_t len;
+	char *p;
+};
+
+FIXTURE_VARIANT(protected) {
+	bool huge;
+};
+
+FIXTURE_VARIANT_ADD(protected, small) {};
+FIXTURE_VARIANT_ADD(protected, huge) { .huge = true };
+
+FIXTURE_SETUP(protected)
+{
+	self->fd = -1;
+	NEED(XMIRROR_CAP_PRIVATE);
+	if (variant->huge) {
+		NEED(XMIRROR_CAP_PRIVATE_LARGE);
+		NEED_HUGE_MEMORY(2U);
+	}
+	OPEN(self->fd, 0);
+	self->uffd = xm_uffd(UFFD_FEATURE_PAGEFAULT_FLAG_WP);
+	if (self->uffd < 0)
+		XM_SKIP(return, "no CONFIG_USERFAULTFD");
+	self->len = variant->huge ? XM_PMD : XM_PAGE;
+	self->p = xm_anon_aligned(self->len, self->len);
+	ASSERT_NE(NULL, self->p);
+	if (variant->huge)
+		ASSERT_EQ(0, madvise(self->p, self->len, MADV_HUGEPAGE));
+	ASSERT_EQ(0, xm_uffd_register(self->uffd, self->p, self->len,
+				      UFFDIO_REGISTER_MODE_WP));
+}
+
+FIXTURE_TEARDOWN(protected)
+{
+	if (self->fd < 0)
+		return;
+	if (self->p)
+		munmap(self->p, self->len);
+	EXPECT_CLEAN(self->fd);
+	close(self->uffd);
+	close(self->fd);
+}
+
+static void protect_and_move(struct __test_metadata *_metadata, int fd, int uffd, char *p,
+			     size_t len)
+{
+	__u64 moved;
+
+	ASSERT_EQ(0, xm_uffd_wp(uffd, p, len, true));
+	ASSERT_TRUE(xm_pagemap(p + len - XM_PAGE) & XM_PM_UFFD_WP);
+	ASSERT_EQ(0, xm_migrate(fd, p, len, 0, 0, &moved));
+	ASSERT_EQ(len / XM_PAGE, moved);
+	ASSERT_TRUE(xm_is_private(fd, p));
+}
+
+static bool is_protected(int fd, const char *p)
+{
+	return xm_pagemap(p) & XM_PM_UFFD_WP &&
+	       !(raw_page(fd, p).entry & XMIRROR_ENTRY_WRITE);
+}
+
+/* covers: F.private */
+TEST_F(protected, written_page_stays_protected)
+{
+	*self->p = 1;
+	protect_and_move(_metadata, self->fd, self->uffd, self->p, self->len);
+	EXPECT_TRUE(is_protected(self->fd, self->p));
+	EXPECT_EQ(1, XM_LOAD(self->p));
+	EXPECT_TRUE(is_protected(self->fd, self->p));
+}
+
+/* It has been read only. */
+/* covers: F.private, J.zero_page */
+TEST_F(protected, zero_page_stays_protected)
+{
+	EXPECT_EQ(0, XM_LOAD(self->p));
+	if (variant->huge &&
+	    !(raw_page(self->fd, self->p).entry & XMIRROR_ENTRY_HUGE))
+		XM_SKIP(return, "no huge zero page: use_zero_page");
+	ASSERT_EQ(0, xm_smaps_kb(self->p, "Rss"));
+	protect_and_move(_metadata, self->fd, self->uffd, self->p, self->len);
+	XM_XFAIL_IF(true, is_protected(self->fd, self->p),
+		    "finding 52: the protection of the zero page is lost");
+	EXPECT_EQ(0, XM_LOAD(self->p));
 }
 
 TEST_HARNESS_MAIN

@@ -197,6 +197,37 @@ TEST(private_page_of_the_owner)
 	close(fd);
 }
 
+/* The same of one entry for 2 MiB */
+/* covers: J.stranger */
+TEST(huge_private_page_of_a_stranger)
+{
+	struct xmirror_raw_pfn got;
+	char *p, *q;
+	int fd;
+
+	NEED(XMIRROR_CAP_MIRROR | XMIRROR_CAP_PRIVATE_LARGE);
+	OPEN(fd, 0);
+	p = xm_thp(fd, 0x22);
+	if (!p)
+		XM_SKIP(return, "%s", xm_why_no_thp());
+	q = p + 7 * XM_PAGE;
+	MIGRATE_HUGE(fd, p);
+	EXPECT_EQ(0, raw_hmm_one(fd, q, 0, XMIRROR_RAW_STRANGER, &got));
+	EXPECT_EQ(0, got.flags & V);
+	XM_XFAIL_IF(true, !(got.flags & E),
+		    "finding 54: without a request the page of a stranger is an error");
+	EXPECT_EQ(XM_HUGE_PRIVATE, xm_page(fd, p).cpu & XM_HUGE_PRIVATE);
+	/* As small pages */
+	ASSERT_EQ(0, mprotect(p, XM_PAGE, PROT_READ));
+	EXPECT_EQ(XMIRROR_CPU_PRIVATE, xm_page(fd, q).cpu & XM_HUGE_PRIVATE);
+	EXPECT_EQ(0, raw_hmm_one(fd, q, 0, XMIRROR_RAW_STRANGER, &got));
+	EXPECT_EQ(0, got.flags);
+	EXPECT_EQ(0, ask(fd, q, V, XMIRROR_RAW_STRANGER, &got));
+	EXPECT_TRUE(got.flags & V);
+	munmap(p, XM_PMD);
+	close(fd);
+}
+
 /* An exclusive page is reported to nobody, not even to its owner. */
 TEST(exclusive_page_of_the_owner)
 {
