@@ -13,8 +13,6 @@ def cell(test, link="", windows=1):
     """
     if test is None:
         return "<td>"
-    if model.is_unreachable(test):
-        return f'<td class=unr>{link and f"<a href=#{link}>"}–{link and "</a>"}'
     result = test["result"]
     if result == "pass":
         took = test.get("seconds")
@@ -22,6 +20,8 @@ def cell(test, link="", windows=1):
                      "pass p4")
         return f'<td class="{shade}">{"ok" if took is None else seconds(took)}'
     word = {"fail": "FAIL", "xfail": "xf", "xpass": "XPASS", "skip": "skip"}[result]
+    if model.is_unreachable(test):
+        result, word = "absent", "–"
     text = f"<a href=#{link}>{word}</a>" if link else word
     return f"<td class={klass(result)}>{text}"
 
@@ -38,81 +38,79 @@ def legend():
 
 
 class Table:
-    """The cells of all kernels, in the order in which they are first seen."""
+    """The cells of a program on all kernels, in the order in which they are first seen.
 
-    def __init__(self, run):
-        self.kernels = [k for k in run.kernels.values() if k.cells(model.MATRIX)]
-        self.cells = {k.name: {} for k in self.kernels}
-        self.windows, self.mms = {}, {}
-        for k in self.kernels:
-            for name, test in k.cells(model.MATRIX).items():
-                where = model.split_cell(name)
-                if not where:
-                    continue
-                device, mm, window = where
-                self.windows.setdefault(device, {})[window] = None
-                self.mms[mm] = None
-                self.cells[k.name][where] = test
+    SPLIT makes the key of a cell of its name: the device operation comes first.
+    """
+
+    def __init__(self, run, program=model.MATRIX, split=model.split_cell):
+        self.program = program
+        self.kernels = [k for k in run.kernels.values() if k.cells(program)]
+        self.cells = {k.name: {key: (name, test) for name, test
+                               in k.cells(program).items() if (key := split(name))}
+                      for k in self.kernels}
+        self.keys = list(dict.fromkeys(w for cells in self.cells.values() for w in cells))
+        # By device operation those of the matrix
+        self.windows = {}
+        for device, _, window, *_ in self.keys:
+            self.windows.setdefault(device, {})[window] = None
+
+    def td(self, kernel, where):
+        """The td of a cell; one that failed leads to its failure."""
+        name, test = self.cells[kernel].get(where, ("", None))
+        failed = test and test["result"] in ("fail", "xfail", "xpass")
+        return cell(test, test_anchor(kernel, self.program, name) if failed else "")
+
+    def heat(self, label, rows, columns, td, tag="<table class=heat>"):
+        """ROWS and COLUMNS are headings by key; TD is asked for the cell of a kernel, a
+        row and a column."""
+        head = "".join(f"<th scope=colgroup colspan={len(self.kernels)}>{text}"
+                       for text in columns.values())
+        names = "".join(f"<th scope=col>{esc(k.name)}" for _ in columns
+                        for k in self.kernels)
+        body = "\n".join(f"<tr><th scope=row>{esc(text)}" + "".join(
+            td(k.name, row, column) for column in columns for k in self.kernels)
+            for row, text in rows.items())
+        return scroll(label, f"{tag}<thead><tr><td rowspan=2>{head}<tr>{names}<tbody>"
+                      f"{body}</table>")
+
+    def mms(self):
+        """The mm operations of the matrix, as headings."""
+        return {mm: mm for _, mm, _ in self.keys}
 
     def worst(self, kernel, device, mm):
-        """The worst cell of a pair, and the number of its windows."""
-        found = [t for w in self.windows[device]
-             for t in [self.cells[kernel].get((device, mm, w))] if t]
-        order = {r: i for i, r in enumerate(model.RESULTS)}
-        return min(found, key=lambda t: (model.is_unreachable(t),
-                         order[t["result"]]), default=None), found
+        """The worst cell of a pair, and all of them."""
+        cells = self.cells[kernel]
+        found = [cells[device, mm, w][1] for w in self.windows[device]
+                 if (device, mm, w) in cells]
+        return min(found, default=None, key=lambda t: (
+            model.is_unreachable(t), model.RESULTS.index(t["result"]))), found
 
 
 def overview(table):
     """One cell for each pair: its worst window, and the time of all."""
-    n = len(table.kernels)
-    head = "".join(f"<th scope=colgroup colspan={n}><a href=#m-{anchor(d)}>{esc(d)}"
-               "</a>" for d in table.windows)
-    second = "".join(f"<th scope=col>{esc(k.name)}" for _ in table.windows
-             for k in table.kernels)
-    rows = []
-    for mm in table.mms:
-        row = f"<tr><th scope=row>{esc(mm)}"
-        for device in table.windows:
-            for k in table.kernels:
-                worst, found = table.worst(k.name, device, mm)
-                took = [t["seconds"] for t in found
-                    if t.get("seconds") is not None]
-                if worst and worst["result"] == "pass":
-                    worst = dict(worst, seconds=sum(took) if took else None)
-                row += cell(worst, f"m-{anchor(device)}", len(found))
-        rows.append(row)
-    return scroll("race matrix, worst window of each pair", (
-        "<table class=heat><caption>Each pair by its worst window; the seconds are "
-        "those of all its windows</caption>"
-        f"<thead><tr><td rowspan=2>{head}<tr>{second}<tbody>" + "\n".join(rows) +
-        "</table>"))
+    def td(kernel, mm, device):
+        worst, found = table.worst(kernel, device, mm)
+        took = [t["seconds"] for t in found if t.get("seconds") is not None]
+        if worst and worst["result"] == "pass":
+            worst = dict(worst, seconds=sum(took) if took else None)
+        return cell(worst, f"m-{anchor(device)}", len(found))
+
+    columns = {d: f"<a href=#m-{anchor(d)}>{esc(d)}</a>" for d in table.windows}
+    return table.heat("race matrix, worst window of each pair", table.mms(), columns, td,
+                      "<table class=heat><caption>Each pair by its worst window; the "
+                      "seconds are those of all its windows</caption>")
 
 
 def of_device(table, device):
     """All windows of a device operation against all mm operations."""
-    windows, n = table.windows[device], len(table.kernels)
-    head = "".join(f"<th scope=colgroup colspan={n}><a href=#w-{anchor(device)}."
-               f"{anchor(w)}>{esc(w)}</a>" for w in windows)
-    second = "".join(f"<th scope=col>{esc(k.name)}" for _ in windows
-             for k in table.kernels)
-    rows = []
-    for mm in table.mms:
-        row = f"<tr><th scope=row>{esc(mm)}"
-        for w in windows:
-            for k in table.kernels:
-                test = table.cells[k.name].get((device, mm, w))
-                link = ""
-                if test and test["result"] in ("fail", "xfail", "xpass"):
-                    link = test_anchor(k.name, model.MATRIX,
-                               f"{device}.{mm}.{w}")
-                row += cell(test, link)
-        rows.append(row)
-    return (f"<details open><summary><b>{esc(device)}</b>: {len(windows)} windows"
-        "</summary>" + scroll(f"race matrix, {device}", (
-            f"<table class=heat id=m-{anchor(device)}><thead><tr><td rowspan=2>"
-            f"{head}<tr>{second}<tbody>" + "\n".join(rows) + "</table>")) +
-        "</details>")
+    columns = {w: f"<a href=#w-{anchor(device)}.{anchor(w)}>{esc(w)}</a>"
+               for w in table.windows[device]}
+    return (f"<details open><summary><b>{esc(device)}</b>: {len(columns)} windows"
+            "</summary>" +
+            table.heat(f"race matrix, {device}", table.mms(), columns,
+                       lambda kernel, mm, w: table.td(kernel, (device, mm, w)),
+                       f"<table class=heat id=m-{anchor(device)}>") + "</details>")
 
 
 def test_anchor(kernel, program, name):
@@ -123,8 +121,8 @@ def test_anchor(kernel, program, name):
 def windows(table, points):
     """How a cell of each window goes, whatever the mm operation."""
     out = []
-    for device, ws in table.windows.items():
-        for w in ws:
+    for device, names in table.windows.items():
+        for w in names:
             name = f"{device}.OPERATION.{w}"
             out.append(f"<details id=w-{anchor(device)}.{anchor(w)}><summary>"
                    f"<code>{esc(device)}</code> in <code>{esc(w)}</code>"
@@ -148,44 +146,21 @@ def lane_table(name, test, points):
 
 def holds(run):
     """The cells of the holds in the kernel: a row for each place."""
-    kernels = [k for k in run.kernels.values() if k.cells(model.HOLDS)]
-    devices, places, cells = {}, {}, {}
-    for k in kernels:
-        for name, test in k.cells(model.HOLDS).items():
-            where = model.split_hold(name)
-            if not where:
-                continue
-            device, mm, function, hit = where
-            devices[device] = None
-            places[mm, function, hit] = None
-            cells[k.name, where] = (name, test)
-    if not cells:
+    table = Table(run, model.HOLDS, model.split_hold)
+    if not table.keys:
         return ""
-    n = len(kernels)
-    head = "".join(f"<th scope=colgroup colspan={n}>{esc(d)}" for d in devices)
-    second = "".join(f"<th scope=col>{esc(k.name)}" for _ in devices for k in kernels)
-    rows = []
-    for mm, function, hit in places:
-        row = f"<tr><th scope=row>{esc(mm)} at {esc(function)}() #{esc(hit)}"
-        for d in devices:
-            for k in kernels:
-                name, test = cells.get((k.name, (d, mm, function, hit)),
-                               ("", None))
-                link = ""
-                if test and test["result"] in ("fail", "xfail", "xpass"):
-                    link = test_anchor(k.name, model.HOLDS, name)
-                row += cell(test, link)
-        rows.append(row)
-    return scroll("holds in the kernel", (
-        f"<table class=heat><thead><tr><td rowspan=2>{head}<tr>{second}<tbody>" +
-        "\n".join(rows) + "</table>"))
+    return table.heat("holds in the kernel",
+                      {(mm, function, hit): f"{mm} at {function}() #{hit}"
+                       for _, mm, function, hit in table.keys},
+                      {d: esc(d) for d in table.windows},
+                      lambda kernel, place, d: table.td(kernel, (d, *place)))
 
 
 def show(run, points):
     """The section."""
     table = Table(run)
-    if not table.windows:
+    if not table.keys:
         return ""
     return (legend() + overview(table) + "<h3>By device operation</h3>" +
-        "".join(of_device(table, d) for d in table.windows) +
-        "<h3>How a cell of each window goes</h3>" + windows(table, points))
+            "".join(of_device(table, d) for d in table.windows) +
+            "<h3>How a cell of each window goes</h3>" + windows(table, points))
