@@ -15,16 +15,11 @@ class Kernel:
     """One kernel of a run: its results as a table."""
 
     def __init__(self, data, run):
-        self.data = data
-        self.run = run
-        self.name = data["name"]
-        self.reports, self.programs = [], []
+        self.data, self.run, self.name = data, run, data["name"]
+        self.reports, self.programs, self.logs = [], [], []
         # (program, test name) -> the test
         self.tests = {}
-        self.logs = []
-        self.seconds = 0
-        self.judged = True
-        self.add(data)
+        self.seconds, self.judged = 0, True
 
     def add(self, data):
         """Results of the same kernel: this run's, or another shard's."""
@@ -41,7 +36,6 @@ class Kernel:
                     raise Error(f"{program['name']}:{test['name']}: "
                                 f"the result is \"{test['result']}\"")
                 self.tests[program["name"], test["name"]] = test
-        self.reports += [dict(r, program="") for r in data.get("reports", [])]
 
     def count(self):
         """How many tests ended how."""
@@ -56,20 +50,11 @@ class Run:
     """The results of one run, or of several that are shown as one."""
 
     def __init__(self, paths):
-        self.heads, self.kernels = [], {}
-        for path in paths:
-            self.read(path)
-
-    def read(self, path):
-        """Add a results.json, or that of a log directory."""
-        data = results.load(path)
-        self.heads.append(data)
-        for k in data.get("kernels", []):
+        self.heads, self.kernels = [results.load(path) for path in paths], {}
+        for path, data in zip(paths, self.heads):
             try:
-                if k["name"] in self.kernels:
-                    self.kernels[k["name"]].add(k)
-                else:
-                    self.kernels[k["name"]] = Kernel(k, data)
+                for k in data["kernels"]:
+                    self.kernels.setdefault(k["name"], Kernel(k, data)).add(k)
             except KeyError as e:
                 raise Error(f"{path}: {e} is missing") from None
 

@@ -162,7 +162,7 @@ def reports(run):
         for r in k.reports:
             word, c = ("expected", "xfail") if r.get("expected") else ("unexpected",
                                                                       "fail")
-            out.append(f"<details><summary>{esc(k.name)}, {code(r['program'] or '-')}: "
+            out.append(f"<details><summary>{esc(k.name)}, {code(r['program'])}: "
                        f"{code(r['line'])} <b class={c}>{word}</b></summary>"
                        f"<pre tabindex=0>{esc(r.get('text') or r['line'])}</pre>"
                        "</details>")
