@@ -228,6 +228,14 @@ class Choose(unittest.TestCase):
         self.assertEqual(["race_holds -r exclusive.unmap@f#2"],
                          self.choose("race_holds:exclusive.unmap@f#2"))
 
+    def test_program_without_a_list(self):
+        """It says how to use it, and maybe that an option is wrong."""
+        for said in ("usage: fuzz [option]...\n\n  --calls N    how many calls, of all\n",
+                     "1..0 # SKIP no device: No such file or directory\n"):
+            with mock.patch("xm.check.subprocess.run",
+                            lambda *a, **k: mock.Mock(stdout=said, stderr="")):
+                self.assertEqual([], check.tests_of(Path("/"), "fuzz"))
+
     def test_unknown_is_dropped(self):
         """What failed last may have another name by now."""
         self.assertEqual(["race_a", "race_b -r race.first"], self.choose(

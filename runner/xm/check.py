@@ -26,34 +26,21 @@ UNLISTED = "race_holds"
 # --- choosing -------------------------------------------------------------
 
 def tests_of(directory, program):
-    """Names of the tests of a program, as in its results. The harness lists, per
-    fixture, the variants and the tests in columns beside each other; the race matrix
-    its cells, one in a line."""
+    """Names of the tests of a program, as in its results. The harness lists the
+    variants and the tests in columns beside each other, with a line between fixtures;
+    the race matrix its cells, one in a line."""
     command = [str(directory / program), *(["--all"] if program == "race_matrix" else []),
                "-l"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
-    names, fixture, variants, tests = [], None, [], []
-
-    def flush():
-        names.extend(f"{fixture}.{v}{t}" for v in variants or [""] for t in tests)
-        variants.clear()
-        tests.clear()
-
-    for line in (done.stdout + done.stderr).splitlines():
-        if line.startswith(("# FIXTURE", "---")) or not line.strip():
-            continue
-        if re.fullmatch(r"[a-z0-9_]+\.[^ ]+", line):
-            names.append(line)
-            continue
-        first, second, third = line[:20].strip(), line[21:46].strip(), line[47:].strip()
-        if first:
-            flush()
-            fixture = first
-        if second:
-            variants.append(second + ".")
-        if third:
-            tests.append(third)
-    flush()
+    text = done.stdout + done.stderr
+    names = re.findall(r"^[a-z0-9_]+\.\S+$", text, re.M)
+    # Fixture, variants, tests. What has no such list says how to use it.
+    _, _, text = text.partition("# FIXTURE ")
+    for block in re.split(r"^---+\n", text.partition("\n")[2], flags=re.M):
+        columns = [[word for line in block.splitlines() if (word := line[part].strip())]
+                   for part in (slice(20), slice(21, 46), slice(47, None))]
+        names += [".".join(filter(None, words)) for words in
+                  itertools.product(columns[0], columns[1] or [""], columns[2])]
     return names
 
 

@@ -105,8 +105,11 @@ def cmd_list(args, _words):
         whole = [n for n in found if n.startswith("hmm-tests") or n == check.UNLISTED]
         names = [n for n in found if n not in whole]
         directory = build.programs(build.Programs(), names)
-        tests = whole + [f"{name}:{t}" for name in names for t in fnmatch.filter(
-            check.tests_of(directory, name), test or "*")]
+        tests = whole
+        for name in names:
+            known = check.tests_of(directory, name)
+            tests += [f"{name}:{t}" for t in fnmatch.filter(known, test or "*")]
+            tests += [name] * (not known and not test)
         if not tests:
             raise Usage(f"no test of {program} matches '{test}'; "
                         f"see make list TESTS='{program}'")
