@@ -202,7 +202,7 @@ class Choose(unittest.TestCase):
         done = mock.Mock(stdout="", stderr=LISTING)
         with mock.patch("xm.build.test_programs", lambda: ["race_a", "race_b",
                                                                 "race_holds"]), \
-                mock.patch("xm.build.programs"), \
+                mock.patch("xm.build.programs") as self.built, \
                 mock.patch("xm.check.subprocess.run", lambda *a, **k: done):
             return check.choose(target, words, drop)
 
@@ -214,6 +214,12 @@ class Choose(unittest.TestCase):
 
     def test_programs(self):
         self.assertEqual(["race_a", "race_b"], self.choose("race_b race_?"))
+
+    def test_only_what_is_chosen_is_built(self):
+        for words, names in (("*", None), ("race_a * hmm-tests", None),
+                             ("race_?:race.* hmm-tests", ["hmm-tests", "race_a", "race_b"])):
+            self.choose(words)
+            self.assertEqual(names, self.built.call_args_list[0].args[1], words)
 
     def test_tests(self):
         self.assertEqual(["race_b -r race.first"], self.choose("race_b:race.first"))
@@ -277,6 +283,10 @@ class Finish(unittest.TestCase):
         wanted = [name for name in ("hmm-tests", "hmm-tests.bin-6.12", "hmm-tests.bin-7.3")
                   if build.Target.wants(target, name)]
         self.assertEqual(["hmm-tests", "hmm-tests.bin-7.3"], wanted)
+        target.names = ["hmm-tests"]
+        self.assertEqual([True, False, True, False], [
+            build.Target.wants(target, name) for name in
+            ("hmm-tests", "hmm-tests-7.3", "hmm-tests.bin-7.3", "race_a")])
 
     def test_all_ran(self):
         self.assertEqual([], self.finish(["a -r x", "a -r y", "XM_LOADS=5 b --c=1"],

@@ -79,13 +79,12 @@ class Target(Programs):
         self.built(kdir)
 
     def wants(self, program):
-        """Does a guest get that program? Of the kernel's own it gets all, but those of
-        other kernels that are in the same directory."""
+        """Does a guest get that program? Those of other kernels are in the same
+        directory."""
         version = program.partition("hmm-tests.bin-")[2]
         if version:
             return version in self.hmm_tests
-        return (self.names is None or program in self.names or
-                program.startswith("hmm-tests") and "hmm-tests" in self.names)
+        return self.names is None or program in self.names
 
     def built(self, kdir):
         self.kdir = kdir
@@ -177,7 +176,7 @@ def programs(target, names=None):
     name = f"selftests-{digest(TOP, harness, target.arch, target.page_size)}"
     out = CACHE / "build" / name
     wanted = ["all"] if names is None else [f"{out}/{n}" for n in names
-                                            if n != "hmm-tests"]
+                                            if not n.startswith("hmm-tests")]
     with locked(name):
         out.mkdir(parents=True, exist_ok=True)
         if wanted:

@@ -63,14 +63,9 @@ def validate(words):
             raise Usage(f"no test program matches '{program}'; see make list")
 
 
-def names_of(names, wanted):
-    """The programs to build for that: None is all."""
-    globs = [word.partition(":")[0] for word in wanted]
-    if "*" in globs:
-        return None
-    found = [n for n in names if any(fnmatch.fnmatchcase(n, g) for g in globs)]
-    return [n for n in found if not n.startswith("hmm-tests")] + (
-        ["hmm-tests"] if any(n.startswith("hmm-tests") for n in found) else [])
+def named(names, globs):
+    """Those of NAMES that one of GLOBS matches."""
+    return [n for n in names if any(fnmatch.fnmatchcase(n, g) for g in globs)]
 
 
 def choose(target, words, drop=False):
@@ -87,7 +82,8 @@ def choose(target, words, drop=False):
     if is_all(words):
         names = [name for name in names if not name.startswith("hmm-tests-bench")]
     lines, parts = [], {}
-    build.programs(target, names_of(names, wanted))
+    globs = [word.partition(":")[0] for word in wanted]
+    build.programs(target, None if "*" in globs else named(names, globs))
     for word in wanted:
         program, _, test = word.partition(":")
         found = fnmatch.filter(names, program)
@@ -269,11 +265,6 @@ class Run:
         return results.status(self.results)
 
 
-def guests_for(count):
-    """Two, so that an emulated guest that waits for something leaves no CPU idle."""
-    return max(1, min(2, count))
-
-
 def boot_guests(run, target, boots, queue=None, on_line=None):
     """Run guests beside each other, one for each of BOOTS. The kernel, for the
     results."""
@@ -331,7 +322,8 @@ def check(run, target, lines, whole=False, boot=Boot("check"), guests=None):
     """Run the programs that LINES name on a target; add what came of it to RUN."""
     # The lines that no guest has taken yet; to take one is atomic.
     queue = iter(lines)
-    guests = guests or guests_for(len(lines))
+    # Two, so that an emulated guest that waits for something leaves no CPU idle
+    guests = guests or max(1, min(2, len(lines)))
     progress = Progress(len(lines), guests)
     if any(line.startswith("hmm-tests") for line in lines):
         build.build_hmm_tests(target)

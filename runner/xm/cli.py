@@ -229,8 +229,7 @@ def cmd_kselftest(args, words):
     target = target_of(args.kernels[0], [])
     if target.arch != os.uname().machine:
         raise Usage("make install is for this machine's architecture")
-    names = [name for name in build.test_programs()
-             if any(fnmatch.fnmatchcase(name, glob) for glob in args.tests.split())]
+    names = check.named(build.test_programs(), args.tests.split())
     with build.temporary() as tmp:
         script("install.sh", tmp)
         # Only what runs: the guest has it all in memory.
