@@ -38,15 +38,17 @@ class Programs:
         if kdir:
             self.kdir, self.flavour = Path(kdir).resolve(), "own"
 
+    def source_with(self, file):
+        """The source of the tree that the modules are built with, if it has that file."""
+        trees = [self.kdir / "source", self.kdir] if self.kdir else []
+        return next((tree.resolve() for tree in trees if (tree / file).exists()), None)
+
     def kselftest(self):
         """The directory with the kernel's harness: of the user's own tree if it has
         that."""
-        if self.flavour == "own":
-            for tree in (self.kdir / "source", self.kdir):
-                found = tree / "tools/testing/selftests"
-                if (found / "kselftest_harness.h").exists():
-                    return found.resolve()
-        return source(kernels.NEWEST) / "tools/testing/selftests"
+        where = "tools/testing/selftests"
+        own = self.flavour == "own" and self.source_with(f"{where}/kselftest_harness.h")
+        return (own or source(kernels.NEWEST)) / where
 
 
 class Target(Programs):
@@ -218,14 +220,8 @@ def build_hmm_tests(target):
     source and those of the newest. The sources are taken as they are. A guest may be
     emulated and full of checks, which no time limit in them thinks of: those limits
     are eight times as long."""
-    newest = source(kernels.NEWEST)
-    trees = [newest]
-    own = [target.kdir / "source", target.kdir] if target.kdir else []
-    for tree in own:
-        if (tree / "lib/test_hmm_uapi.h").exists():
-            trees.insert(0, tree.resolve())
-            break
-    trees = {version_of(t): t for t in trees}
+    trees = {version_of(tree): tree for tree in (
+        target.source_with("lib/test_hmm_uapi.h"), source(kernels.NEWEST)) if tree}
     target.hmm_tests = tuple(trees)
     with locked(f"{target.bin.name}-hmm-tests"):
         for tree in trees.values():
