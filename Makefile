@@ -71,8 +71,7 @@ junit:
 	$(xmtest) junit $(LOG:%=--log %)
 
 report:
-	@$(python) runner/report.py $(LOG) $(if $(LOG),,$$(runner/xmtest last)) \
-		$(BASE:%=--base %) -o $(or $(OUT),report.html)
+	@$(python) runner/report.py $(LOG) $(BASE:%=--base %) -o $(or $(OUT),report.html)
 
 report-check:
 	@runner/sh/report-check.sh

@@ -67,7 +67,8 @@ def print_cell(run, name):
 def main(argv=None):
     """0, or 2 with a message if something can't be read or written."""
     parser = argparse.ArgumentParser(prog="report.py", description=__doc__)
-    parser.add_argument("results", nargs="+", metavar="RESULTS.json")
+    parser.add_argument("results", nargs="*", metavar="RESULTS.json", default=[None],
+                        help="or a log directory (the last run)")
     parser.add_argument("-o", "--output", default="report.html", metavar="FILE",
                         help="the file to write (report.html)")
     parser.add_argument("--base", metavar="OTHER.json", action="append",

@@ -7,6 +7,7 @@ import json
 import pathlib
 import tempfile
 import unittest
+from unittest import mock
 
 import report
 from report_html import findings, lanes, matrix, model, sections
@@ -283,3 +284,11 @@ class Page(Case):
             self.assertEqual(2, report.main([path, "--cell", "no.such.cell"]))
             self.assertEqual(2, report.main([path + ".none"]))
         self.assertIn("no.such.cell", said.getvalue())
+
+    def test_without_results_it_is_the_last_run(self):
+        out = str(pathlib.Path(self.dir.name) / "r.html")
+        with mock.patch("xm.results.last_link",
+                        lambda: self.file(kernel(a=[test("t.of_last_run", "fail")]))), \
+                contextlib.redirect_stdout(io.StringIO()):
+            self.assertEqual(0, report.main(["-o", out]))
+        self.assertIn("t.of_last_run", pathlib.Path(out).read_text())

@@ -345,10 +345,10 @@ class Main(unittest.TestCase):
         def full(_args, _words):
             raise OSError(28, "No space left on device")
         self.assertEqual((3, "[Errno 28] No space left on device"),
-                         self.status("last", last=(full, "")))
+                         self.status("summary", summary=(full, "")))
 
     def test_limit(self):
-        done = subprocess.run([results.TOP / "runner/xmtest", "last"], capture_output=True,
+        done = subprocess.run([results.TOP / "runner/xmtest", "summary"], capture_output=True,
                               env=os.environ | {"XM_LIMIT": "x"}, text=True, check=False)
         self.assertEqual((2, "xmirror: XM_LIMIT=x is no number of seconds\n"),
                          (done.returncode, done.stderr))

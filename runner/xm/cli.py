@@ -313,12 +313,6 @@ def cmd_skips(args, _words):
     return OK
 
 
-def cmd_last(_args, _words):
-    results.load()
-    print(results.last_link() / "results.json")
-    return OK
-
-
 def cmd_kernel(args, _words):
     """For the shell scripts: a row of the table."""
     if args.args:
@@ -410,7 +404,6 @@ COMMANDS = {
     "merge": (cmd_merge, "one result of the results of several shards", ARGS, OUTPUT),
     "summary": (cmd_summary, "the summary of a run once more", LOG),
     "skips": (cmd_skips, "write the lists of expected skips, from a run", LOG),
-    "last": (cmd_last, "where the results of the last run are"),
     "junit": (cmd_junit, "the results of a run as JUnit XML", LOG, OUTPUT),
     "kernel": (cmd_kernel, "the table of kernels, or a row of it for a shell", ARGS),
     "plant": (cmd_plant, "the source of a kernel with planted faults", ARGS),
