@@ -40,6 +40,21 @@ xm_copy_sources()
 	rsync -a "${XM_BUILT[@]}" "${XM_SOURCES[@]/#/$XM_TOP/}" "$XM_TOP/samples" "$1/"
 }
 
+# xm_warnings DIR PATTERN CMD...: run CMD, which builds what is in DIR. It must succeed,
+# warn of none of our files, and print no line with the PATTERN.
+xm_warnings()
+{
+	local dir=$1 ours out rc=0
+
+	ours='^(src|test_driver|samples|include/(xmirror|uapi/linux/xmirror)).*(warning|error):'
+	ours+="|$2"
+	shift 2
+	out=$("$@" 2>&1) || rc=1
+	grep -E "$ours" <<<"${out//"$dir"\//}" && rc=1
+	[ $rc = 0 ] || tail -n 30 <<<"$out"
+	return $rc
+}
+
 # xm_archive [LABEL]: the address of Debian's archive (or of the one with another
 # label, such as Debian-Security), as this machine's own apt has it; may be empty.
 xm_archive()

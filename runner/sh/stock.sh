@@ -6,7 +6,7 @@
 # stock.sh image [KERNEL]	fetch it, print: VMLINUZ ROOT KREL
 # stock.sh make KERNEL DIR	build the modules whose sources are in DIR, there
 # stock.sh dkms KERNEL		have DKMS make them, once, print the directory they are in
-# stock.sh lint KERNEL [64K]	build them with W=1, as if its pages were of 64 KiB
+# stock.sh lint KERNEL		build them with W=1
 #
 # KERNEL is stock-7.x (default: the newest 7), stock-7.N, stock-6.12 or stock-6.1.
 # ROOT holds lib/modules/KREL, with the drivers that a guest can have a use for.
@@ -178,14 +178,14 @@ prepare()
 	trap - EXIT
 }
 
-# make_in LAYER DIR [ARG]...: in DIR, which goes by the checkout's name, so that messages
+# make_in DIR [ARG]...: in DIR, which goes by the checkout's name, so that messages
 # point to its files. Debian's headers know that they are for another architecture.
 make_in()
 {
-	local layer=$1 dir=$2
-	shift 2
+	local dir=$1
+	shift
 
-	"$CHROOT" "$debian" "${cross[@]}" run -l "$layer" -d "$dir:$XM_TOP" \
+	"$CHROOT" "$debian" "${cross[@]}" run -l "$headers" -d "$dir:$XM_TOP" \
 		make -s -C "/lib/modules/$krel/build" M="$XM_TOP" \
 		-j"$(nproc)" "$@" modules
 }
@@ -235,43 +235,16 @@ dkms()
 	printf '%s\n' "$dir"
 }
 
-# with_64k DIR: the headers of a kernel with pages of 64 KiB, which Debian has none
-# of, as far as compiling the modules needs them.
-with_64k()
-{
-	local to=$1 file
-
-	for file in include/generated/autoconf.h include/config/auto.conf; do
-		file=usr/src/linux-headers-$krel/$file
-		mkdir -p "$to/${file%/*}"
-		sed -E 's/^((#define )?CONFIG_PAGE_SHIFT[ =])12/\116/
-			s/^((#define )?CONFIG_PGTABLE_LEVELS[ =])[0-9]/\13/
-			s/^((#define )?CONFIG_ARM64_CONT_P(TE|MD)_SHIFT[ =])4/\15/
-			s/^((#define )?CONFIG_(ARCH_FORCE|PAGE_BLOCK)_MAX_ORDER[ =])10/\113/
-			s/CONFIG_(ARM64_|PAGE_SIZE_|HAVE_PAGE_SIZE_)4K/CONFIG_\164K/
-			/PAGE_SIZE_LESS_THAN_64KB|CONFIG_ARM64_LPA2/d' "$headers/$file" >"$to/$file"
-	done
-}
-
 # All warnings about our files, with everything compiled anew.
 lint()
 {
-	local src layer=$headers rc=0
+	local src
 
 	src=$(mktemp -d "$STOCK/$krel/src.XXXXXX")
 	# shellcheck disable=SC2064 # now
 	trap "rm -rf '$src'" EXIT
-	if [ "${1:-}" = 64K ]; then
-		with_64k "$src/layer"
-		layer=$src/layer:$headers
-	fi
-	xm_copy_sources "$src/tree"
-	make_in "$layer" "$src/tree" W=1 >"$src/log" 2>&1 || rc=1
-	sed "s|$XM_TOP/||" "$src/log" | grep -E \
-		'^(src|test_driver|samples|include/(xmirror|uapi/linux/xmirror)).*(warning|error):|^(WARNING|ERROR)' &&
-		rc=1
-	[ $rc = 0 ] || tail -n 30 "$src/log"
-	return $rc
+	xm_copy_sources "$src"
+	xm_warnings "$XM_TOP" '^(WARNING|ERROR)' make_in "$src" W=1
 }
 
 # Its bare version means the stock kernel here.
@@ -293,13 +266,13 @@ image)
 	echo "$image/vmlinuz $image $krel" ;;
 make)
 	prepare
-	make_in "$headers" "$3" >&2 ;;
+	make_in "$3" >&2 ;;
 dkms)
 	prepare
 	dkms ;;
 lint)
 	prepare
-	lint "${3:-}" ;;
+	lint ;;
 *)
-	xm_die "usage: stock.sh image|make|dkms|lint [KERNEL [DIR|64K]]" ;;
+	xm_die "usage: stock.sh image|make|dkms|lint [KERNEL [DIR]]" ;;
 esac
