@@ -245,50 +245,35 @@ def status(results):
 # --- KTAP and JUnit -------------------------------------------------------
 
 def ktap(results):
-    """KTAP, nested: kernels, programs, tests."""
-    words = {"pass": "ok", "fail": "not ok"}
-
+    """KTAP, nested: kernels, programs, tests. A part is its lines and its result."""
     def clean(text):
         return re.sub(r"[^ -~]", "?", text).replace("#", "")
 
-    def result(indent, number, name, kind, reason=""):
-        line = f"{indent}{words.get(kind, 'ok')} {number} {clean(name)}"
-        if kind not in words:
-            line += f" # {kind.upper()} {clean(reason)}"
-        return line.rstrip()
+    def line(number, name, kind, reason=""):
+        directive = "" if kind in ("pass", "fail") else f" # {kind.upper()} {clean(reason)}"
+        return f"{'not ' * (kind == 'fail')}ok {number} {clean(name)}{directive}".rstrip()
 
-    def group(indent, name, number, inner, kinds):
-        yield f"{indent}    KTAP version 1"
-        yield f"{indent}    # Subtest: {clean(name)}"
-        yield f"{indent}    1..{len(kinds)}"
-        yield from inner
-        kind = "fail" if "fail" in kinds else "pass"
-        if kinds and set(kinds) == {"skip"}:
-            kind = "skip"
-        yield result(indent, number, name, kind)
+    def test(number, test):
+        said = [test["reason"], *test["output"]] * (test["result"] in ("fail", "xfail"))
+        return [*(f"# {clean(text.lstrip('# '))}" for text in said),
+                line(number, test["name"], test["result"], test["reason"])], test["result"]
 
-    def tests(program):
-        for number, test in enumerate(program["tests"], 1):
-            if test["result"] in ("fail", "xfail"):
-                yield from (f"        # {clean(line.lstrip('# '))}"
-                            for line in [test["reason"], *test["output"]])
-            yield result("        ", number, test["name"], test["result"], test["reason"])
-
-    def kinds(program):
-        return [t["result"] for t in program["tests"]]
-
-    def programs(kernel):
-        for number, program in enumerate(kernel["programs"], 1):
-            yield from group("    ", program["name"], number, tests(program),
-                             kinds(program))
+    def group(number, name, parts):
+        kinds = {kind for _, kind in parts}
+        inner = ["KTAP version 1", f"# Subtest: {clean(name)}", f"1..{len(parts)}",
+                 *(text for lines, _ in parts for text in lines)]
+        good = "fail" if "fail" in kinds else "pass"
+        return [*(f"    {text}" for text in inner), line(
+            number, name, "skip" if kinds == {"skip"} else good)], good
 
     yield "KTAP version 1"
     yield f"1..{len(results['kernels'])}"
     for number, kernel in enumerate(results["kernels"], 1):
-        inner = ["fail" if "fail" in kinds(p) else "pass" for p in kernel["programs"]]
         if kernel["judged"] is not True:
             yield f"# could not be judged: {clean(kernel['judged'])}"
-        yield from group("", f"xmirror on {kernel['name']}", number, programs(kernel), inner)
+        yield from group(number, f"xmirror on {kernel['name']}", [
+            group(n, p["name"], [test(*t) for t in enumerate(p["tests"], 1)])
+            for n, p in enumerate(kernel["programs"], 1)])[0]
 
 
 def junit(results, parser, output):
