@@ -8,6 +8,7 @@ without a skip, if its program has run in whole. "xmtest skips" writes the lists
 """
 import collections
 import fnmatch
+import itertools
 from typing import NamedTuple
 
 from .util import TOP, Usage
@@ -76,15 +77,11 @@ def enforce(kernel, rows, programs_run, whole):
 
 def globs(names):
     """Patterns that a list of dotted names may be shortened by, the widest first."""
-    found = collections.Counter()
-    for name in names:
-        parts = name.split(".")
-        found["*"] += 1
-        for i in range(1, len(parts)):
-            found[".".join(parts[:i]) + ".*"] += 1
-            found["*." + ".".join(parts[i:])] += 1
-        if len(parts) == 3:
-            found[f"*.{parts[1]}.*"] += 1
+    found = collections.Counter({"*": len(names)})
+    for parts in (name.split(".") for name in names):
+        # Without what stands before and behind some of the parts
+        for i, j in itertools.combinations(range(len(parts) + 1), 2):
+            found[".".join(["*"] * (i > 0) + parts[i:j] + ["*"] * (j < len(parts)))] += 1
     return [glob for glob, n in found.most_common() if n > 1]
 
 
