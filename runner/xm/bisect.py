@@ -9,13 +9,11 @@ from pathlib import Path
 from . import build, check
 from .util import FAILED, OK, TOP, UNJUDGED, Error, Usage, say
 
-SKIP = 125
-# For git bisect: 0 good, 1 bad, 125 not to be told.
-ANSWERS = {OK: 0, FAILED: 1}
+SKIP = 125      # for git bisect: not to be told
 
 
 def answer(status):
-    return ANSWERS.get(status, SKIP)
+    return {OK: 0, FAILED: 1}.get(status, SKIP)
 
 
 def git(tree, *args, **options):

@@ -202,16 +202,9 @@ def version_of(tree):
 
 
 LIMITS = """#include <poll.h>
-unsigned int __real_alarm(unsigned int seconds);
-unsigned int __wrap_alarm(unsigned int seconds)
-{
-	return __real_alarm(seconds * 8);
-}
-int __real_poll(struct pollfd *fds, nfds_t nr, int ms);
-int __wrap_poll(struct pollfd *fds, nfds_t nr, int ms)
-{
-	return __real_poll(fds, nr, ms > 0 ? ms * 8 : ms);
-}
+#include <unistd.h>
+#define alarm(seconds) alarm((seconds) * 8)
+#define poll(fds, nr, ms) poll(fds, nr, (ms) > 0 ? (ms) * 8 : (ms))
 """
 
 
@@ -243,15 +236,14 @@ def build_hmm_tests_of(target, tree):
         return
     say(f"building hmm-tests of Linux {version_of(tree)}")
     with temporary() as tmp:
-        (tmp / "limits.c").write_text(LIMITS)
+        (tmp / "limits.h").write_text(LIMITS)
         arch = {"x86_64": "x86", "arm64": "arm64"}[target.arch]
         run("make", "-s", "-C", tree, f"O={tmp}", f"ARCH={arch}", "headers")
         # Warnings in there are nothing that could be put right here.
         run(target.machine.cc, "-O2", "-w", "-D_GNU_SOURCE", "-U_FORTIFY_SOURCE",
             "-pthread", "-static", "-I", tree, "-I", tree / "tools/testing/selftests",
             "-isystem", tmp / "usr/include", "-isystem", tree / "tools/include/uapi",
-            "-Wl,--wrap=alarm,--wrap=poll", "-o", f"{out}.tmp", *sources,
-            tmp / "limits.c")
+            "-include", tmp / "limits.h", "-o", f"{out}.tmp", *sources)
     os.replace(f"{out}.tmp", out)
 
 
@@ -290,10 +282,8 @@ def with_dependencies(tree, names):
 
 def cpio(stage, output):
     with open(output, "wb") as file:
-        names = subprocess.run(["find", ".", "-print0"], cwd=stage, check=True,
-                               capture_output=True).stdout
-        subprocess.run(["cpio", "-o0", "-H", "newc", "-R", "0:0", "--quiet"], cwd=stage,
-                       input=names, stdout=file, check=True)
+        subprocess.run("find . -print0 | cpio -o0 -H newc -R 0:0 --quiet", shell=True,
+                       cwd=stage, stdout=file, check=True)
 
 
 def busybox(target):
