@@ -59,7 +59,7 @@ class Target(Programs):
         self.bin, self.names, self.append = None, None, ""
         self.hmm_tests = ()         # versions
         if "/" in name:
-            self.own_tree(Path(name).resolve())
+            self.flavour, origin = "own", Path(name).resolve()
         else:
             row = kernels.kernel(name)
             if flavour == "plain" and row.flavour == "debug":
@@ -67,18 +67,13 @@ class Target(Programs):
             self.row, self.append = row, row.append
             self.name = row.name
             self.machine, self.arch, self.page_size = row.machine, row.arch, row.page_size
-            self.flavour = row.flavour
+            self.flavour, origin = row.flavour, row.origin
             if self.machine.packages:
                 need(*self.machine.packages)
-            if row.flavour == "stock":
-                self.stock(row)
-            else:
-                self.built(Path(script("kernel.sh", row.origin)[-1]))
-
-    def own_tree(self, kdir):
-        self.flavour = "own"
-        script("kernel.sh", kdir)
-        self.built(kdir)
+        if self.flavour == "stock":
+            self.stock(row)
+        else:
+            self.built(Path(script("kernel.sh", origin)[-1]))
 
     def wants(self, program):
         """Does a guest get that program? Those of other kernels are in the same
