@@ -5,9 +5,9 @@
 #
 # chroot.sh RELEASE [+PACKAGE...]
 #	make it, once, and print its path
-# chroot.sh RELEASE [+PACKAGE...] run [-l TREE] [-d DIR[:PATH]] CMD [ARG...]
-#	run CMD in it, in DIR (seen there under its own name, or as PATH),
-#	with the files of TREE laid over it
+# chroot.sh RELEASE [+PACKAGE...] run TREE DIR PATH CMD [ARG...]
+#	run CMD in it, in DIR, which is seen there as PATH, with the files of TREE,
+#	if that is not empty, laid over it
 #
 # Why a chroot: the tools in linux-kbuild want the C library of their release,
 # and modules want the compiler that built the kernel.
@@ -25,13 +25,6 @@ shopt -s inherit_errexit
 # differ between releases: modpost and objtool need them.
 BASE_PACKAGES=${XM_BASE:-make gcc kmod pahole}
 
-usage()
-{
-	xm_say "usage: chroot.sh RELEASE [+PACKAGE...]" \
-		"[run [-l TREE] [-d DIR[:PATH]] CMD...]"
-	exit 2
-}
-
 # In the background and waited for, since bash would put off its own death
 # until a foreground command ends; unshare ignores Ctrl-C.
 boxed()
@@ -44,15 +37,9 @@ boxed()
 	wait $!
 }
 
-# mmdebstrap does not take these over from this machine's apt.
-proxies()
-{
-	apt-config dump Acquire | grep -E '^Acquire::[a-z]+::Proxy ' || true
-}
-
 make_chroot()
 {
-	local release=$1 packages=$2 dir=$3 tmp=$3.tmp archive
+	local release=$1 packages=$2 dir=$3 tmp=$3.tmp archive proxies
 	local keyring=/usr/share/keyrings/debian-archive-keyring.gpg
 
 	[ ! -d "$dir" ] || return 0
@@ -61,14 +48,14 @@ make_chroot()
 	mkdir -p "$tmp"
 	archive=$(xm_archive)
 	[ -n "$archive" ] || xm_die "apt has no Debian archive configured"
-	command -v mmdebstrap >/dev/null ||
-		xm_die "mmdebstrap is not installed"
-	proxies >"$tmp/proxies"
+	command -v mmdebstrap >/dev/null || xm_die "mmdebstrap is not installed"
+	# mmdebstrap does not take these over from this machine's apt.
+	proxies=$(apt-config dump Acquire | grep -E '^Acquire::[a-z]+::Proxy ' || true)
 	# Nobody reads documentation here, and what a crash leaves unwritten is
 	# made anew: this saves time.
 	TMPDIR=$tmp boxed mmdebstrap --quiet --mode=root --variant=essential \
 		--skip=chroot/mount/sys \
-		--include="$packages" --aptopt="$tmp/proxies" \
+		--include="$packages" ${proxies:+--aptopt="$proxies"} \
 		--dpkgopt='path-exclude=/usr/share/doc/*' \
 		--dpkgopt='path-exclude=/usr/share/man/*' \
 		--dpkgopt='path-exclude=/usr/share/locale/*' \
@@ -105,34 +92,21 @@ if [ "${1:-}" = --enter ]; then
 	enter "$@"
 fi
 
-[ $# -ge 1 ] || usage
-release=$1
-packages=$BASE_PACKAGES
-shift
+release=${1:-} packages=$BASE_PACKAGES
+shift || true
 while [[ ${1:-} == +* ]]; do
 	packages+=" ${1#+}"
 	shift
 done
+[ -n "$release" ] && { [ $# = 0 ] || { [ "$1" = run ] && [ $# -ge 5 ]; }; } ||
+	xm_die "usage: chroot.sh RELEASE [+PACKAGE...] [run TREE DIR PATH CMD...]"
 
 name=$release-$(printf '%s' "$packages" | sha256sum | cut -c 1-8)
 base=$XM_CACHE/chroot/$name
 xm_locked "chroot-$name" make_chroot "$release" "$packages" "$base"
-
 if [ $# = 0 ]; then
 	printf '%s\n' "$base"
-	exit 0
+	exit
 fi
-[ "$1" = run ] || usage
-shift
-layer='' dir=$PWD path=''
-while getopts l:d: opt; do
-	case $opt in
-	l) layer=$OPTARG ;;
-	d) dir=${OPTARG%%:*} path=${OPTARG#"$dir"} path=${path#:} ;;
-	*) usage ;;
-	esac
-done
-shift $((OPTIND - 1))
-[ $# -ge 1 ] || usage
 mkdir -p "$XM_CACHE/chroot/mnt"
-boxed "$0" --enter "$base" "$layer" "$dir" "${path:-$dir}" "$@"
+boxed "$0" --enter "$base" "${@:2}"

@@ -16,4 +16,4 @@ trap 'rm -rf "$src"' EXIT
 git -C "$XM_TOP" ls-files -co --exclude-standard |
 	rsync -a --ignore-missing-args --files-from=- "$XM_TOP/" "$src/"
 XM_BASE="make apt debian-archive-keyring" \
-	"$XM_SH/chroot.sh" "$release" run -d "$src:/root/xmirror" "$@"
+	"$XM_SH/chroot.sh" "$release" run '' "$src" /root/xmirror "$@"

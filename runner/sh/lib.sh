@@ -64,19 +64,13 @@ xm_archive()
 		'Origin: Debian' "Label: ${1:-Debian}" | sed -n '1s,/*$,,p'
 }
 
-# xm_apt_conf SUITE [ARCH]: a private apt for any suite of the same archive. Prints the
+# xm_apt_conf SUITE:ARCH: a private apt for any suite of the same archive. Prints the
 # option file. The machine's own sources and package state are left alone.
-xm_apt_conf()
-{
-	local name=$1
-
-	[ "${2:-amd64}" = amd64 ] || name+=-$2
-	xm_locked "apt-$name" xm_make_apt_conf "$1" "$name" "${2:-amd64}"
-}
+xm_apt_conf() { xm_locked "apt-$1" xm_make_apt_conf "${1%:*}" "${1#*:}"; }
 
 xm_make_apt_conf()
 {
-	local suite=$1 dir=$XM_CACHE/apt/$2 arch=$3 key main security
+	local suite=$1 arch=$2 dir=$XM_CACHE/apt/$1-$2 key main security
 
 	key=/usr/share/keyrings/debian-archive-keyring.gpg
 	main=$(xm_archive)
@@ -114,19 +108,17 @@ xm_make_apt_conf()
 	printf '%s\n' "$dir/apt.conf"
 }
 
-# xm_download SUITE DIR PACKAGE...: fetch packages of SUITE into DIR, of the
-# architecture XM_ARCH.
-XM_ARCH=${XM_ARCH:-amd64}
+# xm_download SUITE:ARCH DIR PACKAGE...: fetch packages into DIR.
 xm_download()
 {
 	local suite=$1 dir=$2 conf
 	shift 2
 
-	conf=$(xm_apt_conf "$suite" "$XM_ARCH") || return 1
+	conf=$(xm_apt_conf "$suite") || return 1
 	mkdir -p "$dir"
 	(cd "$dir" && APT_CONFIG=$conf apt-get -qq download "$@" >&2) && return
 	# Ask anew next time: the packages may have been superseded.
-	rm -f "$XM_CACHE/apt/$suite"*/updated
+	rm -f "${conf%/*}/updated"
 	xm_say "cannot fetch $*: try again"
 	return 1
 }
@@ -138,7 +130,7 @@ xm_make_busybox()
 
 	[ ! -e "$dir" ] || return 0
 	rm -rf "$dir.tmp"
-	XM_ARCH=$1 xm_download trixie "$dir.tmp" busybox-static || exit 1
+	xm_download "trixie:$1" "$dir.tmp" busybox-static || exit 1
 	dpkg-deb -x "$dir.tmp"/*.deb "$dir.tmp"
 	mv "$dir.tmp" "$dir"
 }
@@ -160,18 +152,6 @@ xm_kernel()
 	eval "$row"
 }
 
-# The source of Linux VERSION, as a tar archive on standard output.
-xm_source_tar()
-{
-	local ver=$1 tmp=$2
-
-	xm_kernel "$ver"
-	xm_say "fetching the source of Linux $ver"
-	xm_download "$k_suite" "$tmp" "linux-source-$ver" || return 1
-	dpkg-deb --fsys-tarfile "$tmp"/*.deb |
-		tar -xO --wildcards '*.tar.xz' | xz -dc -T0
-}
-
 # xm_unpack VERSION DIR [PATTERN...]: the source, or what of it matches, into DIR.
 xm_unpack()
 {
@@ -180,9 +160,12 @@ xm_unpack()
 
 	[ ! -e "$dir/Makefile" ] || return 0
 	rm -rf "$tmp" "$dir"
-	mkdir -p "$tmp/deb" "$tmp/tree"
-	xm_source_tar "$ver" "$tmp/deb" |
-		tar -xC "$tmp/tree" --strip-components=1 --wildcards "$@"
+	mkdir -p "$tmp/tree"
+	xm_kernel "$ver"
+	xm_say "fetching the source of Linux $ver"
+	xm_download "$k_suite:amd64" "$tmp/deb" "linux-source-$ver" || exit 1
+	dpkg-deb --fsys-tarfile "$tmp/deb"/*.deb | tar -xO --wildcards '*.tar.xz' |
+		xz -dc -T0 | tar -xC "$tmp/tree" --strip-components=1 --wildcards "$@"
 	mv "$tmp/tree" "$dir"
 	rm -rf "$tmp"
 }

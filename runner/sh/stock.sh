@@ -49,7 +49,7 @@ kernel_names()
 {
 	local conf
 
-	conf=$(xm_apt_conf "$1" "$k_debian_arch") || return 1
+	conf=$(xm_apt_conf "$1:$k_debian_arch") || return 1
 	APT_CONFIG=$conf apt-cache pkgnames linux-
 }
 
@@ -82,26 +82,24 @@ release()
 			mv "$memo.$$" "$memo"
 		else
 			# Don't let an empty list serve for the day.
-			rm -f "$XM_CACHE/apt/$suite"*/updated
+			rm -f "$XM_CACHE/apt/$suite-$k_debian_arch/updated"
 		fi
 	fi
 	[ -e "$memo" ] || xm_die "no kernel $k_name found in Debian's $suite"
 	cat "$memo"
 }
 
-# fetch SUITE[:ARCH] DIR PACKAGE...: unpack packages into DIR, to what is there.
+# fetch SUITE:ARCH DIR PACKAGE...: unpack packages into DIR, to what is there.
 fetch()
 {
-	local suite=${1%:*} arch=$k_debian_arch dir=$2 deb
-	local skip=("${UNUSED[@]/#/--exclude=*/kernel/}")
-	[[ $1 != *:* ]] || arch=${1#*:}
+	local suite=$1 dir=$2 deb skip=("${UNUSED[@]/#/--exclude=*/kernel/}")
 	shift 2
 
 	rm -rf "$dir.deb"
 	mkdir -p "$dir/usr/lib"
 	# Some packages say /lib, some /usr/lib.
 	ln -sfn usr/lib "$dir/lib"
-	if ! XM_ARCH=$arch xm_download "$suite" "$dir.deb" "$@"; then
+	if ! xm_download "$suite" "$dir.deb" "$@"; then
 		# Nor may these be the newest any more.
 		touch -d @0 "$STOCK"/newest-*
 		exit 1
@@ -123,7 +121,7 @@ make_image()
 	packages=$(image_packages "$krel" "$names")
 	rm -rf "$dir.tmp"
 	# shellcheck disable=SC2086 # words
-	fetch "$suite" "$dir.tmp" $packages
+	fetch "$suite:$k_debian_arch" "$dir.tmp" $packages
 	/sbin/depmod -b "$dir.tmp" "$krel"
 	for file in vmlinuz config; do
 		mv "$dir.tmp"/boot/$file-"$krel" "$dir.tmp/$file" 2>/dev/null ||
@@ -139,7 +137,7 @@ make_headers()
 	local suite=$1 krel=$2 dir=$3 conf packages tools
 
 	[ ! -d "$dir" ] || return 0
-	conf=$(xm_apt_conf "$suite" "$k_debian_arch")
+	conf=$(xm_apt_conf "$suite:$k_debian_arch")
 	packages=$(APT_CONFIG=$conf apt-cache --no-all-versions show \
 		"linux-headers-$krel" | sed -n 's/^Depends: //p' | tr ',' '\n' |
 		sed -nE 's/^ *(linux-(base-[0-9]|headers|kbuild|compiler)[^ ]*).*/\1/p')
@@ -150,7 +148,7 @@ make_headers()
 	# shellcheck disable=SC2086 # words
 	fetch "$suite:amd64" "$dir.tmp" $tools
 	# shellcheck disable=SC2086 # words
-	fetch "$suite" "$dir.tmp" "linux-headers-$krel" $packages
+	fetch "$suite:$k_debian_arch" "$dir.tmp" "linux-headers-$krel" $packages
 	mv "$dir.tmp" "$dir"
 }
 
@@ -185,7 +183,7 @@ make_in()
 	local dir=$1
 	shift
 
-	"$CHROOT" "$debian" "${cross[@]}" run -l "$headers" -d "$dir:$XM_TOP" \
+	"$CHROOT" "$debian" "${cross[@]}" run "$headers" "$dir" "$XM_TOP" \
 		make -s -C "/lib/modules/$krel/build" M="$XM_TOP" \
 		-j"$(nproc)" "$@" modules
 }
@@ -200,7 +198,7 @@ make_dkms()
 	mkdir "$src/out"
 	# The chroot forgets everything but $src.
 	# shellcheck disable=SC2016 # expanded inside
-	if ! "$CHROOT" "$debian" +dkms +dpkg-dev run -l "$headers" -d "$src" bash -c '
+	if ! "$CHROOT" "$debian" +dkms +dpkg-dev run "$headers" "$src" "$src" bash -c '
 		runner/sh/dkms.sh install "$0" &&
 		find "/lib/modules/$0/updates" -name "xmirror*.ko*" \
 			-exec cp {} out/ \;' "$krel" >"$src/dkms.log" 2>&1; then
