@@ -59,9 +59,7 @@ newest()
 	local names krels krel
 
 	names=$(kernel_names "$k_suite")
-	krels=$(sed -nE "s/^linux-headers-($k_release)$/\1/p" <<<"$names" |
-		grep -Ev -- '-cloud-' | sort -rV)
-	[[ $k_release == *-rt-* ]] || krels=$(grep -v -- '-rt-' <<<"$krels")
+	krels=$(sed -nE "s/^linux-headers-($k_release)$/\1/p" <<<"$names" | sort -rV)
 	for krel in $krels; do
 		if image_packages "$krel" "$names" >/dev/null; then
 			echo "$krel"

@@ -3,6 +3,7 @@
 import contextlib
 import io
 import os
+import re
 import subprocess
 import tempfile
 import unittest
@@ -321,6 +322,15 @@ class Table(unittest.TestCase):
         for name in ("7.9", "nothing"):
             with self.subTest(name), self.assertRaises(Usage):
                 kernels.kernel(name)
+
+    def test_releases_of_another_flavour(self):
+        for name in ("stock-7.x", "stock-6.12", "stock-7.4", "stock-arm64", "stock-rt"):
+            row = kernels.kernel(name)
+            for flavour in ("-cloud", "-rt", "-cloud-rt"):
+                release = (f"{row.version.replace('.x', '.3')}.4+deb13{flavour}-" +
+                           row.machine.debian)
+                self.assertEqual(name == "stock-rt" and flavour == "-rt", bool(
+                    re.fullmatch(row.release, release)), (name, release))
 
     def test_fragments_exist(self):
         for row in kernels.KERNELS.values():

@@ -78,7 +78,7 @@ class Kernel(NamedTuple):
     name: str
     version: str        # of the source, or 7.x for the newest 7
     suite: str          # Debian's suite that has it
-    release: str        # pattern of its release
+    release: str        # pattern of its release: not that of its "cloud" and "rt"
     arch: str = "x86_64"
     page_size: int = 4096
     flavour: str = "stock"      # stock, debug, plain
@@ -109,20 +109,20 @@ def _built(version, suite):
 
 
 KERNELS = {k.name: k for k in (
-    Kernel("stock-7.x", "7.x", "trixie-backports", r"7\.[0-9].*-amd64"),
-    Kernel("stock-6.12", "6.12", "trixie", r"6\.12\.[0-9].*-amd64"),
-    Kernel("stock-6.1", "6.1", "bookworm", r"6\.1\.[0-9].*-amd64", debian="bookworm"),
+    Kernel("stock-7.x", "7.x", "trixie-backports", r"7\.[0-9][^-]*-amd64"),
+    Kernel("stock-6.12", "6.12", "trixie", r"6\.12\.[0-9][^-]*-amd64"),
+    Kernel("stock-6.1", "6.1", "bookworm", r"6\.1\.[0-9]+-[0-9]+-amd64", debian="bookworm"),
     # Without preemption, which x86 and arm64 of 7.x can't be: stock-7.x is "lazy" as it is.
-    Kernel("stock-6.12-none", "6.12", "trixie", r"6\.12\.[0-9].*-amd64",
+    Kernel("stock-6.12-none", "6.12", "trixie", r"6\.12\.[0-9][^-]*-amd64",
            base="stock-6.12", append="preempt=none"),
     # For exclusive_cma: node 1 has 1.25 GiB, of which 1 GiB is an area of CMA. Its blocks
     # do not go offline.
-    Kernel("stock-7.x-cma", "7.x", "trixie-backports", r"7\.[0-9].*-amd64",
+    Kernel("stock-7.x-cma", "7.x", "trixie-backports", r"7\.[0-9][^-]*-amd64",
            base="stock-7.x", memory=2048,
            append="hugetlb_cma=1:1G memmap=768M$0x150000000"),
-    Kernel("stock-rt", "7.x", "trixie-backports", r"7\.[0-9].*-rt-amd64"),
-    Kernel("stock-arm64", "7.x", "trixie-backports", r"7\.[0-9].*-arm64", arch="arm64"),
-    Kernel("stock-arm64-16k", "7.x", "trixie-backports", r"7\.[0-9].*-arm64-16k",
+    Kernel("stock-rt", "7.x", "trixie-backports", r"7\.[0-9][^-]*-rt-amd64"),
+    Kernel("stock-arm64", "7.x", "trixie-backports", r"7\.[0-9][^-]*-arm64", arch="arm64"),
+    Kernel("stock-arm64-16k", "7.x", "trixie-backports", r"7\.[0-9][^-]*-arm64-16k",
            arch="arm64", page_size=16384),
     # A huge page has 512 MiB, and the devices' memory comes in pieces of that: of 2 GiB
     # they leave none. QEMU takes what the guest touches only.
@@ -157,7 +157,7 @@ def kernel(name):
         version = name[6:]
         return KERNELS[DEFAULT]._replace(
             name=name, version=version,
-            release=version.replace(".", r"\.") + r"\.[0-9].*-amd64")
+            release=version.replace(".", r"\.") + r"\.[0-9][^-]*-amd64")
     raise Usage(f"no such kernel: {name}; there are {' '.join(KERNELS)}, "
                 "or the directory of a built tree")
 
