@@ -31,8 +31,6 @@ NONE = "No test:"
 IDS = ("behaviour.md", "reports.md")
 
 Id = collections.namedtuple("Id", "id text note section")
-# A declaration: its line, its macro, and the globs that name its tests
-Decl = collections.namedtuple("Decl", "line macro globs")
 
 
 def read_ids(text):
@@ -74,24 +72,23 @@ def macros_of(code):
         add = re.search(r"FIXTURE_VARIANT_ADD\((\w+),\s*%s\b" % first, body)
         use = re.match(r"\s*(\w+)\(%s\b" % first, body)
         if add:
-            found[name] = add.group(1)
-        elif use and use.group(1) in found:
-            found[name] = found[use.group(1)]
+            found[name] = add[1]
+        elif use and use[1] in found:
+            found[name] = found[use[1]]
     return found
 
 
 def declarations(code, shared=""):
-    """The declarations of a file, by position; shared: the fixture headers it includes."""
+    """The globs that name the tests of the declarations of a file, by their lines; shared:
+    the fixture headers it includes."""
     both = shared + "\n" + code
     macros = macros_of(both)
     tests, variants = collections.defaultdict(list), set()
-    for m in re.finditer(r"^TEST_F\w*\((\w+),\s*(\w+)", both, re.M):
-        tests[m[1]].append(m[2])
-    for m in re.finditer(r"^(\w+)\((\w+)(?:,\s*\w+)?", both, re.M):
-        if m[1] == "FIXTURE_VARIANT_ADD":
-            variants.add(m[2])
-        elif m[1] in macros:
-            variants.add(macros[m[1]])
+    for fixture, test in re.findall(r"^TEST_F\w*\((\w+),\s*(\w+)", both, re.M):
+        tests[fixture].append(test)
+    for macro, first in re.findall(r"^(\w+)\((\w+)", both, re.M):
+        if macro in {"FIXTURE_VARIANT_ADD", *macros}:
+            variants.add(macros.get(macro, first))
 
     def globs(fixture, variant=None, test=None):
         names = [test] if test else tests[fixture]
@@ -101,7 +98,7 @@ def declarations(code, shared=""):
             variant = "*"
         return [".".join(filter(None, (fixture, variant, n))) for n in names]
 
-    found = []
+    found = {}
     for m in re.finditer(r"^(\t?)(\w+)\((\w+)(?:,\s*(\w+))?[^\n]*", code, re.M):
         macro, first, second = m[2], m[3], m[4]
         if m[1] and macro != "OP":
@@ -120,8 +117,7 @@ def declarations(code, shared=""):
             names = [f"*.{first}.*"]
         else:
             continue
-        line = code.count("\n", 0, m.start())
-        found.append(Decl(line, macro, names))
+        found[code.count("\n", 0, m.start())] = names
     return found
 
 
@@ -129,7 +125,7 @@ def scan(code_with_comments, shared=""):
     """The comments of a file: a list of (id, glob or "*")."""
     text = code_with_comments
     code = blank_comments(text)
-    by_line = {d.line: d for d in declarations(code, blank_comments(shared))}
+    by_line = declarations(code, blank_comments(shared))
     lines = code.splitlines()
     found = []
     comments = list(re.finditer(r"/\*.*?\*/", text, re.S))
@@ -144,10 +140,9 @@ def scan(code_with_comments, shared=""):
                     line = text.count("\n", 0, c.end()) + 1
                     while line < len(lines) and not lines[line].strip():
                         line += 1
-                d = by_line.get(line)
-                if d is None:
+                if line not in by_line:
                     raise Error(f"line {line + 1}: \"covers: {m[1]}\" is above no test")
-                names = d.globs
+                names = by_line[line]
             found += [(i, n) for i in ids for n in names]
     return found
 
@@ -221,10 +216,5 @@ def make(top):
     return render(ids, covered), problems(ids, covered)
 
 
-def main(argv=None):
-    """0, 1 if something is wrong."""
-    return generated.main(__file__, "coverage.md", make, argv)
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(generated.main(__file__, "coverage.md", make))
