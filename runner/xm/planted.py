@@ -7,6 +7,7 @@ A fault is lines that are inserted into mm/ of the newest kernel: a guard in fro
 statement, or a piece of what was there before it was mended. No line of the kernel is
 here; an anchor is a regular expression that matches in one place of a function.
 """
+import collections
 import re
 import shlex
 import shutil
@@ -242,10 +243,8 @@ class Step(NamedTuple):
         return f"{self.fault.name} {self.number} {bits}"
 
     def line(self):
-        if self.number < 0:
-            return f"step {self.key()} race_holds --times {TIMES} -r " + shlex.quote(
-                self.fault.cell)
-        return f"step {self.key()} {self.fault.others[self.number]}"
+        cell = f"race_holds --times {TIMES} -r {shlex.quote(self.fault.cell)}"
+        return f"step {self.key()} {[*self.fault.others, cell][self.number]}"
 
 
 def steps_of(fault):
@@ -254,13 +253,7 @@ def steps_of(fault):
             for on in (False, True)]
 
 
-class Counts(NamedTuple):
-    failed: int
-    passed: int
-    skipped: int
-    reports: int
-
-
+Counts = collections.namedtuple("Counts", "failed passed skipped reports")
 CRASH = Counts(1, 0, 0, 1)
 
 
