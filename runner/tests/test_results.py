@@ -309,6 +309,26 @@ class Finish(unittest.TestCase):
         self.assertEqual([], self.finish(["a", "b"], program("a", test("t")), judged="no"))
 
 
+class Symbols(unittest.TestCase):
+    TEXT = "BUG: x\n f+0x1/0x2 [xmirror]\n g+0x1/0x2\n f+0x1/0x2 [xmirror]\n"
+
+    def symbolise(self, said):
+        """And how often a tool of the kernel was asked."""
+        with mock.patch("xm.build.source", Path), \
+                mock.patch("xm.check.subprocess.run",
+                           return_value=mock.Mock(stdout=said)) as asked:
+            return check.symbolise(self.TEXT, mock.Mock(
+                vmlinux=None, symbols="/nonexistent")), asked.call_count
+
+    def test_line_of_a_module(self):
+        self.assertEqual((self.TEXT.replace("[xmirror]", "[xmirror] (src/a.c:5)"), 1),
+                         self.symbolise("f+0x1/0x2:\nf at src/a.c:5\n"))
+
+    def test_none(self):
+        text, _ = self.symbolise("")
+        self.assertTrue(text.startswith(self.TEXT + "(no source lines"))
+
+
 class Table(unittest.TestCase):
     def test_rows(self):
         self.assertEqual("trixie-backports", kernels.kernel("stock").suite)

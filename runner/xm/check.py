@@ -3,6 +3,7 @@
 import collections
 import contextlib
 import fnmatch
+import functools
 import itertools
 import os
 import re
@@ -421,7 +422,13 @@ def steps(run, target, keys, shell, boot):
 
 # --- symbols --------------------------------------------------------------
 
-ADDRESS = re.compile(r"([\w.]+\+0x[0-9a-f]+/0x[0-9a-f]+)(?: \[(xmirror|xmirror_test)\])?")
+ADDRESS = re.compile(r"([\w.]+\+0x[0-9a-f]+)/0x[0-9a-f]+ \[(xmirror|xmirror_test)\]")
+
+
+def has_lines(file):
+    done = subprocess.run(["readelf", "-WS", file], capture_output=True, text=True,
+                          check=False)
+    return ".debug_line" in done.stdout
 
 
 def symbolise(text, target):
@@ -436,31 +443,19 @@ def symbolise(text, target):
             input=text, capture_output=True, text=True, check=False)
         if not done.returncode and done.stdout:
             return done.stdout
-    out, known = [], {}
-    for line in text.splitlines():
-        match = ADDRESS.search(line)
-        if match and match[2] and match.groups() not in known:
-            known[match.groups()] = module_line(scripts, target.symbols, *match.groups())
-        out.append(line + (known.get(match.groups()) or "" if match else ""))
-    if not any(known.values()):
-        out.append("(no source lines: the kernel has no debug information; a KDIR with "
-                   "CONFIG_DEBUG_INFO has)")
-    return "\n".join(out) + "\n"
 
+    @functools.cache
+    def place(address, module):
+        """" (FILE:LINE)" of an address in a module of ours, or nothing."""
+        ko = next(Path(target.symbols).rglob(f"{module}.ko"), "")
+        # Of the size kallsyms and the symbol table have different ideas.
+        done = subprocess.run([scripts / "faddr2line", ko, address], capture_output=True,
+                              text=True, check=False)
+        match = re.search(r" at (\S+:[0-9]+)", done.stdout)
+        return f" ({match[1]})" if match else ""
 
-def has_lines(file):
-    done = subprocess.run(["readelf", "-WS", file], capture_output=True, text=True,
-                          check=False)
-    return ".debug_line" in done.stdout
-
-
-def module_line(scripts, directory, address, module):
-    """" (FILE:LINE)" of an address in a module of ours, or nothing."""
-    ko = next(Path(directory).rglob(f"{module}.ko"), None)
-    if not ko or not has_lines(ko):
-        return ""
-    # Of the size kallsyms and the symbol table have different ideas.
-    done = subprocess.run([scripts / "faddr2line", ko, address.partition("/")[0]],
-                          capture_output=True, text=True, check=False)
-    match = re.search(r" at (\S+:[0-9]+)", done.stdout)
-    return f" ({match[1]})" if match else ""
+    out = ADDRESS.sub(lambda match: match[0] + place(*match.groups()), text)
+    if out == text:
+        out += ("(no source lines: the kernel has no debug information; a KDIR with "
+                "CONFIG_DEBUG_INFO has)\n")
+    return out
