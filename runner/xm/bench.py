@@ -15,7 +15,7 @@ import subprocess
 
 from . import build, check, results
 from .guest import Boot
-from .util import FAILED, OK, TOP, Error, run as run_command, say
+from .util import FAILED, OK, TOP, Error, say
 
 TURNS = 3
 TOO_SLOW = 1.05
@@ -26,24 +26,6 @@ OPTIONS = ["--rounds", "3", "--max-size", "4"]
 TABLES = ["mirror", "atomics", "migrate", "granule", "cow"]
 # The words of a row up to its first figure, which is no part of a size.
 ROW = re.compile(r"(\S.*?[A-Za-z])\s\s+(\d[\d.]*)(?![\d.]|\s[KM]iB)")
-
-
-def modules_of(target, tree, tmp):
-    """Build the modules of a checkout for TARGET: the two files."""
-    directory = tmp / "modules"
-    build.copy_sources(directory, tree)
-    build.make_modules(target, directory)
-    return build.paths_of_modules(directory)
-
-
-def program_of(target, tree, tmp):
-    """Build the benchmark of a checkout."""
-    out = tmp / "out"
-    run_command("make", "-s", "-C", tree / "selftests", build.JOBS, f"OUT={out}",
-                f"CC={target.machine.cc}", f"PAGE_SIZE={target.page_size}",
-                f"KSELFTEST={target.kselftest()}", out / "bench",
-                what=f"building the benchmark in {tree} failed")
-    return out / "bench"
 
 
 def add_cow(selftests):
@@ -68,9 +50,13 @@ def checkout(ref, directory):
 
 
 def side(target, tree, tmp, to):
-    tmp.mkdir()
+    """Build the modules and the benchmark of a checkout for TARGET, into TO."""
+    modules, bench = tmp / "modules", tmp / "out/bench"
+    build.copy_sources(modules, tree)
+    build.make_modules(target, modules)
+    build.make_programs(target, bench.parent, [bench], target.kselftest(), tree)
     to.mkdir(parents=True)
-    for file in (*modules_of(target, tree, tmp), program_of(target, tree, tmp)):
+    for file in (*build.paths_of_modules(modules), bench):
         shutil.copy(file, to)
 
 

@@ -165,6 +165,13 @@ def test_programs():
     return [n for n in long if n in names] + [n for n in names if n not in long]
 
 
+def make_programs(target, out, goals, harness, tree=TOP):
+    """Build GOALS of the programs of a checkout, in the directory OUT."""
+    run("make", "-s", "-C", tree / "selftests", JOBS, f"OUT={out}",
+        f"CC={target.machine.cc}", f"PAGE_SIZE={target.page_size}",
+        f"KSELFTEST={harness}", *goals, what=f"building the programs of {tree} failed")
+
+
 def programs(target, names=None):
     """Build all programs, or those of these NAMES; the directory they are in. The demo
     does without the harness, whose download takes a newcomer's time."""
@@ -177,9 +184,7 @@ def programs(target, names=None):
     with locked(name):
         out.mkdir(parents=True, exist_ok=True)
         if wanted:
-            run("make", "-s", "-C", TOP / "selftests", JOBS, f"OUT={out}",
-                f"CC={target.machine.cc}", f"PAGE_SIZE={target.page_size}",
-                f"KSELFTEST={harness}", *wanted, what="building the programs failed")
+            make_programs(target, out, wanted, harness)
     target.bin, target.names = out, names
     return out
 
