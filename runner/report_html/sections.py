@@ -20,23 +20,21 @@ def code(text):
 def summary(run):
     """The verdict, and where it comes from."""
     count, verdict = run.count(), run.verdict()
-    good = verdict == "passed"
     words = ", ".join(f"{count[r]:,} {WORDS[r]}" for r in
                       ("pass", "fail", "xfail", "xpass", "skip") if count[r])
     reports = run.unexpected_reports()
-    out = (f'<p class=verdict><b class={"pass" if good else "fail"}>{esc(verdict)}</b> '
+    colour = "pass" if verdict == "passed" else "fail"
+    out = (f"<p class=verdict><b class={colour}>{esc(verdict)}</b> "
            f"{words}; {reports or 'no'} unexpected kernel report"
            f"{'' if reports == 1 else 's'}.</p>")
     rows = []
     for k in run.kernels.values():
-        d, c = k.data, k.count()
+        count = k.count()
         rows.append([
-            esc(k.name), code(d.get("release", "")), esc(d.get("arch", "")),
-            esc(d.get("flavour", "")), esc(str(d.get("page_size", ""))),
-            esc(d.get("accel", "")), *(f"{c[r]:,}" for r in ("pass", "fail", "xfail",
-                                                            "xpass", "skip")),
-            clock(k.seconds),
-            "yes" if k.judged is True else (esc(k.judged), "fail")])
+            esc(k.name), code(k.data.get("release", "")),
+            *(esc(str(k.data.get(f, ""))) for f in ("arch", "flavour", "page_size", "accel")),
+            *(f"{count[r]:,}" for r in ("pass", "fail", "xfail", "xpass", "skip")),
+            clock(k.seconds), "yes" if k.judged is True else (esc(k.judged), "fail")])
     out += table(["kernel", "release", "arch", "flavour", "page size", "accelerator",
                   "passed", "failed", "xfail", "xpass", "skipped", "min:s", "judged"],
                  rows, "kernels", range(6, 12))
@@ -47,9 +45,7 @@ def environment(run):
     """Command, version and machine."""
     rows = []
     for h in run.heads:
-        host = h.get("host") or {}
-        host = ", ".join(f"{k} {v}" for k, v in host.items()) \
-            if isinstance(host, dict) else str(host)
+        host = ", ".join(f"{k} {v}" for k, v in h.get("host", {}).items())
         rows.append([code(" ".join(h.get("command") or [])), esc(h.get("began") or ""),
                      clock(h.get("seconds")), esc(str(h.get("xmirror", ""))), esc(host)])
     logs = [code(log) for k in run.kernels.values() for log in k.logs]
@@ -160,10 +156,10 @@ def reports(run):
     out = []
     for k in run.kernels.values():
         for r in k.reports:
-            word, c = ("expected", "xfail") if r.get("expected") else ("unexpected",
-                                                                      "fail")
+            word = ("<b class=xfail>expected" if r.get("expected") else
+                    "<b class=fail>unexpected")
             out.append(f"<details><summary>{esc(k.name)}, {code(r['program'])}: "
-                       f"{code(r['line'])} <b class={c}>{word}</b></summary>"
+                       f"{code(r['line'])} {word}</b></summary>"
                        f"<pre tabindex=0>{esc(r.get('text') or r['line'])}</pre>"
                        "</details>")
     return "".join(out)
