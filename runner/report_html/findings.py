@@ -41,9 +41,6 @@ def tests_of(finding, tests):
 
 def state(finding, kernel):
     """The results of the tests of a finding on a kernel."""
-    tests = tests_of(finding, kernel.tests)
-    for result in model.RESULTS:
-        nr = sum(t["result"] == result for t in tests)
-        if nr:
-            return result, nr, len(tests)
-    return "absent", 0, 0
+    found = [t["result"] for t in tests_of(finding, kernel.tests)]
+    worst = min(found, key=model.RESULTS.index, default="absent")
+    return worst, found.count(worst), len(found)

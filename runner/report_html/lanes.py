@@ -6,6 +6,7 @@ for the first, then the first goes on: see selftests/race/matrix/matrix.h. A
 point and the locks that are held there are as include/uapi/linux/xmirror.h describes
 them; its place in the source is looked for in the modules.
 """
+import itertools
 import re
 import textwrap
 
@@ -58,25 +59,20 @@ class Points:
 
     def describe(self, point):
         """One sentence: what it is, and where."""
-        text = self.text.get(point, "")
-        place = self.place.get(point)
-        return text + (f" ({place})" if place else "")
+        place = f" ({self.place[point]})" if point in self.place else ""
+        return self.text.get(point, "") + place
 
 
 def window_point(window):
     """The point of a window, and whether it is the mm that stops there."""
-    mm = window.startswith("mm_")
-    name = re.sub(r"^(mm|dev)_", "", window)
-    return name.upper(), mm
+    return re.sub(r"^(mm|dev)_", "", window).upper(), window.startswith("mm_")
 
 
 def around(point):
     """The points before and after this one on its way."""
-    for path in PATHS:
-        if point in path:
-            i = path.index(point)
-            return path[:i], path[i + 1:]
-    return (), ()
+    path = next((p for p in PATHS if point in p), (point,))
+    i = path.index(point)
+    return path[:i], path[i + 1:]
 
 
 def of_cell(name, test, points):
@@ -125,9 +121,8 @@ def as_text(name, test, points, kernel=""):
     for device, mm in of_cell(name, test, points):
         left, right = (textwrap.wrap(t, room, break_on_hyphens=False) or [""]
                        for t in (device, mm))
-        for i in range(max(len(left), len(right))):
-            a, b = (x[i] if i < len(x) else "" for x in (left, right))
-            lines.append(f"{a:<{room}} | {b}".rstrip())
+        lines += [f"{a:<{room}} | {b}".rstrip()
+                  for a, b in itertools.zip_longest(left, right, fillvalue="")]
     said = [test.get("reason") or "", *(test.get("output") or [])]
     said = [w for s in said if s for w in textwrap.wrap(s, MAIL)]
     return "\n".join(lines + [""] * bool(said) + said) + "\n"

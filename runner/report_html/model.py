@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 """Results of runs, as results.json has them: reading, merging, comparing."""
 import collections
+import re
 
 from xm import results
 from xm.util import Error
@@ -91,12 +92,8 @@ def split_cell(name):
 
 def split_hold(name):
     """DEVICE.MM@FUNCTION#HIT of a cell of the holds: device, mm, function, hit."""
-    op, at, place = name.partition("@")
-    device, dot, mm = op.partition(".")
-    if not at or not dot:
-        return None
-    function, _, hit = place.partition("#")
-    return device, mm, function, hit or "1"
+    match = re.fullmatch(r"([^.@]*)\.([^@]*)@([^#]*)#?(.*)", name)
+    return (*match.group(1, 2, 3), match[4] or "1") if match else None
 
 
 def changes(base, run):

@@ -160,6 +160,12 @@ class Matrix(Case):
         worst, _ = matrix.Table(unreachable_last).worst("7.x", "read", "unmap")
         self.assertEqual("pass", worst["result"])
 
+    def test_name_of_a_hold(self):
+        for name, want in (("a.b@f", ("a", "b", "f", "1")), ("a.b@f#2", ("a", "b", "f", "2")),
+                           ("huge:a.b@f#1+g#2", ("huge:a", "b", "f", "1+g#2")),
+                           ("a.b.c", None), ("a@f", None)):
+            self.assertEqual(want, model.split_hold(name))
+
     def test_holds(self):
         run = self.run_of(kernel(race_holds=[
             test("exclusive.fork@folio_trylock#2", "fail")]))
