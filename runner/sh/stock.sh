@@ -111,7 +111,7 @@ fetch()
 
 make_image()
 {
-	local suite=$1 krel=$2 dir=$3 names packages file
+	local dir=$image names packages
 
 	[ ! -d "$dir" ] || return 0
 	xm_say "fetching Debian's kernel $krel"
@@ -121,10 +121,8 @@ make_image()
 	# shellcheck disable=SC2086 # words
 	fetch "$suite:$k_debian_arch" "$dir.tmp" $packages
 	/sbin/depmod -b "$dir.tmp" "$krel"
-	for file in vmlinuz config; do
-		mv "$dir.tmp"/boot/$file-"$krel" "$dir.tmp/$file" 2>/dev/null ||
-			mv "$dir.tmp/lib/modules/$krel"/$file* "$dir.tmp/$file"
-	done
+	mv "$dir.tmp/boot/vmlinuz-$krel" "$dir.tmp/vmlinuz" 2>/dev/null ||
+		mv "$dir.tmp/lib/modules/$krel"/vmlinuz* "$dir.tmp/vmlinuz"
 	mv "$dir.tmp" "$dir"
 }
 
@@ -132,7 +130,7 @@ make_image()
 # headers say that they need it too, would only cost time.
 make_headers()
 {
-	local suite=$1 krel=$2 dir=$3 conf packages tools
+	local dir=$headers conf packages tools
 
 	[ ! -d "$dir" ] || return 0
 	conf=$(xm_apt_conf "$suite:$k_debian_arch")
@@ -150,12 +148,6 @@ make_headers()
 	mv "$dir.tmp" "$dir"
 }
 
-fetch_all()
-{
-	xm_locked "stock-image-$krel" make_image "$suite" "$krel" "$image"
-	xm_locked "stock-headers-$krel" make_headers "$suite" "$krel" "$headers"
-}
-
 # Everything at once, whichever part was asked for: whoever asks for one will
 # want the other, and downloads go well with unpacking. Each job has a process
 # group, so that all of it can be stopped.
@@ -164,7 +156,10 @@ prepare()
 	local job
 
 	set -m
-	fetch_all &
+	{
+		xm_locked "stock-image-$krel" make_image
+		xm_locked "stock-headers-$krel" make_headers
+	} &
 	"$CHROOT" "$debian" "${cross[@]}" >/dev/null &
 	set +m
 	trap 'for job in $(jobs -p); do kill -- "-$job"; done 2>/dev/null' EXIT

@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 from . import kernels
-from .util import CACHE, TOP, Error, digest, locked, run, say, script
+from .util import CACHE, TOP, digest, locked, run, say, script
 
 GUEST = TOP / "runner" / "guest"
 # The module sources, of which the shell scripts have the list, too
