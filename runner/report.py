@@ -54,14 +54,13 @@ def page(run, base=None, coverage=None, top=TOP):
 
 def print_cell(run, name):
     """The cell on each kernel, as text."""
-    points, found = lanes.Points(TOP), False
-    for k in run.kernels.values():
-        test = k.tests.get((model.MATRIX, name)) or k.tests.get((model.HOLDS, name))
-        if test:
-            print(lanes.as_text(name, test, points, k.name))
-            found = True
+    points = lanes.Points(TOP)
+    found = [lanes.as_text(name, k.tests[program, name], points, k.name)
+             for k in run.kernels.values() for program in (model.MATRIX, model.HOLDS)
+             if (program, name) in k.tests]
     if not found:
         raise model.Error(f"{name}: no such cell DEVICE.MM.WINDOW in the results")
+    print(*found, sep="\n")
 
 
 def main(argv=None):

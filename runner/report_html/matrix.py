@@ -28,13 +28,11 @@ def cell(test, link="", windows=1):
 
 def legend():
     """The meaning of the colours and words."""
-    return ('<p class=legend>'
-        '<span class=pass>0.1</span>passed, in seconds (or ok), '
-        '<span class="pass p2">0.4</span>'
-        '<span class="pass p3">0.8</span><span class="pass p4">2</span>darker '
-        'when slower; <span class=fail>FAIL</span><span class=xfail>xf</span>'
-        'expected failure, <span class=unr>–</span>unreachable, '
-        '<span class=skipped>skip</span>not run here.</p>')
+    return ('<p class=legend><span class=pass>0.1</span>passed, in seconds (or ok), '
+            '<span class="pass p2">0.4</span><span class="pass p3">0.8</span>'
+            '<span class="pass p4">2</span>darker when slower; <span class=fail>FAIL'
+            '</span><span class=xfail>xf</span>expected failure, <span class=unr>–</span>'
+            'unreachable, <span class=skipped>skip</span>not run here.</p>')
 
 
 class Table:
