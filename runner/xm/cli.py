@@ -38,10 +38,9 @@ def target_of(name, programs=(), **options):
 def fetch_ahead():
     """Get what programs are built with while the kernel is fetched or built."""
     def fetch():
-        try:
+        # It is tried again by who needs it.
+        with contextlib.suppress(Error):
             build.source(kernels.NEWEST)
-        except Error:
-            pass        # and is tried again by who needs it
     threading.Thread(target=fetch, daemon=True).start()
 
 

@@ -4,6 +4,7 @@
 A guest must not outlive this program, however that ends: setpriv covers the case
 that it is killed.
 """
+import contextlib
 import os
 import re
 import subprocess
@@ -204,11 +205,9 @@ class Guest:
         return status
 
     def answer(self, name):
-        try:
+        with contextlib.suppress(OSError):
             self.process.stdin.write(f"{name}\n".encode())
             self.process.stdin.flush()
-        except OSError:
-            pass
 
     # The guest itself ends a program that takes too long. When it is silent for
     # longer, it hangs, if it had the CPU: what it did not get is the host's fault.
@@ -269,9 +268,7 @@ class Guest:
 
 def release_of(log):
     """The release of the kernel that has booted."""
-    try:
-        with open(log / "console.log", errors="replace", encoding="utf-8") as file:
-            match = re.search(r"Linux version (\S+)", file.read(200000))
-            return match[1] if match else None
-    except OSError:
-        return None
+    with contextlib.suppress(OSError), \
+            open(log / "console.log", errors="replace", encoding="utf-8") as file:
+        match = re.search(r"Linux version (\S+)", file.read(200000))
+        return match and match[1]

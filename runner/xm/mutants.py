@@ -51,11 +51,6 @@ class Mutant:
         return [f"runner/mutants/{self.name}.patch {what}" for what in wrong]
 
 
-def all_mutants(names=()):
-    return [m for m in map(Mutant, sorted(PATCHES.glob("*.patch")))
-            if not names or m.name in names]
-
-
 def stale(mutants):
     """The mistakes of the patches, and unknown names of tests."""
     with build.temporary() as tmp:
@@ -127,7 +122,8 @@ def verdict(sound, with_mistake):
 
 
 def main(args, words):
-    mutants = all_mutants(args.args)
+    mutants = [m for m in map(Mutant, sorted(PATCHES.glob("*.patch")))
+               if not args.args or m.name in args.args]
     unknown = set(args.args) - {m.name for m in mutants}
     if unknown:
         raise Usage(f"no such mutant: {' '.join(sorted(unknown))}")
