@@ -8,7 +8,9 @@
 #include <fcntl.h>
 #include <sys/wait.h>
 
+#include "pagemap.h"
 #include "private.h"
+#include "raw.h"
 #include "resident.h"
 
 /* All of a huge page, else the page */
@@ -244,11 +246,19 @@ static int reap(pid_t pid)
 	return status ? -EUCLEAN : 0;
 }
 
+/*
+ * fork() fails while an exclusive page is locked by a task that does not have mmap_lock:
+ * finding 3. When that lets it go, it works.
+ */
 static int fork_only(struct race_env *e)
 {
 	pid_t pid = fork();
 
-	(void)e;
+	if (pid < 0 && errno == ENOMEM && xm_is_exclusive(e->p)) {
+		if (raw_page(e->fd, e->p).folio & XMIRROR_FOLIO_LOCKED)
+			return 0;
+		pid = fork();
+	}
 	if (!pid)
 		_exit(0);
 	return pid < 0 ? -errno : reap(pid);
