@@ -396,7 +396,10 @@ static long xm_migrate_vma(struct migrate_vma *args, const struct xm_target *t,
 	ret = migrate_vma_setup(args);
 	if (ret)
 		return ret;
-	/* If there are more than pages, they begin twice (Documentation/findings.md, 50). */
+	/*
+	 * More entries than pages are not those of the pages (Documentation/findings.md,
+	 * 50): nothing moves.
+	 */
 	if (args->npages <= nr)
 		mig->nr = args->npages;
 	xm_migrate_point(t, args, XM_PT_MIGRATE_UNMAPPED,
@@ -467,9 +470,11 @@ static void xm_to_ram_range(struct migrate_vma *args, struct vm_fault *vmf)
  * faults again. One for which there was no memory, or that cannot be read, may not.
  */
 static vm_fault_t xm_to_ram_result(const struct migrate_vma *args,
-				   unsigned long address, long moved, int error)
+				   const struct xm_migration *mig,
+				   unsigned long address, long moved)
 {
 	unsigned long i = (address - args->start) >> PAGE_SHIFT;
+	int error = mig->fault_error;
 
 	if (args->flags & MIGRATE_VMA_SELECT_COMPOUND)
 		i = 0;
@@ -477,6 +482,9 @@ static vm_fault_t xm_to_ram_result(const struct migrate_vma *args,
 		return VM_FAULT_HWPOISON;
 	if (moved < 0 || error)
 		return VM_FAULT_SIGBUS;
+	/* Nothing was tried: the entries are not those of the pages. */
+	if (!mig->nr)
+		return 0;
 	return !args->dst[i] && args->src[i] & MIGRATE_PFN_VALID ?
 	       VM_FAULT_OOM : 0;
 }
@@ -512,7 +520,7 @@ vm_fault_t xm_migrate_to_ram(struct vm_fault *vmf)
 	xm_point_device(dm, vma->vm_mm, XM_PT_TO_RAM_BEGIN, args.start,
 			args.end);
 	moved = xm_migrate_vma(&args, &t, &mig);
-	ret = xm_to_ram_result(&args, vmf->address, moved, mig.fault_error);
+	ret = xm_to_ram_result(&args, &mig, vmf->address, moved);
 	trace_xm_to_ram(args.start, args.end, moved);
 	xm_point_device(dm, vma->vm_mm, XM_PT_TO_RAM_DONE, args.start,
 			args.end);
@@ -616,8 +624,11 @@ static long xm_migrate_step(struct xm_target *t, struct migrate_vma *args,
 			       MIGRATE_VMA_SELECT_DEVICE_COHERENT :
 			       MIGRATE_VMA_SELECT_DEVICE_PRIVATE;
 	moved = xm_migrate_vma(args, t, &mig);
-	if (!moved && mig.no_large) {
-		/* The range is of one block. Now the core splits before it collects. */
+	/*
+	 * The range is of one block. Now the core splits before it collects, which is
+	 * for nothing if the device is full.
+	 */
+	if (!moved && mig.no_large && (!t->dm || READ_ONCE(t->dm->free))) {
 		args->flags &= ~MIGRATE_VMA_SELECT_COMPOUND;
 		moved = xm_migrate_vma(args, t, &mig);
 	}
@@ -727,7 +738,8 @@ int xm_migrate(struct xmirror *m, const struct xmirror_move *move, int node,
  *
  * Best effort, as migration is: pages that are of shared mappings or files, pinned,
  * swapped out, merged by KSM, or for which @move->to has no room stay where they are.
- * From system memory to a device empty entries move, too, as pages of zeroes. Exclusive
+ * From system memory to a device empty entries move, too, as pages of zeroes. A huge
+ * page for which there is no large folio is split, if there is any memory at all. Exclusive
  * pages of this mirror are given back first, because the core does not migrate them.
  * @move->to is made room in by evicting what was used least recently. A block that
  * somebody else has a time slice of is waited for.

@@ -835,7 +835,8 @@ struct xmirror_stats {
  * @XMIRROR_PT_RELEASE: before a page is given back, no lock held
  * @XMIRROR_PT_MIGRATE_BEGIN: before a migration looks at a piece, no lock held
  * @XMIRROR_PT_MIGRATE_COPIED: the pages are locked, unmapped and copied;
- *	mmap_lock (read) is held
+ *	mmap_lock (read) is held. A huge page without a large folio to go to passes this,
+ *	UNMAPPED and MOVED twice, the first time without a copy
  * @XMIRROR_PT_DEVMEM_ALLOC: a migration is about to allocate memory of this
  *	device, one page or 2 MiB of it; the pages are locked and unmapped,
  *	mmap_lock (read) is held
