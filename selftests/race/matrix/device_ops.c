@@ -253,15 +253,18 @@ static int reap(pid_t pid)
 static int fork_only(struct race_env *e)
 {
 	pid_t pid = fork();
+	int err = errno;
 
-	if (pid < 0 && errno == ENOMEM && xm_is_exclusive(e->p)) {
+	if (pid < 0 && err == ENOMEM && e->mmop->flags & RACE_LOCKS &&
+	    xm_is_exclusive(e->p)) {
 		if (raw_page(e->fd, e->p).folio & XMIRROR_FOLIO_LOCKED)
 			return 0;
 		pid = fork();
+		err = errno;
 	}
 	if (!pid)
 		_exit(0);
-	return pid < 0 ? -errno : reap(pid);
+	return pid < 0 ? -err : reap(pid);
 }
 
 /*

@@ -209,6 +209,7 @@ enum race_data {
 #define RACE_PART	(1U << 10)	/* takes another part of a huge page */
 #define RACE_SPLITS	(1U << 11)	/* leaves small entries of a huge page */
 #define RACE_NO_WAIT	(1U << 12)	/* fails where others wait for a userfaultfd */
+#define RACE_LOCKS	(1U << 13)	/* locks pages without mmap_lock */
 
 /**
  * struct race_mmop - what the mm does

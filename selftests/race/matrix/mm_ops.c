@@ -651,6 +651,7 @@ static int sigkill(struct race_env *e)
 #define PROTECTS		RACE_PROTECTS
 #define SPLITS			RACE_SPLITS
 #define NO_WAIT			RACE_NO_WAIT
+#define LOCKS			RACE_LOCKS
 
 const struct race_mmop race_mmops[] = {
 	OP(nothing),
@@ -703,9 +704,9 @@ const struct race_mmop race_mmops[] = {
 	OP(madv_populate),
 	OP(swap_out_in),
 	/* covers: B.exit */
-	OP(swap_off, WITH(swap_off_prepare), RESTORE(swap_off_restore)),
+	OP(swap_off, FLAGS(LOCKS), WITH(swap_off_prepare), RESTORE(swap_off_restore)),
 	/* covers: B.exit */
-	OP(swap_off_cached, WITH(swap_off_cached_prepare),
+	OP(swap_off_cached, FLAGS(LOCKS), WITH(swap_off_cached_prepare),
 	   RESTORE(swap_off_restore)),
 	OP(collapse, FLAGS(WRITER | RACE_SMALL | MAY_FAIL)),
 	OP(thp_split, FLAGS(RACE_THP | MAY_FAIL), WITH(thp_split_prepare)),
