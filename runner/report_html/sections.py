@@ -45,7 +45,7 @@ def environment(run):
     """Command, version and machine."""
     rows = []
     for h in run.heads:
-        host = ", ".join(f"{k} {v}" for k, v in h.get("host", {}).items())
+        host = ", ".join(f"{k} {v}" for k, v in (h.get("host") or {}).items())
         rows.append([code(" ".join(h.get("command") or [])), esc(h.get("began") or ""),
                      clock(h.get("seconds")), esc(str(h.get("xmirror", ""))), esc(host)])
     logs = [code(log) for k in run.kernels.values() for log in k.logs]

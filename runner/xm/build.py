@@ -282,7 +282,8 @@ def with_dependencies(tree, names):
 
 def cpio(stage, output):
     with open(output, "wb") as file:
-        subprocess.run("find . -print0 | cpio -o0 -H newc -R 0:0 --quiet", shell=True,
+        subprocess.run(["bash", "-o", "pipefail", "-c",
+                        "find . -print0 | cpio -o0 -H newc -R 0:0 --quiet"],
                        cwd=stage, stdout=file, check=True)
 
 
