@@ -5,6 +5,7 @@
  */
 #include <linux/mempolicy.h>
 
+#include "raw.h"
 #include "test.h"
 #include "uffd.h"
 
@@ -166,6 +167,24 @@ TEST_F(private, guard_pages_free_it)
 	EXPECT_EQ(-EFAULT, xm_peek(Q, &v));
 	EXPECT_EQ(-EFAULT, xm_peek(self->p + self->len - 8, &v));
 	EXPECT_EQ(self->free, xm_devmem_free(self->fd));
+}
+
+/* The device may write to it again, where it is. */
+/* covers: J.lifted */
+TEST_F(private, protection_that_is_lifted_leaves_it)
+{
+	__u64 v = 0x22;
+
+	ASSERT_TRUE(raw_page(self->fd, Q).entry & XMIRROR_ENTRY_WRITE);
+	ASSERT_EQ(0, mprotect(self->p, self->len, PROT_READ));
+	EXPECT_EQ(self->level, xm_page(self->fd, Q).cpu & XM_HUGE_PRIVATE);
+	EXPECT_EQ(-EPERM, xm_write(self->fd, Q, &v, 8));
+	ASSERT_EQ(0, mprotect(self->p, self->len, PROT_READ | PROT_WRITE));
+	EXPECT_EQ(self->level, xm_page(self->fd, Q).cpu & XM_HUGE_PRIVATE);
+	EXPECT_EQ(0, xm_write(self->fd, Q, &v, 8));
+	XM_XFAIL_IF(true, (xm_page(self->fd, Q).cpu & XM_HUGE_PRIVATE) == self->level,
+		    "finding 60: the device's write takes the page to the system");
+	EXPECT_EQ(0x22, *Q);
 }
 
 /* There are no guard pages in it. */

@@ -56,6 +56,35 @@ static int by_frame(int fd, const void *p)
 
 #define ENTRY(p)	(raw_page(self->fd, (p)).entry)
 
+/*
+ * A page that may be dropped (MADV_FREE) comes back so. The frame that it was in had
+ * another one before, which may not.
+ */
+/* covers: J.flags */
+TEST_F(frame, page_takes_no_flags_of_the_former_one)
+{
+	__u32 bits = XMIRROR_FOLIO_ANON | XMIRROR_FOLIO_SWAPBACKED;
+	__u64 pfn, *lazy = xm_anon(XM_PAGE);
+
+	ASSERT_NE(NULL, lazy);
+	ASSERT_EQ(1, raw_to(self->fd, self->p, 1, XMIRROR_RAW_PRIVATE));
+	pfn = raw_page(self->fd, self->p).pfn;
+	ASSERT_EQ(0, by_frame(self->fd, self->p));
+	*lazy = 7;
+	ASSERT_EQ(0, xm_drain());
+	ASSERT_EQ(0, madvise(lazy, XM_PAGE, MADV_FREE));
+	ASSERT_EQ(0, xm_drain());
+	ASSERT_EQ((__u32)XMIRROR_FOLIO_ANON, raw_page(self->fd, lazy).folio & bits);
+	ASSERT_EQ(1, raw_to(self->fd, lazy, 1, XMIRROR_RAW_PRIVATE));
+	ASSERT_EQ(pfn, raw_page(self->fd, lazy).pfn);
+	ASSERT_EQ(0, by_frame(self->fd, lazy));
+	ASSERT_EQ(0, xm_drain());
+	ASSERT_TRUE(ENTRY(lazy) & PRESENT);
+	XM_XFAIL_IF(true, (raw_page(self->fd, lazy).folio & bits) == XMIRROR_FOLIO_ANON,
+		    "finding 61: the page has a flag of the former one of its frame");
+	munmap(lazy, XM_PAGE);
+}
+
 TEST_F(frame, soft_dirty_is_kept)
 {
 	if (!xm_has_soft_dirty())

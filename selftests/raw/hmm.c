@@ -197,6 +197,73 @@ TEST(private_page_of_the_owner)
 	close(fd);
 }
 
+/* A page of the owner that may not be written, as its entry says */
+FIXTURE(own) {
+	int fd;
+	char *p;
+	struct child c;
+};
+
+FIXTURE_VARIANT(own) {
+	int prot;	/* first, */
+	bool lifted;	/* and then this */
+	bool shared;	/* with a child */
+};
+
+FIXTURE_VARIANT_ADD(own, read_only) { .prot = PROT_READ };
+FIXTURE_VARIANT_ADD(own, was_read_only) { .prot = PROT_READ, .lifted = true };
+FIXTURE_VARIANT_ADD(own, shared) { .shared = true };
+
+FIXTURE_SETUP(own)
+{
+	__u32 bits = XMIRROR_ENTRY_PRIVATE | XMIRROR_ENTRY_WRITE;
+
+	self->fd = -1;
+	NEED(XMIRROR_CAP_MIRROR | XMIRROR_CAP_PRIVATE);
+	OPEN(self->fd, 0);
+	self->p = xm_anon(XM_PAGE);
+	ASSERT_NE(NULL, self->p);
+	*self->p = 5;
+	ASSERT_EQ(1, raw_to(self->fd, self->p, 1, XMIRROR_RAW_PRIVATE));
+	ASSERT_EQ(bits, raw_page(self->fd, self->p).entry & bits);
+	if (variant->prot)
+		ASSERT_EQ(0, mprotect(self->p, XM_PAGE, variant->prot));
+	if (variant->lifted)
+		ASSERT_EQ(0, mprotect(self->p, XM_PAGE, PROT_READ | PROT_WRITE));
+	if (variant->shared)
+		ASSERT_EQ(0, child_start(&self->c, child_waits, NULL));
+	ASSERT_EQ((__u32)XMIRROR_ENTRY_PRIVATE,
+		  raw_page(self->fd, self->p).entry & bits);
+}
+
+FIXTURE_TEARDOWN(own)
+{
+	if (self->fd < 0)
+		return;
+	if (variant->shared) {
+		EXPECT_EQ(0, child_tell(&self->c, 'e'));
+		EXPECT_EQ(0, child_end(&self->c));
+	}
+	EXPECT_EQ(5, *self->p);
+	munmap(self->p, XM_PAGE);
+	close(self->fd);
+}
+
+/* covers: J.write */
+TEST_F(own, page_that_is_asked_for_to_write_may_be_written)
+{
+	struct xmirror_raw_pfn got;
+	int err;
+
+	EXPECT_EQ(0, ask(self->fd, self->p, V, XMIRROR_RAW_POOL, &got));
+	EXPECT_EQ(V, got.flags);
+	err = ask(self->fd, self->p, VW, XMIRROR_RAW_POOL, &got);
+	if (err)
+		EXPECT_EQ(-EPERM, err);
+	XM_XFAIL_IF(true, err || got.flags & W,
+		    "finding 59: a page for writing that may not be written");
+}
+
 /* The same of one entry for 2 MiB */
 /* covers: J.stranger */
 TEST(huge_private_page_of_a_stranger)
