@@ -98,9 +98,19 @@ static inline int xm_hmm_range_fault(struct hmm_range *range, long timeout)
 #define pte_swp_uffd	pte_swp_uffd_wp
 #endif
 
-/* 6.1 does not export folio_mapcount(): the head page's, all of a small folio. */
+/* 6.1 does not export folio_mapcount(). Each page's count has that of the whole in it. */
 #if !XM_HAVE_FOLIO_MAPCOUNT
-#define folio_mapcount(folio)	page_mapcount(&(folio)->page)
+static inline int xm_folio_mapcount(struct folio *folio)
+{
+	long i, nr = folio_nr_pages(folio);
+	int count = 0;
+
+	for (i = 0; i < nr; i++)
+		count += page_mapcount(folio_page(folio, i));
+	return nr == 1 ? count : count - (nr - 1) * folio_entire_mapcount(folio);
+}
+
+#define folio_mapcount	xm_folio_mapcount
 #endif
 
 #define XM_NO_SWP_TYPE	(~0U)
