@@ -65,8 +65,7 @@ bool one_in(struct model *m, unsigned int n)
 	return m->now[HOW] % n == n - 1;
 }
 
-unsigned int first_bad(struct model *m, struct range r, bool write,
-			      int *err)
+unsigned int first_bad(struct model *m, struct range r, bool write, int *err)
 {
 	unsigned int k;
 
@@ -88,8 +87,8 @@ unsigned int first_bad(struct model *m, struct range r, bool write,
 	return k;
 }
 
-int same_page(struct model *m, const char *what, unsigned int i,
-		     const __u64 *buf, const char *name)
+int same_page(struct model *m, const char *what, unsigned int i, const __u64 *buf,
+	      const char *name)
 {
 	const __u64 *word = m->page[i].word;
 	unsigned int w;
