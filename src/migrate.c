@@ -378,7 +378,7 @@ static void xm_migrate_point(const struct xm_target *t,
 
 /*
  * Needs mmap_lock. Returns pages moved or a negative errno. @mig is for the caller to look
- * at @no_large and @fault_error.
+ * at @nr, @no_large and @fault_error.
  */
 static long xm_migrate_vma(struct migrate_vma *args, const struct xm_target *t,
 			   struct xm_migration *mig)

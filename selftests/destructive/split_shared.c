@@ -26,7 +26,7 @@ static int sharer(struct child *c, void *arg)
 /* covers: J.split_shared */
 TEST(small_pages_have_small_entries_for_all_who_share_them)
 {
-	struct worker op = { .fn = raw_work_to_small, .len = XM_PMD };
+	struct worker op = { .len = XM_PMD };
 	struct child c;
 	char *p;
 	int fd;
@@ -41,7 +41,7 @@ TEST(small_pages_have_small_entries_for_all_who_share_them)
 	ASSERT_EQ('m', child_hear(&c));
 	op.fd = fd;
 	op.addr = p;
-	EXPECT_EQ(0, op.fn(&op));
+	EXPECT_EQ(0, raw_work_to_small(&op));
 	EXPECT_EQ(XM_PMD_PAGES, op.done);
 	EXPECT_EQ(XMIRROR_CPU_PRIVATE, xm_page(fd, p).cpu & XM_HUGE_PRIVATE);
 	EXPECT_EQ(0, child_tell(&c, 'g'));

@@ -464,6 +464,20 @@ TEST(shared_huge_page_moves)
 		    "soft-dirty of a private entry is taken for its write bit: 7.3");
 }
 
+/* A huge page that @fn has, too; it has said 'm'. NULL if there is none to be had. */
+static char *share_with(struct __test_metadata *_metadata, int fd, struct child *c,
+			int (*fn)(struct child *c, void *arg))
+{
+	char *p = xm_thp(fd, 0);
+
+	if (!p)
+		return NULL;
+	xm_fill_pages((__u64 *)p, PAGES);
+	ASSERT_EQ(0, child_start(c, fn, p));
+	ASSERT_EQ('m', child_hear(c));
+	return p;
+}
+
 static int has_it_in_parts_later(struct child *c, void *arg)
 {
 	int fd = xm_open(0);
@@ -491,12 +505,9 @@ TEST(shared_huge_page_moves_in_parts)
 
 	OPEN(fd, 0);
 	NEED(XMIRROR_CAP_PRIVATE_LARGE);
-	p = xm_thp(fd, 0);
+	p = share_with(_metadata, fd, &c, has_it_in_parts_later);
 	if (!p)
 		XM_SKIP(return, "%s", xm_why_no_thp());
-	xm_fill_pages((__u64 *)p, PAGES);
-	ASSERT_EQ(0, child_start(&c, has_it_in_parts_later, p));
-	ASSERT_EQ('m', child_hear(&c));
 	ASSERT_EQ(0, xm_inject(fd, XMIRROR_INJECT_ALLOC, 0, 1, 0));
 	EXPECT_EQ(0, xm_migrate(fd, p, XM_PMD, 0, 0, &moved));
 	EXPECT_EQ(0, xm_inject_end(fd, XMIRROR_INJECT_ALLOC, NULL, &injected));
@@ -532,12 +543,9 @@ TEST(huge_page_that_a_child_has_in_parts_moves)
 
 	OPEN(fd, 0);
 	NEED(XMIRROR_CAP_PRIVATE_LARGE);
-	p = xm_thp(fd, 0);
+	p = share_with(_metadata, fd, &c, has_small_entries);
 	if (!p)
 		XM_SKIP(return, "%s", xm_why_no_thp());
-	xm_fill_pages((__u64 *)p, PAGES);
-	ASSERT_EQ(0, child_start(&c, has_small_entries, p));
-	ASSERT_EQ('m', child_hear(&c));
 	move_shared(_metadata, fd, p);
 	if (XM_HUGE_IS_RARE && !(xm_page(fd, p).cpu & XMIRROR_CPU_HUGE))
 		XM_SKIP(child_tell(&c, 'g'); child_end(&c); return,

@@ -205,13 +205,13 @@ FIXTURE(own) {
 };
 
 FIXTURE_VARIANT(own) {
-	int prot;	/* first, */
-	bool lifted;	/* and then this */
+	bool read_only;
+	bool lifted;	/* no more */
 	bool shared;	/* with a child */
 };
 
-FIXTURE_VARIANT_ADD(own, read_only) { .prot = PROT_READ };
-FIXTURE_VARIANT_ADD(own, was_read_only) { .prot = PROT_READ, .lifted = true };
+FIXTURE_VARIANT_ADD(own, read_only) { .read_only = true };
+FIXTURE_VARIANT_ADD(own, was_read_only) { .read_only = true, .lifted = true };
 FIXTURE_VARIANT_ADD(own, shared) { .shared = true };
 
 FIXTURE_SETUP(own)
@@ -226,8 +226,8 @@ FIXTURE_SETUP(own)
 	*self->p = 5;
 	ASSERT_EQ(1, raw_to(self->fd, self->p, 1, XMIRROR_RAW_PRIVATE));
 	ASSERT_EQ(bits, raw_page(self->fd, self->p).entry & bits);
-	if (variant->prot)
-		ASSERT_EQ(0, mprotect(self->p, XM_PAGE, variant->prot));
+	if (variant->read_only)
+		ASSERT_EQ(0, mprotect(self->p, XM_PAGE, PROT_READ));
 	if (variant->lifted)
 		ASSERT_EQ(0, mprotect(self->p, XM_PAGE, PROT_READ | PROT_WRITE));
 	if (variant->shared)
